@@ -1,0 +1,1 @@
+//! The totally ordered log of metadata records, on one node.

@@ -1,0 +1,1 @@
+//! Listeners, sessions and one handler per API.

@@ -1,0 +1,1 @@
+//! Connections, pipelining and metadata routing.

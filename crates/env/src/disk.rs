@@ -1,0 +1,132 @@
+//! Files and directories.
+//!
+//! Calls are asynchronous so that a simulated disk can be slow in virtual time. In production a call is nearly always
+//! ready when it returns (page-cache reads and writes), so [`DiskFuture`] carries a finished result without a box.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+mod real;
+
+pub use real::RealDisk;
+
+/// The result of a disk call: there already, or awaited.
+pub enum DiskFuture<'a, T> {
+    /// The call is done. Taken by the first poll.
+    Ready(Option<io::Result<T>>),
+    /// The call goes on elsewhere.
+    Pending(Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>),
+}
+
+impl<T> DiskFuture<'_, T> {
+    /// A call that is done.
+    pub fn ready(result: io::Result<T>) -> Self {
+        Self::Ready(Some(result))
+    }
+}
+
+impl<T: Unpin> Future for DiskFuture<'_, T> {
+    type Output = io::Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(result) => match result.take() {
+                Some(result) => Poll::Ready(result),
+                None => panic!("a disk future was polled after it was done"),
+            },
+            Self::Pending(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// How to open a file. All files are read-write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// It must be there.
+    Existing,
+    /// It must not be there.
+    CreateNew,
+    /// It is created where it is missing.
+    Create,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Its name, without the directory. Names that are not UTF-8 are never ours and are left out of listings.
+    pub name: String,
+    /// Whether it is a directory itself.
+    pub is_dir: bool,
+}
+
+/// Holds a directory against other processes until it is dropped.
+pub trait DirLock: Send + Sync {}
+
+/// Opens, lists, renames and removes. Errors name the path.
+pub trait Disk: Send + Sync + 'static {
+    /// Opens a file.
+    fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>>;
+
+    /// Reads a whole small file.
+    fn read<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Bytes>;
+
+    /// Makes a directory and the missing ones above it.
+    fn create_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()>;
+
+    /// What is in a directory, sorted by name.
+    fn list<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Vec<DirEntry>>;
+
+    /// Renames a file or directory over what may be there. Durable only after [`Disk::sync_dir`] of the parents.
+    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> DiskFuture<'a, ()>;
+
+    /// Removes a file.
+    fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()>;
+
+    /// Removes a directory and all in it.
+    fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()>;
+
+    /// Makes creations, renames and removals in this directory durable (fsync of the directory).
+    fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()>;
+
+    /// Takes the lock file `path` for this process; an error of kind `WouldBlock` if another process has it.
+    fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>>;
+
+    /// Free and total bytes of the file system that holds `path`.
+    fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace>;
+}
+
+/// The room on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that can still be written.
+    pub usable_bytes: u64,
+}
+
+/// An open file, by absolute positions: no cursor is shared.
+pub trait File: Send + Sync + 'static {
+    /// Writes all buffers, one after another, from `offset` on. On error an unknown prefix may have been written.
+    fn write_at<'a>(&'a self, offset: u64, buffers: &'a [Bytes]) -> DiskFuture<'a, ()>;
+
+    /// Reads up to `len` bytes from `offset`; fewer only where the file ends.
+    fn read_at(&self, offset: u64, len: usize) -> DiskFuture<'_, Bytes>;
+
+    /// The file's length in bytes.
+    fn len(&self) -> DiskFuture<'_, u64>;
+
+    /// Cuts or (with zeros) extends the file.
+    fn set_len(&self, len: u64) -> DiskFuture<'_, ()>;
+
+    /// Makes everything written durable (fdatasync). Runs off the runtime's threads.
+    fn sync(&self) -> DiskFuture<'_, ()>;
+
+    /// The path that the file was opened by, for messages.
+    fn path(&self) -> &PathBuf;
+}

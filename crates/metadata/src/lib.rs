@@ -1,0 +1,1 @@
+//! The cluster image, its records, and the controller that decides them.

@@ -1,0 +1,1 @@
+//! Configuration keys: type, range, default and meaning of each, in one table.

@@ -1,0 +1,14 @@
+//! The vocabulary that every other crate shares: ids, offsets, epochs, topic names, error codes and configuration keys.
+//!
+//! Nothing here does I/O, reads a clock or depends on another crate of ours.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod error_code;
+pub mod ids;
+pub mod topic;
+
+pub use error_code::ErrorCode;
+pub use ids::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId};
+pub use topic::{TopicName, TopicPartition};

@@ -1,0 +1,1 @@
+//! The derive that turns a plain struct into a Kafka protocol message.
