@@ -1,2 +1,43 @@
-//! Placeholder entry point until the first command lands.
-fn main() {}
+//! `cargo xtask`: the one way in to the project's checks and tools. One file per task; what a task needs from outside
+//! (Maven, a JDK, a C++ compiler) is named where it is called, and its absence is one clear error.
+//!
+//! Not here: what the broker or its tools do. Nothing depends on this crate.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod interop;
+mod jars;
+mod process;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's checks and tools")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Resolves Apache Kafka's jars with Maven and prints their folders
+    Jars(jars::Arguments),
+    /// Runs the real clients of `interop/` against a real broker
+    Interop(interop::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Jars(arguments) => jars::run(&arguments),
+        Task::Interop(arguments) => interop::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
