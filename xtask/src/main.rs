@@ -7,6 +7,7 @@
 mod interop;
 mod jars;
 mod process;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Checks the layering, ARCHITECTURE.md, file sizes and habits
+    Tidy(tidy::Arguments),
     /// Resolves Apache Kafka's jars with Maven and prints their folders
     Jars(jars::Arguments),
     /// Runs the real clients of `interop/` against a real broker
@@ -30,6 +33,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Tidy(arguments) => tidy::run(&arguments),
         Task::Jars(arguments) => jars::run(&arguments),
         Task::Interop(arguments) => interop::run(&arguments),
     };
