@@ -59,7 +59,7 @@ pub(super) fn check(files: &[TextFile], map: &Map) -> Vec<Problem> {
 }
 
 fn is_code(file: &TextFile) -> bool {
-    !file.path.extension().is_some_and(|extension| extension == "md")
+    file.path.extension().is_none_or(|extension| extension != "md")
 }
 
 fn is_pure(file: &TextFile, map: &Map) -> bool {
@@ -135,8 +135,8 @@ fn contains_word(text: &str, word: &str) -> bool {
         let before = text[..at].chars().next_back();
         let after = text[at + word.len()..].chars().next();
         // A word that ends in punctuation (a macro, an attribute) ends there whatever follows.
-        !before.is_some_and(part_of_word)
-            && !(word.ends_with(char::is_alphanumeric) && after.is_some_and(part_of_word))
+        let goes_on = word.ends_with(char::is_alphanumeric) && after.is_some_and(part_of_word);
+        !goes_on && !before.is_some_and(part_of_word)
     })
 }
 
