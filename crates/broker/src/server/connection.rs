@@ -1,0 +1,250 @@
+//! One client's connection, served by one task.
+//!
+//! Requests are handled in the order of their arrival, up to and including their effect on the log; only what an
+//! answer still waits for (replicas, new records) overlaps. Answers go out in the order of the requests. So a
+//! producer with five requests in flight waits for one round of replication, not for five.
+//!
+//! What is not here: what a request means. That is the [`Service`]'s.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use ottla_env::Stream;
+
+use super::inbox::{FrameError, Inbox};
+use super::limits::{RequestBytes, RequestMemory};
+use super::outbox::Outbox;
+
+/// The most requests of one connection that may wait for their answers.
+const MAX_WAITING: usize = 128;
+
+/// Answers are written when this much has gathered, before further requests are looked at.
+const FLUSH_AT: usize = 1 << 20;
+
+/// Requests up to this size are read without asking for room: asking would cost more than they do.
+const SMALL_REQUEST: usize = 16 << 10;
+
+/// An encoded response, its length prefix included.
+pub(crate) type ResponseChunks = Vec<Bytes>;
+
+/// An answer that is awaited.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Handled> + Send>>;
+
+/// What a request led to.
+pub(crate) enum Handled {
+    /// The answer.
+    Now(ResponseChunks),
+    /// The answer comes later; the request has had its effect.
+    Later(Waiting),
+    /// A request that is not answered (Produce with `acks=0`).
+    Silent,
+    /// The connection cannot go on, for this reason.
+    Close(String),
+}
+
+/// Handles the requests of all connections.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// Handles the request in `frame` (without its length prefix).
+    fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes) -> impl Future<Output = Handled> + Send + 'a;
+}
+
+/// Who is connected, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// The client's address.
+    pub(crate) address: SocketAddr,
+    /// The name of the listener that it reached, as in `listeners`.
+    pub(crate) listener: Arc<str>,
+}
+
+/// The settings of connections.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionSettings {
+    /// `socket.request.max.bytes`.
+    pub(crate) max_request_bytes: u32,
+    /// `connections.max.idle.ms`.
+    pub(crate) max_idle: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    #[error("the client closed it")]
+    ByPeer,
+    #[error("the broker stops")]
+    Stopping,
+    #[error("nothing moved for connections.max.idle.ms ({0:?})")]
+    Idle(Duration),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Protocol(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Serves a connection until it ends, and says why it did.
+pub(crate) async fn serve<S: Service>(
+    stream: Box<dyn Stream>,
+    peer: Peer,
+    service: Arc<S>,
+    settings: &ConnectionSettings,
+    memory: RequestMemory,
+    stop: watch::Receiver<bool>,
+) -> Ended {
+    let connection = Connection {
+        stream,
+        peer,
+        service,
+        memory,
+        stop,
+        max_idle: settings.max_idle,
+        inbox: Inbox::new(settings.max_request_bytes),
+        outbox: Outbox::default(),
+        waiting: VecDeque::new(),
+        reserved: None,
+        last_moved: Instant::now(),
+    };
+    match connection.run().await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
+    }
+}
+
+struct Connection<S> {
+    stream: Box<dyn Stream>,
+    peer: Peer,
+    service: Arc<S>,
+    memory: RequestMemory,
+    stop: watch::Receiver<bool>,
+    max_idle: Duration,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// Answers in the order of their requests; those behind the first may be done already.
+    waiting: VecDeque<Waiting>,
+    /// The room for the request that is being read.
+    reserved: Option<RequestBytes>,
+    last_moved: Instant,
+}
+
+enum Event {
+    Answered(Handled),
+    Read(io::Result<usize>),
+    Stop,
+    IdleTimer,
+}
+
+impl<S: Service> Connection<S> {
+    async fn run(mut self) -> Result<std::convert::Infallible, Ended> {
+        let mut idle = Box::pin(tokio::time::sleep(self.max_idle));
+        loop {
+            self.handle_frames().await?;
+            self.flush().await?;
+            match self.next_event(idle.as_mut()).await {
+                Event::Answered(handled) => {
+                    self.waiting.pop_front();
+                    self.answer(handled)?;
+                }
+                Event::Read(Ok(0)) => return Err(Ended::ByPeer),
+                Event::Read(Ok(_)) => self.last_moved = Instant::now(),
+                Event::Read(Err(error)) => return Err(error.into()),
+                Event::Stop => return Err(Ended::Stopping),
+                Event::IdleTimer => {
+                    let deadline = self.last_moved + self.max_idle;
+                    if self.waiting.is_empty() && deadline <= Instant::now() {
+                        return Err(Ended::Idle(self.max_idle));
+                    }
+                    idle.as_mut().reset(deadline.max(Instant::now() + self.max_idle / 2));
+                }
+            }
+        }
+    }
+
+    /// Handles every whole request that has arrived.
+    async fn handle_frames(&mut self) -> Result<(), Ended> {
+        while self.waiting.len() < MAX_WAITING {
+            if self.reserved.is_none()
+                && let Some(size) = self.inbox.frame_size()?
+                && size > SMALL_REQUEST
+            {
+                self.reserved = Some(self.memory.reserve(size).await);
+            }
+            let Some(frame) = self.inbox.next_frame()? else { break };
+            let handled = self.service.call(&self.peer, frame).await;
+            self.reserved = None;
+            match handled {
+                Handled::Later(waiting) => self.waiting.push_back(waiting),
+                handled if self.waiting.is_empty() => self.answer(handled)?,
+                Handled::Close(reason) => return Err(Ended::Protocol(reason)),
+                Handled::Silent => {}
+                handled @ Handled::Now(_) => self.waiting.push_back(Box::pin(std::future::ready(handled))),
+            }
+            if self.outbox.remaining() >= FLUSH_AT {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an answer whose turn it is on its way.
+    fn answer(&mut self, handled: Handled) -> Result<(), Ended> {
+        match handled {
+            Handled::Now(chunks) => self.outbox.push(chunks),
+            Handled::Later(waiting) => self.waiting.push_front(waiting),
+            Handled::Silent => {}
+            Handled::Close(reason) => return Err(Ended::Protocol(reason)),
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Ended> {
+        while self.outbox.has_remaining() {
+            let write = self.stream.write_buf(&mut self.outbox);
+            let written = tokio::select! {
+                biased;
+                written = tokio::time::timeout(self.max_idle, write) => written,
+                _ = self.stop.wait_for(|stop| *stop) => return Err(Ended::Stopping),
+            };
+            match written {
+                Ok(Ok(0)) => return Err(Ended::ByPeer),
+                Ok(written) => written?,
+                Err(_) => return Err(Ended::Idle(self.max_idle)),
+            };
+            self.last_moved = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self, idle: Pin<&mut Sleep>) -> Event {
+        let may_read = self.waiting.len() < MAX_WAITING;
+        let front = self.waiting.front_mut();
+        let has_front = front.is_some();
+        let answered = async {
+            match front {
+                Some(waiting) => waiting.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            handled = answered, if has_front => Event::Answered(handled),
+            read = self.stream.read_buf(self.inbox.room()), if may_read => Event::Read(read),
+            _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
+            () = idle => Event::IdleTimer,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

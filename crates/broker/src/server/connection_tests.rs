@@ -1,0 +1,156 @@
+//! Claims about connections, against a service whose answers the test gives.
+
+use std::sync::Mutex;
+
+use ottla_env::net::{Net as _, TcpNet};
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// Requests are single letters. Capitals are answered at once, small letters when the test says so, `.` never.
+#[derive(Default)]
+struct Letters {
+    seen: Mutex<String>,
+    held: Mutex<Vec<(char, oneshot::Sender<()>)>>,
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
+}
+
+fn reply(letter: char) -> Handled {
+    Handled::Now(vec![Bytes::from(framed(&[letter as u8]))])
+}
+
+impl Service for Letters {
+    async fn call<'a>(&'a self, _: &'a Peer, frame: Bytes) -> Handled {
+        let letter = char::from(frame[0]);
+        self.seen.lock().unwrap().push(letter);
+        match letter {
+            '.' => Handled::Silent,
+            '!' => Handled::Close("as asked".into()),
+            'A'..='Z' => reply(letter),
+            _ => {
+                let (release, released) = oneshot::channel();
+                self.held.lock().unwrap().push((letter, release));
+                Handled::Later(Box::pin(async move {
+                    released.await.unwrap();
+                    reply(letter)
+                }))
+            }
+        }
+    }
+}
+
+struct Rig {
+    client: Box<dyn Stream>,
+    service: Arc<Letters>,
+    stop: watch::Sender<bool>,
+    ended: tokio::task::JoinHandle<Ended>,
+}
+
+async fn rig(settings: ConnectionSettings) -> Rig {
+    let listener = TcpNet.listen("127.0.0.1", 0).await.unwrap();
+    let port = listener.local_addr().port();
+    let (client, server) = tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
+    let service = Arc::new(Letters::default());
+    let (stop, stopped) = watch::channel(false);
+    let peer = Peer { address: server.peer(), listener: "PLAINTEXT".into() };
+    let served = Arc::clone(&service);
+    let memory = RequestMemory::new(1 << 20);
+    let ended = tokio::spawn(async move { serve(server, peer, served, &settings, memory, stopped).await });
+    Rig { client, service, stop, ended }
+}
+
+fn settings() -> ConnectionSettings {
+    ConnectionSettings { max_request_bytes: 100, max_idle: Duration::from_secs(600) }
+}
+
+impl Rig {
+    async fn send(&mut self, letters: &str) {
+        let bytes: Vec<u8> = letters.bytes().flat_map(|letter| framed(&[letter])).collect();
+        self.client.write_all(&bytes).await.unwrap();
+    }
+
+    async fn receive(&mut self, count: usize) -> String {
+        let mut letters = String::new();
+        for _ in 0..count {
+            let mut frame = [0; 5];
+            self.client.read_exact(&mut frame).await.unwrap();
+            letters.push(char::from(frame[4]));
+        }
+        letters
+    }
+
+    async fn until_seen(&self, letters: &str) {
+        while *self.service.seen.lock().unwrap() != letters {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn release(&self, letter: char) {
+        let mut held = self.service.held.lock().unwrap();
+        let at = held.iter().position(|(held, _)| *held == letter).unwrap();
+        held.remove(at).1.send(()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_take_effect_while_earlier_answers_are_awaited_and_answers_keep_their_order() {
+    let mut rig = rig(settings()).await;
+    rig.send("aBc.D").await;
+    rig.until_seen("aBc.D").await;
+    rig.release('c');
+    rig.release('a');
+    assert_eq!(rig.receive(4).await, "aBcD");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_ready_does_not_wait_for_one_behind_it() {
+    let mut rig = rig(settings()).await;
+    rig.send("Ab").await;
+    assert_eq!(rig.receive(1).await, "A");
+    rig.release('b');
+    assert_eq!(rig.receive(1).await, "b");
+}
+
+#[tokio::test]
+async fn a_request_over_the_limit_ends_the_connection_and_says_so() {
+    let mut rig = rig(settings()).await;
+    rig.client.write_all(&101_u32.to_be_bytes()).await.unwrap();
+    let ended = rig.ended.await.unwrap();
+    assert!(ended.to_string().contains("socket.request.max.bytes (100)"), "{ended}");
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_go_on_ends_the_connection() {
+    let mut rig = rig(settings()).await;
+    rig.send("A!").await;
+    assert!(matches!(rig.ended.await.unwrap(), Ended::Protocol(_)));
+}
+
+#[tokio::test]
+async fn a_closed_client_and_a_stopping_broker_end_it() {
+    let rig_one = rig(settings()).await;
+    drop(rig_one.client);
+    assert!(matches!(rig_one.ended.await.unwrap(), Ended::ByPeer));
+    let mut rig_two = rig(settings()).await;
+    rig_two.send("w").await;
+    rig_two.until_seen("w").await;
+    rig_two.stop.send(true).unwrap();
+    assert!(matches!(rig_two.ended.await.unwrap(), Ended::Stopping));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_but_not_one_that_waits_for_its_answer() {
+    let short = ConnectionSettings { max_idle: Duration::from_millis(20), ..settings() };
+    let idle = rig(short.clone()).await;
+    assert!(matches!(idle.ended.await.unwrap(), Ended::Idle(_)));
+    let mut busy = rig(short).await;
+    busy.send("w").await;
+    busy.until_seen("w").await;
+    // Several idle times pass; the timer that would close the connection has fired by then.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    busy.release('w');
+    assert_eq!(busy.receive(1).await, "w");
+}

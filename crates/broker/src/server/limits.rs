@@ -1,0 +1,149 @@
+//! What a listener admits: connections in all and by address, and bytes of requests in memory at once.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The limits on connections, by Kafka's keys.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// `max.connections`.
+    pub total: usize,
+    /// `max.connections.per.ip`.
+    pub per_ip: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub overrides: HashMap<IpAddr, usize>,
+}
+
+/// Counts the open connections of a broker, over all listeners.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: ConnectionLimits,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("max.connections ({0}) are open")]
+    Total(usize),
+    #[error("max.connections.per.ip ({limit}) are open from {ip}")]
+    PerIp { ip: IpAddr, limit: usize },
+}
+
+/// An admitted connection; gives its place back when dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    admission: Arc<Admission>,
+    ip: IpAddr,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self { limits, open: Mutex::default() })
+    }
+
+    /// Admits a connection from `ip`, or says which limit is reached.
+    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Admitted, Refused> {
+        let limit = self.limits.overrides.get(&ip).copied().unwrap_or(self.limits.per_ip);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.total >= self.limits.total {
+            return Err(Refused::Total(self.limits.total));
+        }
+        if open.by_ip.get(&ip).copied().unwrap_or(0) >= limit {
+            return Err(Refused::PerIp { ip, limit });
+        }
+        open.total += 1;
+        *open.by_ip.entry(ip).or_default() += 1;
+        Ok(Admitted { admission: Arc::clone(self), ip })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.total -= 1;
+        if let Some(count) = open.by_ip.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// Bytes of requests that may be in memory at once (`queued.max.request.bytes`): a connection that finds none left
+/// stops reading, and its client is slowed by TCP.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestMemory {
+    bytes: Arc<Semaphore>,
+    total: u32,
+}
+
+/// The bytes of one request; given back when dropped.
+pub(crate) type RequestBytes = OwnedSemaphorePermit;
+
+impl RequestMemory {
+    pub(crate) fn new(total_bytes: u32) -> Self {
+        Self { bytes: Arc::new(Semaphore::new(total_bytes as usize)), total: total_bytes }
+    }
+
+    /// Waits until `size` bytes are free. A request larger than the whole budget waits for all of it.
+    pub(crate) async fn reserve(&self, size: usize) -> RequestBytes {
+        let wanted = u32::try_from(size).unwrap_or(u32::MAX).min(self.total);
+        match Arc::clone(&self.bytes).acquire_many_owned(wanted).await {
+            Ok(permit) => permit,
+            // The semaphore is never closed.
+            Err(_) => unreachable!("the request memory is never closed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(total: usize, per_ip: usize) -> ConnectionLimits {
+        ConnectionLimits { total, per_ip, overrides: HashMap::new() }
+    }
+
+    #[test]
+    fn a_closed_connection_makes_room_for_another() {
+        let admission = Admission::new(limits(10, 1));
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        let first = admission.admit(ip).unwrap();
+        assert_eq!(admission.admit(ip).unwrap_err(), Refused::PerIp { ip, limit: 1 });
+        assert!(admission.admit("127.0.0.2".parse().unwrap()).is_ok());
+        drop(first);
+        assert!(admission.admit(ip).is_ok());
+    }
+
+    #[test]
+    fn the_total_counts_over_addresses_and_overrides_replace_the_limit_by_address() {
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        let mut with_override = limits(3, 1);
+        with_override.overrides.insert(ip, 2);
+        let admission = Admission::new(with_override);
+        let _held = [admission.admit(ip).unwrap(), admission.admit(ip).unwrap()];
+        let _third = admission.admit("127.0.0.2".parse().unwrap()).unwrap();
+        assert_eq!(admission.admit("127.0.0.3".parse().unwrap()).unwrap_err(), Refused::Total(3));
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_until_others_give_their_bytes_back() {
+        let memory = RequestMemory::new(100);
+        let held = memory.reserve(60).await;
+        let mut second = Box::pin(memory.reserve(1_000_000));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(held);
+        assert!(futures_util::poll!(&mut second).is_ready());
+    }
+}

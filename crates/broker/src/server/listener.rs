@@ -1,0 +1,99 @@
+//! Accepts connections on one address and gives each a task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use ottla_env::{Listener, Stream};
+
+use super::connection::{ConnectionSettings, Ended, Peer, Service, serve};
+use super::limits::{Admission, RequestMemory};
+
+/// How long to wait after a failed accept: the usual cause is that descriptors have run out, and asking again at once
+/// would only burn CPU until some are closed.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// How long a stopping listener waits for its connections to end.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What all listeners of a broker share.
+pub(crate) struct Shared<S> {
+    pub(crate) service: Arc<S>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) memory: RequestMemory,
+    pub(crate) settings: Arc<ConnectionSettings>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self {
+            service: Arc::clone(&self.service),
+            admission: Arc::clone(&self.admission),
+            memory: self.memory.clone(),
+            settings: Arc::clone(&self.settings),
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+/// A listener with its name.
+pub(crate) struct Acceptor<S> {
+    pub(crate) name: Arc<str>,
+    pub(crate) listener: Box<dyn Listener>,
+    pub(crate) shared: Shared<S>,
+}
+
+impl<S: Service> Acceptor<S> {
+    /// Accepts until the broker stops; then waits for the connections to end.
+    pub(crate) async fn run(self) {
+        let mut connections = JoinSet::new();
+        let mut stop = self.shared.stop.clone();
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok(stream) => self.start(stream, &mut connections),
+                    Err(error) => {
+                        warn!(listener = %self.name, %error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                },
+            }
+        }
+        // Connections see the same signal; one that is stuck in a slow disk must not hold up the stop for ever.
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, all).await.is_err() {
+            warn!(listener = %self.name, "connections did not end in {STOP_GRACE:?} and are cut");
+        }
+    }
+
+    fn start(&self, stream: Box<dyn Stream>, connections: &mut JoinSet<()>) {
+        let address = stream.peer();
+        let admitted = match self.shared.admission.admit(address.ip()) {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                info!(listener = %self.name, %address, "connection refused: {refused}");
+                return;
+            }
+        };
+        let shared = self.shared.clone();
+        let peer = Peer { address, listener: Arc::clone(&self.name) };
+        connections.spawn(async move {
+            let listener = Arc::clone(&peer.listener);
+            let ended = serve(stream, peer, shared.service, &shared.settings, shared.memory, shared.stop).await;
+            match ended {
+                Ended::Frame(_) | Ended::Protocol(_) => {
+                    warn!(%listener, %address, "connection closed: {ended}");
+                }
+                _ => debug!(%listener, %address, "connection ended: {ended}"),
+            }
+            drop(admitted);
+        });
+    }
+}

@@ -1,0 +1,12 @@
+//! Listeners and the connections that they accept. Knows frames; knows nothing of what is in them.
+
+mod connection;
+mod inbox;
+mod limits;
+mod listener;
+mod outbox;
+
+pub(crate) use connection::{ConnectionSettings, Handled, Peer, ResponseChunks, Service, Waiting};
+pub(crate) use limits::{Admission, RequestMemory};
+pub use limits::ConnectionLimits;
+pub(crate) use listener::{Acceptor, Shared};
