@@ -1,0 +1,84 @@
+//! The one list of scenarios that every client goes through, and how one can end.
+//!
+//! A client that cannot do what a scenario asks (kcat has no way to alter a config) says so: that is
+//! [`Outcome::NotOffered`], and stands as a dash in the table.
+
+/// One thing a client must be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scenario {
+    /// Its name on the command line, in the table, and in the client's program.
+    pub(crate) name: &'static str,
+    /// What holds when it passes.
+    pub(crate) claim: &'static str,
+    /// Whether the broker stops and starts in its middle. The client is then asked for `NAME:before` and `NAME:after`.
+    pub(crate) restarts_broker: bool,
+}
+
+/// How a scenario ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    /// With what was expected and what was seen.
+    Failed(String),
+    /// The client has no means for it.
+    NotOffered,
+}
+
+const fn scenario(name: &'static str, claim: &'static str) -> Scenario {
+    Scenario { name, claim, restarts_broker: false }
+}
+
+/// In the order in which they run; the restart comes last, when the broker has something to lose.
+pub(crate) const ALL: &[Scenario] = &[
+    scenario("round-trip", "keys and values come back byte for byte, null and empty told apart, in order"),
+    scenario("codec-none", "uncompressed batches come back as written"),
+    scenario("codec-gzip", "gzip batches come back as written"),
+    scenario("codec-snappy", "snappy batches come back as written"),
+    scenario("codec-lz4", "lz4 batches come back as written"),
+    scenario("codec-zstd", "zstd batches come back as written"),
+    scenario(
+        "recompress",
+        "a topic with a compression.type of its own gives back what a producer of another codec wrote",
+    ),
+    scenario("headers", "headers keep order, duplicates, empty and null values"),
+    scenario("value-sizes", "values from 1 byte to 10 MB come back as written"),
+    scenario("timestamps", "CreateTime is kept as the producer set it"),
+    scenario("log-append-time", "LogAppendTime replaces the producer's timestamp with the broker's"),
+    scenario("idempotent", "an idempotent producer's records come back once and in order"),
+    scenario("acks-0", "acks=0 records arrive"),
+    scenario("acks-1", "acks=1 records are answered with their offsets"),
+    scenario("acks-all", "acks=all records are answered with their offsets"),
+    scenario("bulk", "100,000 records over 12 partitions come back complete, each partition in order"),
+    scenario("long-poll", "a consumer that waits at the end gets a record produced later"),
+    scenario("fetch-from-offset", "a read from an offset in the middle starts there"),
+    scenario("offset-out-of-range", "a read beyond the end is answered with OFFSET_OUT_OF_RANGE"),
+    scenario("offset-bounds", "earliest and latest offsets of each partition are right"),
+    scenario("offset-by-timestamp", "a timestamp finds the first record at or after it"),
+    scenario("offset-max-timestamp", "the record with the largest timestamp is found"),
+    scenario("leader-epoch", "an epoch's end offset is the end of the log"),
+    scenario("auto-create", "a first produce creates the topic, with num.partitions partitions"),
+    scenario("unknown-topic", "a topic that is not there is reported as that, and not created by a consumer"),
+    scenario("record-too-large", "a record above max.message.bytes is refused and the topic goes on"),
+    scenario("keyless-compacted", "a compacted topic refuses a record without key"),
+    scenario("cluster", "cluster id, brokers and controller are described"),
+    scenario("topic-lifecycle", "a topic is created, listed, described, deleted, and created again empty"),
+    scenario("topic-exists", "a second creation of a topic is refused"),
+    scenario("invalid-topic-name", "a name that Kafka does not allow is refused"),
+    scenario("add-partitions", "partitions are added, written and read; fewer than there are is refused"),
+    scenario(
+        "topic-configs",
+        "incremental changes of a topic's configs are seen, take effect, and can be undone",
+    ),
+    scenario("topic-configs-legacy", "AlterConfigs replaces the topic's whole set of overrides"),
+    scenario("bad-config", "an unknown key or a value out of range is refused, at creation and at a change"),
+    scenario("broker-configs", "a broker's configs are described; a dynamic one is changed and undone"),
+    scenario("delete-records", "records below an offset are gone, and the log starts there"),
+    scenario("log-dirs", "log directories list each replica with its size"),
+    scenario("describe-producers", "an idempotent producer is listed with its id, epoch and last sequence"),
+    scenario("performance", "the client's own load generator gets everything acknowledged"),
+    Scenario {
+        name: "restart",
+        claim: "after SIGTERM and a new start, records, topics, configs and deletions are as they were",
+        restarts_broker: true,
+    },
+];
