@@ -1,0 +1,245 @@
+//! What follows from the list of APIs in [`crate::messages`]: their keys, their version tables, and the enums of all requests
+//! and all responses. The list itself is there; this file holds only what is made of it.
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::reader::Reader;
+use crate::schema::MessageSchema;
+use crate::value::Message;
+use crate::writer::Writer;
+
+/// A message without its type: for tests and fuzzers that go over all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Codec {
+    /// What the message looks like.
+    pub schema: &'static MessageSchema,
+    /// Decodes bytes of a version, and drops the message.
+    pub decode: fn(i16, Bytes) -> Result<(), Error>,
+    /// Decodes bytes of a version, and encodes the message again.
+    pub recode: fn(i16, Bytes) -> Result<Vec<u8>, Error>,
+    /// Encodes the message with every field at its default.
+    pub encode_default: fn(i16) -> Result<Vec<u8>, Error>,
+}
+
+impl Codec {
+    /// The codec of a message.
+    #[must_use]
+    pub const fn of<M: Message + 'static>() -> Self {
+        Self {
+            schema: &M::SCHEMA,
+            decode: decode::<M>,
+            recode: recode::<M>,
+            encode_default: encode_default::<M>,
+        }
+    }
+}
+
+fn decode<M: Message>(version: i16, bytes: Bytes) -> Result<(), Error> {
+    M::decode(&mut Reader::new(bytes), version).map(drop)
+}
+
+fn recode<M: Message>(version: i16, bytes: Bytes) -> Result<Vec<u8>, Error> {
+    encode(version, &M::decode(&mut Reader::new(bytes), version)?)
+}
+
+fn encode_default<M: Message>(version: i16) -> Result<Vec<u8>, Error> {
+    encode(version, &M::default())
+}
+
+fn encode<M: Message>(version: i16, message: &M) -> Result<Vec<u8>, Error> {
+    let mut writer = Writer::new();
+    message.encode(&mut writer, version)?;
+    Ok(writer.into_chunks().concat())
+}
+
+/// A request, and the response that answers it.
+pub trait ApiRequest: Message {
+    /// The API's key.
+    const API: crate::messages::ApiKey;
+    /// What answers it.
+    type Response: Message;
+}
+
+/// Makes the enums and tables of the APIs listed.
+///
+/// A line is `Name = key, module::{Request, Response};`, and ends in `advertised from N` where the versions told to clients
+/// begin below those that are served.
+macro_rules! apis {
+    ($($(#[$doc:meta])* $name:ident = $key:literal, $module:ident::{$request:ident, $response:ident}
+        $(, advertised from $first:literal)?;)*) => {
+        /// An API, by its key.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        #[non_exhaustive]
+        pub enum ApiKey {
+            $($(#[$doc])* $name = $key,)*
+        }
+
+        impl ApiKey {
+            /// Every API there is, in the order of the list.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The API of a key; `None` where it is not served.
+            #[must_use]
+            pub const fn from_code(code: i16) -> Option<Self> {
+                match code {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// The API's key.
+            #[must_use]
+            pub const fn code(self) -> i16 {
+                self as i16
+            }
+
+            /// Kafka's name of the API.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What its request looks like.
+            #[must_use]
+            pub const fn request_schema(self) -> &'static MessageSchema {
+                match self {
+                    $(Self::$name => &<$module::$request as Message>::SCHEMA,)*
+                }
+            }
+
+            /// What its response looks like.
+            #[must_use]
+            pub const fn response_schema(self) -> &'static MessageSchema {
+                match self {
+                    $(Self::$name => &<$module::$response as Message>::SCHEMA,)*
+                }
+            }
+
+            /// The versions that are served.
+            #[must_use]
+            pub const fn served(self) -> Versions {
+                self.request_schema().versions
+            }
+
+            /// The versions that ApiVersions tells clients: those that are served, except where a client insists on
+            /// older ones that it will not use.
+            #[must_use]
+            pub const fn advertised(self) -> Versions {
+                match self {
+                    $($(Self::$name => Versions { first: $first, last: self.served().last },)?)*
+                    _ => self.served(),
+                }
+            }
+        }
+
+        impl std::fmt::Display for ApiKey {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        /// A request of any API.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Request {
+            $($(#[$doc])* $name($module::$request),)*
+        }
+
+        impl Request {
+            /// Which API it asks for.
+            #[must_use]
+            pub const fn api(&self) -> ApiKey {
+                match self {
+                    $(Self::$name(_) => ApiKey::$name,)*
+                }
+            }
+
+            /// Reads the body of a request, which takes all that is left to read.
+            pub fn decode(api: ApiKey, version: i16, reader: &mut Reader) -> Result<Self, Error> {
+                match api {
+                    $(ApiKey::$name => $module::$request::decode(reader, version).map(Self::$name),)*
+                }
+            }
+
+            /// Writes the body.
+            pub fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), Error> {
+                match self {
+                    $(Self::$name(request) => request.encode(writer, version),)*
+                }
+            }
+        }
+
+        /// A response of any API.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Response {
+            $($(#[$doc])* $name($module::$response),)*
+        }
+
+        impl Response {
+            /// Which API it answers.
+            #[must_use]
+            pub const fn api(&self) -> ApiKey {
+                match self {
+                    $(Self::$name(_) => ApiKey::$name,)*
+                }
+            }
+
+            /// Reads the body of a response, which takes all that is left to read.
+            pub fn decode(api: ApiKey, version: i16, reader: &mut Reader) -> Result<Self, Error> {
+                match api {
+                    $(ApiKey::$name => $module::$response::decode(reader, version).map(Self::$name),)*
+                }
+            }
+
+            /// Writes the body.
+            pub fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), Error> {
+                match self {
+                    $(Self::$name(response) => response.encode(writer, version),)*
+                }
+            }
+        }
+
+        $(
+            impl From<$module::$request> for Request {
+                fn from(request: $module::$request) -> Self {
+                    Self::$name(request)
+                }
+            }
+
+            impl From<$module::$response> for Response {
+                fn from(response: $module::$response) -> Self {
+                    Self::$name(response)
+                }
+            }
+
+            impl ApiRequest for $module::$request {
+                const API: ApiKey = ApiKey::$name;
+                type Response = $module::$response;
+            }
+
+            const _: () = {
+                let (request, response) =
+                    (ApiKey::$name.request_schema(), ApiKey::$name.response_schema());
+                assert!(request.api_key == $key && response.api_key == $key);
+                assert!(matches!(request.direction, Direction::Request));
+                assert!(matches!(response.direction, Direction::Response));
+                assert!(request.versions.first == response.versions.first);
+                assert!(request.versions.last == response.versions.last);
+                assert!(request.flexible.first == response.flexible.first);
+            };
+        )*
+
+        /// Every request, without its type.
+        pub static REQUESTS: &[Codec] = &[$(Codec::of::<$module::$request>()),*];
+
+        /// Every response, without its type.
+        pub static RESPONSES: &[Codec] = &[$(Codec::of::<$module::$response>()),*];
+    };
+}
+
+pub(crate) use apis;

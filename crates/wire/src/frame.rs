@@ -1,0 +1,107 @@
+//! What goes over a connection: a length of four bytes, a header and a body.
+//!
+//! A frame to send is a list of chunks, so that record batches need no copy. Cutting the bytes of a connection into
+//! frames, and how long one may be, is the business of whoever reads the connection.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::{Error, Fault};
+use crate::header::{RequestHeader, ResponseHeader};
+use crate::messages::{ApiKey, Request, Response};
+use crate::value::Message;
+use crate::writer::Writer;
+
+/// The bytes before a frame that say how long it is.
+pub const LENGTH_SIZE: usize = 4;
+
+/// A request or response, ready to be sent: its length and what follows it.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    chunks: Vec<Bytes>,
+    len: usize,
+}
+
+impl Frame {
+    /// How many bytes are to be sent, the length before the frame included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes to send, in order; no chunk is empty.
+    #[must_use]
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The bytes to send, in order; no chunk is empty.
+    #[must_use]
+    pub fn into_chunks(self) -> Vec<Bytes> {
+        self.chunks
+    }
+
+    /// The bytes to send in one piece, copied if there are several chunks.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        if let [one] = self.chunks.as_slice() {
+            return one.clone();
+        }
+        let mut whole = BytesMut::with_capacity(self.len);
+        for chunk in &self.chunks {
+            whole.extend_from_slice(chunk);
+        }
+        whole.freeze()
+    }
+
+    fn begin() -> Writer {
+        let mut writer = Writer::new();
+        writer.write_i32(0);
+        writer
+    }
+
+    fn end(writer: Writer) -> Result<Self, Error> {
+        let len = writer.len();
+        let body = len - LENGTH_SIZE;
+        let length = i32::try_from(body).map_err(|_| Error::new(Fault::TooMany(body)))?;
+        Ok(Self { chunks: writer.into_frame(length), len })
+    }
+}
+
+/// The frame that answers a request of `api_version`.
+pub fn encode_response(correlation_id: i32, api_version: i16, response: &Response) -> Result<Frame, Error> {
+    let mut writer = Frame::begin();
+    let header = ResponseHeader { correlation_id, ..ResponseHeader::default() };
+    header.write(&mut writer, response.api(), api_version)?;
+    response.encode(&mut writer, api_version)?;
+    Frame::end(writer)
+}
+
+/// The frame that asks for what `header` says.
+pub fn encode_request(header: &RequestHeader, request: &Request) -> Result<Frame, Error> {
+    let mut writer = Frame::begin();
+    // The body decides what it is: a header that says otherwise would be a lie to the broker.
+    debug_assert_eq!(header.api, request.api(), "the header and the body name different APIs");
+    header.write(&mut writer)?;
+    request.encode(&mut writer, header.api_version)?;
+    Frame::end(writer)
+}
+
+/// The frame that answers with `message`, for an answer whose type is known where it is made.
+pub fn encode_response_message<M: Message>(
+    correlation_id: i32,
+    api: ApiKey,
+    api_version: i16,
+    message: &M,
+) -> Result<Frame, Error> {
+    let mut writer = Frame::begin();
+    let header = ResponseHeader { correlation_id, ..ResponseHeader::default() };
+    header.write(&mut writer, api, api_version)?;
+    message.encode(&mut writer, api_version)?;
+    Frame::end(writer)
+}

@@ -1,0 +1,71 @@
+//! AlterConfigs (key 33): replaces the configuration of resources as a whole (KIP-133).
+//!
+//! What a request leaves out returns to its default. IncrementalAlterConfigs changes single keys and is what
+//! tools use now.
+
+use crate::{Message, Str, UnknownTags};
+
+/// The whole new configuration of resources.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[wire(api = 33, versions = "0..=2", flexible = "2..")]
+pub struct AlterConfigsRequest {
+    /// The resources.
+    pub resources: Vec<AlterConfigsResource>,
+    /// Whether only to check and to change nothing.
+    pub validate_only: bool,
+    /// Tagged fields from a newer version.
+    pub unknown_tags: UnknownTags,
+}
+
+/// A resource and its whole new configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+pub struct AlterConfigsResource {
+    /// What kind of resource: 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
+    pub resource_type: i8,
+    /// The resource's name; a broker's id as text.
+    pub resource_name: Str,
+    /// The keys.
+    pub configs: Vec<AlterableConfig>,
+    /// Tagged fields from a newer version.
+    pub unknown_tags: UnknownTags,
+}
+
+/// A configuration key and its new value.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+pub struct AlterableConfig {
+    /// The key.
+    pub name: Str,
+    /// The value; null for the default.
+    #[wire(nullable)]
+    pub value: Option<Str>,
+    /// Tagged fields from a newer version.
+    pub unknown_tags: UnknownTags,
+}
+
+/// What became of the changes.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[wire(api = 33, versions = "0..=2", flexible = "2..")]
+pub struct AlterConfigsResponse {
+    /// How long the client was or is to be held back for a quota, in milliseconds; 0 for not at all.
+    pub throttle_time_ms: i32,
+    /// The results.
+    pub responses: Vec<AlterConfigsResourceResponse>,
+    /// Tagged fields from a newer version.
+    pub unknown_tags: UnknownTags,
+}
+
+/// What became of the changes to one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+pub struct AlterConfigsResourceResponse {
+    /// The error's code, or 0.
+    pub error_code: i16,
+    /// What went wrong, in words.
+    #[wire(nullable)]
+    pub error_message: Option<Str>,
+    /// What kind of resource: 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
+    pub resource_type: i8,
+    /// The resource's name; a broker's id as text.
+    pub resource_name: Str,
+    /// Tagged fields from a newer version.
+    pub unknown_tags: UnknownTags,
+}

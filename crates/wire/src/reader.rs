@@ -1,0 +1,257 @@
+//! Reading the protocol's primitive types out of shared bytes.
+//!
+//! Slices taken here share the memory of the whole frame. Every length is checked against the bytes that are there before
+//! anything is allocated.
+
+use bytes::Bytes;
+
+use crate::error::{Error, Fault};
+
+/// A position in the bytes of a message, and the end of what may be read.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    data: Bytes,
+    at: usize,
+    end: usize,
+}
+
+/// What [`Reader::enter_tag`] remembers until the tagged field is read.
+#[derive(Debug)]
+#[must_use]
+pub struct TagSection {
+    outer_end: usize,
+    size: usize,
+}
+
+/// The tagged fields of one structure, as they are met.
+#[derive(Debug)]
+pub struct TagsAhead {
+    left: u32,
+    previous: Option<u32>,
+}
+
+impl Reader {
+    /// A reader at the start of `data`.
+    #[must_use]
+    pub fn new(data: Bytes) -> Self {
+        let end = data.len();
+        Self { data, at: 0, end }
+    }
+
+    /// How many bytes are left to read.
+    #[must_use]
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// The bytes that are left, without a copy.
+    #[must_use]
+    pub fn into_rest(self) -> Bytes {
+        self.data.slice(self.at..self.end)
+    }
+
+    /// Errors unless everything has been read.
+    pub fn finish(&self) -> Result<(), Error> {
+        match self.remaining() {
+            0 => Ok(()),
+            left => Err(Error::new(Fault::TrailingBytes(left))),
+        }
+    }
+
+    #[cold]
+    fn truncated(&self, needed: usize) -> Error {
+        Error::new(Fault::Truncated { needed, left: self.remaining() })
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        match self.data.get(self.at..self.end).and_then(|rest| rest.first_chunk::<N>()) {
+            Some(bytes) => {
+                self.at += N;
+                Ok(*bytes)
+            }
+            None => Err(self.truncated(N)),
+        }
+    }
+
+    /// The next `size` bytes, sharing memory with the frame.
+    pub fn take(&mut self, size: usize) -> Result<Bytes, Error> {
+        if size > self.remaining() {
+            return Err(self.truncated(size));
+        }
+        let start = self.at;
+        self.at += size;
+        Ok(self.data.slice(start..self.at))
+    }
+
+    /// An `int8`.
+    #[inline]
+    pub fn read_i8(&mut self) -> Result<i8, Error> {
+        self.array().map(i8::from_be_bytes)
+    }
+
+    /// An `int16`.
+    #[inline]
+    pub fn read_i16(&mut self) -> Result<i16, Error> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    /// A `uint16`.
+    #[inline]
+    pub fn read_u16(&mut self) -> Result<u16, Error> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// An `int32`.
+    #[inline]
+    pub fn read_i32(&mut self) -> Result<i32, Error> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    /// A `uint32`.
+    #[inline]
+    pub fn read_u32(&mut self) -> Result<u32, Error> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// An `int64`.
+    #[inline]
+    pub fn read_i64(&mut self) -> Result<i64, Error> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// A `float64`.
+    #[inline]
+    pub fn read_f64(&mut self) -> Result<f64, Error> {
+        self.array().map(f64::from_be_bytes)
+    }
+
+    /// The 16 bytes of a `uuid`.
+    #[inline]
+    pub fn read_uuid(&mut self) -> Result<[u8; 16], Error> {
+        self.array()
+    }
+
+    /// A `bool`: as Kafka reads it, any byte but 0 is true.
+    #[inline]
+    pub fn read_bool(&mut self) -> Result<bool, Error> {
+        self.read_i8().map(|byte| byte != 0)
+    }
+
+    /// An unsigned varint of at most 32 bits: seven bits a byte, the lowest first.
+    #[inline]
+    pub fn read_uvarint(&mut self) -> Result<u32, Error> {
+        let [first] = self.array::<1>()?;
+        if first < 0x80 {
+            return Ok(u32::from(first));
+        }
+        let mut value = u32::from(first & 0x7f);
+        for shift in [7, 14, 21, 28] {
+            let [byte] = self.array::<1>()?;
+            if shift == 28 && byte > 0x0f {
+                break;
+            }
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Error::new(Fault::BadVarint))
+    }
+
+    /// Whether a structure that may be null is there.
+    pub fn read_presence(&mut self) -> Result<bool, Error> {
+        match self.read_i8()? {
+            -1 => Ok(false),
+            1 => Ok(true),
+            other => Err(Error::new(Fault::BadPresence(other))),
+        }
+    }
+
+    /// The length before a string; `None` for null.
+    #[inline]
+    pub fn read_string_length(&mut self, compact: bool) -> Result<Option<usize>, Error> {
+        if compact { self.read_compact_length() } else { signed_length(self.read_i16()?.into()) }
+    }
+
+    /// The length before bytes, records or an array; `None` for null.
+    #[inline]
+    pub fn read_length(&mut self, compact: bool) -> Result<Option<usize>, Error> {
+        if compact { self.read_compact_length() } else { signed_length(self.read_i32()?.into()) }
+    }
+
+    #[inline]
+    fn read_compact_length(&mut self) -> Result<Option<usize>, Error> {
+        match self.read_uvarint()? {
+            0 => Ok(None),
+            length => Ok(Some(length as usize - 1)),
+        }
+    }
+
+    /// Errors unless `count` elements of at least `element_size` bytes each can follow.
+    #[inline]
+    pub fn expect_elements(&self, count: usize, element_size: usize) -> Result<(), Error> {
+        if count.checked_mul(element_size).is_some_and(|size| size <= self.remaining()) {
+            return Ok(());
+        }
+        Err(Error::new(Fault::TooManyElements { count, element_size, left: self.remaining() }))
+    }
+
+    /// The count of tagged fields, and then each one's tag and size.
+    #[inline]
+    pub fn read_tags(&mut self) -> Result<TagsAhead, Error> {
+        let count = self.read_uvarint()?;
+        // A tagged field takes a byte for its tag and one for its size.
+        if count as usize > self.remaining() / 2 {
+            return Err(Error::new(Fault::TooManyTags { count, left: self.remaining() }));
+        }
+        Ok(TagsAhead { left: count, previous: None })
+    }
+
+    /// Confines reading to the `size` bytes of a tagged field.
+    pub fn enter_tag(&mut self, _tag: u32, size: usize) -> Result<TagSection, Error> {
+        if size > self.remaining() {
+            return Err(self.truncated(size));
+        }
+        let section = TagSection { outer_end: self.end, size };
+        self.end = self.at + size;
+        Ok(section)
+    }
+
+    /// Leaves a tagged field, all of whose bytes must have been read.
+    pub fn leave_tag(&mut self, tag: u32, section: TagSection) -> Result<(), Error> {
+        let left = self.remaining();
+        self.end = section.outer_end;
+        if left == 0 {
+            return Ok(());
+        }
+        Err(Error::new(Fault::TagSize { tag, size: section.size, left }))
+    }
+}
+
+impl TagsAhead {
+    /// The tag and the size of the next tagged field, whose bytes follow; `None` after the last.
+    #[inline]
+    pub fn next(&mut self, reader: &mut Reader) -> Result<Option<(u32, usize)>, Error> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let tag = reader.read_uvarint()?;
+        if let Some(previous) = self.previous.filter(|previous| tag <= *previous) {
+            return Err(Error::new(Fault::TagOrder { tag, previous }));
+        }
+        self.previous = Some(tag);
+        let size = reader.read_uvarint()?;
+        Ok(Some((tag, size as usize)))
+    }
+}
+
+fn signed_length(length: i64) -> Result<Option<usize>, Error> {
+    match usize::try_from(length) {
+        Ok(length) => Ok(Some(length)),
+        Err(_) if length == -1 => Ok(None),
+        Err(_) => Err(Error::new(Fault::NegativeLength(length))),
+    }
+}
