@@ -4,10 +4,12 @@
 //! Not here: what the broker or its tools do. Nothing depends on this crate.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod golden;
 mod interop;
 mod jars;
 mod process;
 mod tidy;
+mod wire_check;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,8 +27,12 @@ struct Arguments {
 enum Task {
     /// Checks the layering, ARCHITECTURE.md, file sizes and habits
     Tidy(tidy::Arguments),
+    /// Compares the schemas of `wire` with Apache Kafka's message definitions
+    WireCheck(wire_check::Arguments),
     /// Resolves Apache Kafka's jars with Maven and prints their folders
     Jars(jars::Arguments),
+    /// Writes the wire tests' golden vectors anew, with Kafka's own classes
+    Golden(golden::Arguments),
     /// Runs the real clients of `interop/` against a real broker
     Interop(interop::Arguments),
 }
@@ -34,7 +40,9 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Tidy(arguments) => tidy::run(&arguments),
+        Task::WireCheck(arguments) => wire_check::run(&arguments),
         Task::Jars(arguments) => jars::run(&arguments),
+        Task::Golden(arguments) => golden::run(&arguments),
         Task::Interop(arguments) => interop::run(&arguments),
     };
     match outcome {
