@@ -63,6 +63,8 @@ pub struct DirEntry {
     pub name: String,
     /// Whether it is a directory itself.
     pub is_dir: bool,
+    /// The length of a file in bytes; without meaning for a directory.
+    pub len_bytes: u64,
 }
 
 /// Holds a directory against other processes until it is dropped.
@@ -119,7 +121,7 @@ pub trait File: Send + Sync + 'static {
     fn read_at(&self, offset: u64, len: usize) -> DiskFuture<'_, Bytes>;
 
     /// The file's length in bytes.
-    fn len(&self) -> DiskFuture<'_, u64>;
+    fn size(&self) -> DiskFuture<'_, u64>;
 
     /// Cuts or (with zeros) extends the file.
     fn set_len(&self, len: u64) -> DiskFuture<'_, ()>;
