@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
-use crate::attributes::{Attributes, TimestampType};
+use crate::attributes::{Attributes, Codec, TimestampType};
 use crate::compression::Compression;
 use crate::crc::batch_crc;
 use crate::error::BatchError;
@@ -224,7 +224,7 @@ impl BatchBuilder {
     /// # Errors
     /// [`BatchError::Compress`].
     pub fn build(mut self) -> Result<Bytes, BatchError> {
-        if self.compression != Compression::NONE {
+        if self.compression.codec() != Codec::None {
             let mut compressed = vec![0; HEADER_LEN];
             let records = self.bytes.get(HEADER_LEN..).unwrap_or_default();
             self.compression.compress(records, &mut compressed)?;

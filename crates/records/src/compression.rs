@@ -118,6 +118,8 @@ enum Inner<'a> {
 impl<'a> Decompressor<'a> {
     pub(crate) fn new(codec: Codec, data: &'a [u8], limit: usize) -> Result<Self, BatchError> {
         let inner = match codec {
+            // A batch that lost all its records keeps its codec, and has nothing to decompress.
+            _ if data.is_empty() => Ok(Inner::None(data)),
             Codec::None => Ok(Inner::None(data)),
             Codec::Gzip => Ok(Inner::Gzip(Box::new(gzip::Decoder::new(data)))),
             Codec::Snappy => Ok(Inner::Snappy(snappy::Decoder::new(data, limit))),

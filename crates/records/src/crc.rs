@@ -2,7 +2,8 @@
 
 use crc_fast::{CrcAlgorithm, Digest};
 
-use crate::header::{HEADER_LEN, at};
+use crate::error::BatchError;
+use crate::header::{HEADER_LEN, at, field};
 
 /// The checksum of a batch in two pieces: its header and what follows.
 #[must_use]
@@ -12,6 +13,16 @@ pub fn batch_crc(head: &[u8; HEADER_LEN], body: &[u8]) -> u32 {
     digest.update(covered);
     digest.update(body);
     digest.finalize() as u32
+}
+
+/// Checks the checksum of a batch in two pieces: that these are the bytes that were written.
+///
+/// # Errors
+/// [`BatchError::Crc`].
+pub fn verify_parts(head: &[u8; HEADER_LEN], body: &[u8]) -> Result<(), BatchError> {
+    let stored = u32::from_be_bytes(field(head, at::CRC));
+    let computed = batch_crc(head, body);
+    if stored == computed { Ok(()) } else { Err(BatchError::Crc { stored, computed }) }
 }
 
 /// The checksum of contiguous bytes.

@@ -78,6 +78,10 @@ pub(crate) fn read_record<S: Source>(source: &mut S) -> Result<RawRecord<S::Span
     }
     let headers_at = source.position();
     for _ in 0..header_count {
+        // A count that lies is found out at the end of the record, not at the end of the data.
+        if source.position() >= end {
+            return Err(RecordError::Length { field: Field::HeaderCount, length: header_count }.into());
+        }
         read_header(source, end)?;
     }
 

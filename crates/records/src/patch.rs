@@ -4,10 +4,10 @@
 
 use ottla_types::{LeaderEpoch, Offset};
 
-use crate::attributes::TimestampType;
+use crate::attributes::{Attributes, TimestampType};
 use crate::crc::batch_crc;
 use crate::error::BatchError;
-use crate::header::{BatchHeader, HEADER_LEN, at, put};
+use crate::header::{BatchHeader, HEADER_LEN, at, field, put};
 
 /// Sets the base offset and the leader epoch of a header.
 pub fn assign(head: &mut [u8; HEADER_LEN], base_offset: Offset, leader_epoch: LeaderEpoch) {
@@ -38,8 +38,7 @@ pub fn set_max_timestamp(
     max_timestamp_ms: i64,
 ) {
     let attributes =
-        crate::attributes::Attributes(i16::from_be_bytes(crate::header::field(head, at::ATTRIBUTES)))
-            .with_timestamp_type(timestamp_type);
+        Attributes(i16::from_be_bytes(field(head, at::ATTRIBUTES))).with_timestamp_type(timestamp_type);
     put(head, at::ATTRIBUTES, attributes.0.to_be_bytes());
     put(head, at::MAX_TIMESTAMP, max_timestamp_ms.to_be_bytes());
     put(head, at::CRC, batch_crc(head, body).to_be_bytes());

@@ -29,7 +29,8 @@ pub struct ProduceRules {
     pub max_message_bytes: usize,
     /// `segment.bytes`: the largest batch that fits into a segment.
     pub segment_bytes: usize,
-    /// The most bytes that the records of a batch may decompress to. Kafka has no such limit.
+    /// The most bytes that the records of a batch may decompress to. Kafka has no such limit; the default is the
+    /// largest request, so that a batch may always be as large as one that came uncompressed.
     pub max_decompressed_bytes: usize,
     /// Whether `cleanup.policy` contains `compact`: records then need keys.
     pub compacted: bool,
@@ -51,7 +52,7 @@ impl Default for ProduceRules {
         Self {
             max_message_bytes: 1_048_588,
             segment_bytes: 1 << 30,
-            max_decompressed_bytes: 1 << 30,
+            max_decompressed_bytes: 100 * 1024 * 1024,
             compacted: false,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,

@@ -1,5 +1,6 @@
 //! LZ4 in its frame format, written as Kafka's Java client does: independent blocks of 64 KiB, without checksums and
-//! content size. (That client refuses frames whose blocks depend on each other.)
+//! content size. (That client refuses frames whose blocks depend on each other.) One frame is read; what follows it is
+//! ignored, as that client does.
 
 use std::io::{self, Read, Write};
 
@@ -24,15 +25,26 @@ pub(super) fn compress(data: &[u8], level: i32, out: &mut Vec<u8>) -> io::Result
 }
 
 pub(super) struct Decoder<'a> {
-    inner: lz4::Decoder<&'a [u8]>,
+    /// `None` after the end of the frame.
+    inner: Option<lz4::Decoder<&'a [u8]>>,
 }
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(data: &'a [u8]) -> io::Result<Self> {
-        lz4::Decoder::new(data).map(|inner| Self { inner })
+        lz4::Decoder::new(data).map(|inner| Self { inner: Some(inner) })
     }
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer)
+        let Some(inner) = &mut self.inner else { return Ok(0) };
+        let read = inner.read(buffer)?;
+        // The library takes the end of the data for the end of the frame, unless it is asked.
+        if read == 0
+            && !buffer.is_empty()
+            && let Some(inner) = self.inner.take()
+            && inner.finish().1.is_err()
+        {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the frame is cut off"));
+        }
+        Ok(read)
     }
 }
