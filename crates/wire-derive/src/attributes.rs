@@ -178,7 +178,10 @@ impl StructAttributes {
                         "request" => true,
                         "response" => false,
                         _ => {
-                            return Err(syn::Error::new(direction.span(), "expected `request` or `response`"));
+                            return Err(syn::Error::new(
+                                direction.span(),
+                                "expected `request` or `response`",
+                            ));
                         }
                     };
                     once(&mut parsed.is_request, is_request, &meta)

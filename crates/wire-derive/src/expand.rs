@@ -360,3 +360,131 @@ fn write_field(field: &Field) -> TokenStream {
     };
     quote!((#write).map_err(|error| error.in_field(#label))?;)
 }
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    /// What the compiler would say.
+    fn complaint(input: DeriveInput) -> String {
+        match expand(input) {
+            Ok(_) => panic!("the derive accepts it"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_message_says_its_versions_and_which_are_flexible() {
+        let said = complaint(parse_quote! {
+            #[wire(api = 1, flexible = "2..")]
+            struct PingRequest { unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "say which versions there are: `versions = \"0..=3\"`");
+        let said = complaint(parse_quote! {
+            #[wire(api = 1, versions = "0..=3")]
+            struct PingRequest { unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "say which versions are flexible: `flexible = \"2..\"` or \"none\"");
+    }
+
+    #[test]
+    fn a_message_is_a_request_or_a_response() {
+        let said = complaint(parse_quote! {
+            #[wire(api = 1, versions = "0", flexible = "none")]
+            struct Ping { unknown_tags: UnknownTags }
+        });
+        assert!(said.starts_with("the name ends in neither Request nor Response"), "{said}");
+    }
+
+    #[test]
+    fn what_belongs_to_a_message_is_refused_on_a_structure() {
+        let said = complaint(parse_quote! {
+            #[wire(versions = "3..")]
+            struct Part { unknown_tags: UnknownTags }
+        });
+        assert!(said.contains("belong to a whole message"), "{said}");
+    }
+
+    #[test]
+    fn a_struct_must_keep_unknown_tags() {
+        let said = complaint(parse_quote! { struct Part { a: i32 } });
+        assert!(said.contains("add `pub unknown_tags: UnknownTags`"), "{said}");
+    }
+
+    #[test]
+    fn null_and_option_go_together() {
+        let said = complaint(parse_quote! {
+            struct Part { a: Option<Str>, unknown_tags: UnknownTags }
+        });
+        assert!(said.contains("say in which versions"), "{said}");
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(nullable)] a: Str, unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "a nullable field is an `Option`");
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(default = null)] a: Str, unknown_tags: UnknownTags }
+        });
+        assert!(said.starts_with("the default is null"), "{said}");
+    }
+
+    #[test]
+    fn tags_have_no_gap_and_exist_in_flexible_versions_only() {
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(tag = 1)] a: i32, unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "tags are 0, 1, 2 and so on, each once: expected 0, found 1");
+        let said = complaint(parse_quote! {
+            #[wire(api = 1, versions = "0..=3", flexible = "2..")]
+            struct PingRequest { #[wire(since = 1, tag = 0)] a: i32, unknown_tags: UnknownTags }
+        });
+        assert!(said.starts_with("a tagged field exists in flexible versions only"), "{said}");
+    }
+
+    #[test]
+    fn ranges_of_versions_make_sense() {
+        for (range, expected) in [
+            ("3-4", "is no range of versions"),
+            ("-1..", "is no range of versions"),
+            ("4..3", "is no range of versions"),
+            ("4..=3", "is empty"),
+        ] {
+            let said = complaint(parse_quote! {
+                struct Part { #[wire(versions = #range)] a: i32, unknown_tags: UnknownTags }
+            });
+            assert!(said.contains(expected), "{said}");
+        }
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(since = 4, until = 3)] a: i32, unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "no version has this field: `until` is below `since`");
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(since = 4, versions = "4..")] a: i32, unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "`versions` says what `since` and `until` say: use one");
+    }
+
+    #[test]
+    fn a_misspelt_or_repeated_attribute_is_refused() {
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(sinse = 4)] a: i32, unknown_tags: UnknownTags }
+        });
+        assert!(said.starts_with("expected `since`, `until`"), "{said}");
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(since = 4, since = 5)] a: i32, unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "said twice");
+        let said = complaint(parse_quote! {
+            struct Part { #[wire(default = f())] a: i32, unknown_tags: UnknownTags }
+        });
+        assert_eq!(said, "a default is `null`, `true`, `false`, a number or a string");
+    }
+
+    #[test]
+    fn only_a_plain_struct_with_named_fields_is_a_message() {
+        assert!(complaint(parse_quote! { enum Part { A } }).contains("only a struct"));
+        assert!(complaint(parse_quote! { struct Part(i32); }).contains("have names"));
+        assert!(complaint(parse_quote! { struct Part<T> { a: T } }).contains("generic"));
+    }
+}

@@ -243,3 +243,74 @@ macro_rules! apis {
 }
 
 pub(crate) use apis;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::{ApiKey, REQUESTS, RESPONSES};
+    use crate::schema::Versions;
+
+    #[test]
+    fn every_message_comes_back_from_its_defaults_in_every_version() {
+        for codec in REQUESTS.iter().chain(RESPONSES) {
+            for version in codec.schema.versions.first..=codec.schema.versions.last {
+                let name = codec.schema.name;
+                let bytes = (codec.encode_default)(version).unwrap_or_else(|error| panic!("{error}"));
+                let again = (codec.recode)(version, bytes.clone().into());
+                assert_eq!(again.as_ref(), Ok(&bytes), "{name} v{version}");
+                assert!((codec.decode)(version, bytes.into()).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_not_served_is_refused_by_name() {
+        let error = (REQUESTS[0].encode_default)(2).unwrap_err();
+        assert_eq!(error.to_string(), "ProduceRequest v2: this version is not supported: expected 3 to 13");
+        for codec in REQUESTS.iter().chain(RESPONSES) {
+            for version in [-1, codec.schema.versions.last + 1, i16::MAX, i16::MIN] {
+                assert!((codec.encode_default)(version).is_err());
+                assert!((codec.decode)(version, Bytes::from_static(&[0; 64])).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_after_a_message_are_refused() {
+        for codec in REQUESTS.iter().chain(RESPONSES) {
+            let version = codec.schema.versions.last;
+            let mut bytes = (codec.encode_default)(version).unwrap();
+            bytes.push(0);
+            let error = (codec.decode)(version, bytes.into()).unwrap_err();
+            assert_eq!(error.fault(), &crate::error::Fault::TrailingBytes(1), "{}", codec.schema.name);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_cut_off_anywhere_is_refused() {
+        for codec in REQUESTS.iter().chain(RESPONSES) {
+            let version = codec.schema.versions.last;
+            let bytes = Bytes::from((codec.encode_default)(version).unwrap());
+            for end in 0..bytes.len() {
+                assert!((codec.decode)(version, bytes.slice(..end)).is_err(), "{}", codec.schema.name);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_and_apis_name_each_other() {
+        for api in ApiKey::ALL {
+            assert_eq!(ApiKey::from_code(api.code()), Some(*api));
+            assert_eq!(format!("{api}Request"), api.request_schema().name);
+            assert_eq!(format!("{api}Response"), api.response_schema().name);
+        }
+        assert_eq!(ApiKey::from_code(-1), None);
+    }
+
+    #[test]
+    fn produce_is_advertised_from_0_and_served_from_3() {
+        assert_eq!(ApiKey::Produce.served(), Versions { first: 3, last: 13 });
+        assert_eq!(ApiKey::Produce.advertised(), Versions { first: 0, last: 13 });
+        assert_eq!(ApiKey::Fetch.advertised(), ApiKey::Fetch.served());
+    }
+}

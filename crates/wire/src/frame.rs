@@ -105,3 +105,54 @@ pub fn encode_response_message<M: Message>(
     message.encode(&mut writer, api_version)?;
     Frame::end(writer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
+    use crate::header::{parse_request, parse_response};
+
+    fn fetched(records: Bytes) -> Response {
+        let partition = PartitionData { records: Some(records.into()), ..Default::default() };
+        let topic =
+            FetchableTopicResponse { partitions: vec![partition.clone(), partition], ..Default::default() };
+        FetchResponse { responses: vec![topic], ..Default::default() }.into()
+    }
+
+    #[test]
+    fn records_go_into_a_frame_without_a_copy() {
+        let records = Bytes::from(vec![7; 100]);
+        let frame = encode_response(1, 12, &fetched(records.clone())).unwrap();
+        let shared = frame.chunks().iter().filter(|chunk| chunk.as_ptr() == records.as_ptr()).count();
+        assert_eq!((shared, frame.chunks().len()), (2, 5));
+    }
+
+    #[test]
+    fn a_frame_says_how_long_it_is_and_comes_back() {
+        let response = fetched(Bytes::from_static(b"records"));
+        for version in [4, 12, 18] {
+            let frame = encode_response(42, version, &response).unwrap();
+            let len = frame.len();
+            let mut bytes = frame.into_bytes();
+            assert_eq!(bytes.len(), len);
+            let length = bytes.split_to(LENGTH_SIZE);
+            assert_eq!(length[..], u32::try_from(bytes.len()).unwrap().to_be_bytes());
+            let (header, mut body) = parse_response(bytes, ApiKey::Fetch, version).unwrap();
+            assert_eq!(header.correlation_id, 42);
+            assert_eq!(Response::decode(ApiKey::Fetch, version, &mut body).unwrap(), response);
+        }
+    }
+
+    #[test]
+    fn the_answer_to_an_unknown_version_of_api_versions_is_that_of_version_0() {
+        let mut header = RequestHeader::new(ApiKey::ApiVersions, 4, 5);
+        header.client_id = Some("c".into());
+        let request = Request::from(ApiVersionsRequest::default());
+        let mut bytes = encode_request(&header, &request).unwrap().into_bytes();
+        let (header, _) = parse_request(bytes.split_off(LENGTH_SIZE)).unwrap();
+        let answer = ApiVersionsResponse { error_code: 35, ..Default::default() };
+        let frame = encode_response(header.correlation_id, 0, &answer.into()).unwrap();
+        assert_eq!(frame.into_bytes(), &b"\0\0\0\x0a\0\0\0\x05\0\x23\0\0\0\0"[..]);
+    }
+}

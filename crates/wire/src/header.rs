@@ -153,3 +153,68 @@ pub fn parse_response(
     let header = ResponseHeader::read(&mut reader, api, api_version)?;
     Ok((header, reader))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request_header(bytes: &[u8]) -> Result<(RequestHeader, Reader), Error> {
+        parse_request(Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn a_flexible_request_has_a_client_id_of_16_bit_length_and_tags() {
+        let (header, body) = request_header(b"\0\x01\0\x0c\0\0\0\x07\0\x03cli\x01\x05\x02xyBODY").unwrap();
+        assert_eq!((header.api, header.api_version, header.correlation_id), (ApiKey::Fetch, 12, 7));
+        assert_eq!(header.client_id.as_deref(), Some("cli"));
+        assert_eq!(header.unknown_tags.fields(), [(5, Bytes::from_static(b"xy"))]);
+        assert_eq!(body.into_rest(), "BODY");
+    }
+
+    #[test]
+    fn a_request_that_is_not_flexible_has_no_tags() {
+        let (header, body) = request_header(b"\0\x01\0\x04\0\0\0\x07\xff\xffBODY").unwrap();
+        assert_eq!(header.client_id, None);
+        assert_eq!(body.into_rest(), "BODY");
+    }
+
+    #[test]
+    fn the_header_of_an_api_versions_request_of_a_coming_version_is_understood() {
+        let (header, body) = request_header(b"\0\x12\0\x63\0\0\0\x07\0\x01c\0BODY").unwrap();
+        assert_eq!((header.api, header.api_version), (ApiKey::ApiVersions, 99));
+        assert!(!header.api.served().contains(header.api_version));
+        assert_eq!(body.into_rest(), "BODY");
+    }
+
+    #[test]
+    fn an_unknown_api_is_named() {
+        let error = request_header(b"\x7f\xff\0\0\0\0\0\x07\xff\xff").unwrap_err();
+        assert_eq!(error.to_string(), "RequestHeader v1: request_api_key: the API key 32767 is not known");
+    }
+
+    #[test]
+    fn a_header_that_is_cut_off_anywhere_is_an_error() {
+        let whole = b"\0\x01\0\x0c\0\0\0\x07\0\x03cli\x01\x05\x02xy";
+        for end in 0..whole.len() {
+            assert!(request_header(&whole[..end]).is_err(), "{end} bytes");
+        }
+    }
+
+    #[test]
+    fn headers_come_back_in_every_version() {
+        for version in [4, 12] {
+            let mut header = RequestHeader::new(ApiKey::Fetch, version, -3);
+            header.client_id = Some("client".into());
+            let mut writer = Writer::new();
+            header.write(&mut writer).unwrap();
+            assert_eq!(request_header(&writer.into_chunks().concat()).unwrap().0, header);
+        }
+    }
+
+    #[test]
+    fn the_answer_to_api_versions_never_has_tags_in_its_header() {
+        assert_eq!(ResponseHeader::version(ApiKey::ApiVersions, 4), 0);
+        assert_eq!(ResponseHeader::version(ApiKey::Fetch, 11), 0);
+        assert_eq!(ResponseHeader::version(ApiKey::Fetch, 12), 1);
+    }
+}

@@ -29,6 +29,9 @@ mod uuid;
 mod value;
 mod writer;
 
+#[cfg(test)]
+mod derive_tests;
+
 pub use api::Codec;
 pub use error::Error;
 pub use frame::Frame;

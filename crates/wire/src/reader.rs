@@ -255,3 +255,98 @@ fn signed_length(length: i64) -> Result<Option<usize>, Error> {
         Err(_) => Err(Error::new(Fault::NegativeLength(length))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(bytes: &'static [u8]) -> Reader {
+        Reader::new(Bytes::from_static(bytes))
+    }
+
+    #[test]
+    fn varints_hold_32_bits_and_not_one_more() {
+        assert_eq!(reader(&[0]).read_uvarint(), Ok(0));
+        assert_eq!(reader(&[0x7f]).read_uvarint(), Ok(127));
+        assert_eq!(reader(&[0x80, 0x01]).read_uvarint(), Ok(128));
+        assert_eq!(reader(&[0xff, 0xff, 0xff, 0xff, 0x0f]).read_uvarint(), Ok(u32::MAX));
+        let bad = [&[0xff, 0xff, 0xff, 0xff, 0x1f][..], &[0xff, 0xff, 0xff, 0xff, 0x8f, 0x00][..]];
+        for bytes in bad {
+            assert_eq!(reader(bytes).read_uvarint().unwrap_err().fault(), &Fault::BadVarint);
+        }
+    }
+
+    #[test]
+    fn a_varint_may_be_longer_than_it_needs_to_be_as_in_kafka() {
+        assert_eq!(reader(&[0x81, 0x80, 0x00]).read_uvarint(), Ok(1));
+    }
+
+    #[test]
+    fn a_number_that_is_cut_off_is_an_error_and_consumes_nothing() {
+        let mut reader = reader(&[0, 0, 1]);
+        assert_eq!(reader.read_i32().unwrap_err().fault(), &Fault::Truncated { needed: 4, left: 3 });
+        assert_eq!(reader.read_i16(), Ok(0));
+        assert_eq!(reader.read_i64().unwrap_err().fault(), &Fault::Truncated { needed: 8, left: 1 });
+        assert_eq!(reader.read_i8(), Ok(1));
+        assert!(reader.finish().is_ok());
+    }
+
+    #[test]
+    fn slices_share_the_memory_of_the_frame() {
+        let frame = Bytes::from(vec![1, 2, 3, 4]);
+        let mut reader = Reader::new(frame.clone());
+        let slice = reader.take(3).unwrap();
+        assert_eq!(slice.as_ptr(), frame.as_ptr());
+        assert_eq!(reader.take(2).unwrap_err().fault(), &Fault::Truncated { needed: 2, left: 1 });
+        assert_eq!(
+            reader.take(usize::MAX).unwrap_err().fault(),
+            &Fault::Truncated { needed: usize::MAX, left: 1 }
+        );
+    }
+
+    #[test]
+    fn minus_one_is_null_and_a_lower_length_is_an_error() {
+        assert_eq!(reader(&[0xff, 0xff]).read_string_length(false), Ok(None));
+        assert_eq!(reader(&[0]).read_string_length(true), Ok(None));
+        let error = reader(&[0xff, 0xfe]).read_string_length(false).unwrap_err();
+        assert_eq!(error.fault(), &Fault::NegativeLength(-2));
+        let error = reader(&[0x80, 0, 0, 0]).read_length(false).unwrap_err();
+        assert_eq!(error.fault(), &Fault::NegativeLength(i32::MIN.into()));
+    }
+
+    #[test]
+    fn a_count_of_elements_must_fit_into_what_is_left() {
+        let reader = reader(&[0; 12]);
+        assert!(reader.expect_elements(3, 4).is_ok());
+        assert!(reader.expect_elements(4, 4).is_err());
+        assert!(reader.expect_elements(usize::MAX, 4).is_err());
+    }
+
+    #[test]
+    fn tags_must_ascend_each_once() {
+        for (first, second) in [(1, 1), (2, 1)] {
+            let mut reader = Reader::new(Bytes::from(vec![2, first, 0, second, 0]));
+            let mut tags = reader.read_tags().unwrap();
+            assert_eq!(tags.next(&mut reader), Ok(Some((first.into(), 0))));
+            let error = tags.next(&mut reader).unwrap_err();
+            assert_eq!(error.fault(), &Fault::TagOrder { tag: second.into(), previous: first.into() });
+        }
+    }
+
+    #[test]
+    fn more_tags_than_bytes_are_refused_before_the_first_is_read() {
+        let error = reader(&[0xff, 0xff, 0xff, 0xff, 0x07, 0, 0, 0]).read_tags().unwrap_err();
+        assert_eq!(error.fault(), &Fault::TooManyTags { count: i32::MAX as u32, left: 3 });
+    }
+
+    #[test]
+    fn a_tagged_field_is_confined_to_its_bytes() {
+        let mut reader = reader(&[1, 2, 3, 4]);
+        let section = reader.enter_tag(5, 2).unwrap();
+        assert_eq!(reader.read_i32().unwrap_err().fault(), &Fault::Truncated { needed: 4, left: 2 });
+        assert_eq!(reader.read_i8(), Ok(1));
+        let error = reader.leave_tag(5, section).unwrap_err();
+        assert_eq!(error.fault(), &Fault::TagSize { tag: 5, size: 2, left: 1 });
+        assert!(reader.enter_tag(5, 4).is_err());
+    }
+}

@@ -105,11 +105,9 @@ impl FromIterator<Bytes> for Records {
 
 impl PartialEq for Records {
     fn eq(&self, other: &Self) -> bool {
-        let bytes = |records: &Self| -> Vec<Bytes> { records.chunks().to_vec() };
         match (self.chunks(), other.chunks()) {
             ([one], [another]) => one == another,
-            _ if self.len() != other.len() => false,
-            _ => bytes(self).iter().flatten().eq(bytes(other).iter().flatten()),
+            (these, those) => self.len() == other.len() && these.iter().flatten().eq(those.iter().flatten()),
         }
     }
 }
@@ -119,5 +117,31 @@ impl Eq for Records {}
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Records({} bytes in {} chunks)", self.len(), self.chunks().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(pieces: &[&'static str]) -> Records {
+        pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect()
+    }
+
+    #[test]
+    fn records_are_equal_when_their_bytes_are_however_they_are_cut() {
+        assert_eq!(cut(&["abc"]), cut(&["a", "bc"]));
+        assert_eq!(cut(&["ab", "c"]), cut(&["a", "", "bc"]));
+        assert_eq!(cut(&[]), cut(&[""]));
+        assert_ne!(cut(&["abc"]), cut(&["a", "bd"]));
+        assert_ne!(cut(&["abc"]), cut(&["abcd"]));
+    }
+
+    #[test]
+    fn several_chunks_join_into_one_and_a_single_one_is_not_copied() {
+        assert_eq!(cut(&["ab", "", "c"]).into_bytes(), "abc");
+        assert_eq!(cut(&["ab", "", "c"]).chunks().len(), 2);
+        let chunk = Bytes::from(vec![1, 2]);
+        assert_eq!(Records::from(chunk.clone()).into_bytes().as_ptr(), chunk.as_ptr());
     }
 }

@@ -120,3 +120,31 @@ impl fmt::Debug for Str {
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn text_shares_memory_and_a_detached_copy_does_not() {
+        let bytes = Bytes::from(b"topic".to_vec());
+        let text = Str::try_from(bytes.clone()).unwrap();
+        assert_eq!(text.as_ptr(), bytes.as_ptr());
+        assert_ne!(text.detached().as_ptr(), bytes.as_ptr());
+        assert_eq!(text.detached(), text);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_with_their_place() {
+        let error = Str::try_from(Bytes::from_static(b"ab\xff")).unwrap_err();
+        assert_eq!(error.fault(), &Fault::NotUtf8(2));
+    }
+
+    #[test]
+    fn a_map_by_text_is_searched_with_a_plain_str() {
+        let map = HashMap::from([(Str::from("topic"), 1)]);
+        assert_eq!(map.get("topic"), Some(&1));
+    }
+}

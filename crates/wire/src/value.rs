@@ -210,7 +210,7 @@ sized! {
 }
 
 /// How a type with a length before it is read and written, null included.
-trait Sized_: Sized {
+trait LengthPrefixed: Sized {
     fn read_sized(reader: &mut Reader, version: Version) -> Result<Option<Self>, Error>;
     fn write_sized(value: Option<&Self>, writer: &mut Writer, version: Version) -> Result<(), Error>;
 }
@@ -218,7 +218,7 @@ trait Sized_: Sized {
 /// The longest string there is: Kafka keeps the limit of the 16 bit length for compact ones too.
 const MAX_STRING_SIZE: usize = i16::MAX as usize;
 
-impl Sized_ for Str {
+impl LengthPrefixed for Str {
     fn read_sized(reader: &mut Reader, version: Version) -> Result<Option<Self>, Error> {
         match reader.read_string_length(version.flexible)? {
             None => Ok(None),
@@ -236,7 +236,7 @@ impl Sized_ for Str {
     }
 }
 
-impl Sized_ for Bytes {
+impl LengthPrefixed for Bytes {
     fn read_sized(reader: &mut Reader, version: Version) -> Result<Option<Self>, Error> {
         match reader.read_length(version.flexible)? {
             None => Ok(None),
@@ -253,7 +253,7 @@ impl Sized_ for Bytes {
     }
 }
 
-impl Sized_ for Records {
+impl LengthPrefixed for Records {
     fn read_sized(reader: &mut Reader, version: Version) -> Result<Option<Self>, Error> {
         Ok(Bytes::read_sized(reader, version)?.map(Self::from))
     }
@@ -267,7 +267,7 @@ impl Sized_ for Records {
     }
 }
 
-impl<T: Value> Sized_ for Vec<T> {
+impl<T: Value> LengthPrefixed for Vec<T> {
     fn read_sized(reader: &mut Reader, version: Version) -> Result<Option<Self>, Error> {
         let Some(count) = reader.read_length(version.flexible)? else { return Ok(None) };
         reader.expect_elements(count, T::min_size(version))?;

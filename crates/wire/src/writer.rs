@@ -258,3 +258,121 @@ fn insert(buffer: &mut BytesMut, at: usize, bytes: &[u8]) {
     buffer.put_slice(bytes);
     buffer.put_slice(&after);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::Reader;
+
+    fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut writer = Writer::new();
+        write(&mut writer);
+        let len = writer.len();
+        let bytes = writer.into_chunks().concat();
+        assert_eq!(bytes.len(), len);
+        bytes
+    }
+
+    #[test]
+    fn varints_come_back() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, i32::MAX as u32, u32::MAX] {
+            let bytes = written(|writer| writer.write_uvarint(value));
+            assert_eq!(Reader::new(bytes.into()).read_uvarint(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_passed_on_and_not_copied() {
+        let chunk = Bytes::from(vec![7; 10]);
+        let mut writer = Writer::new();
+        writer.write_i8(1);
+        writer.write_chunk(chunk.clone());
+        writer.write_chunk(Bytes::new());
+        writer.write_i8(2);
+        let chunks = writer.into_chunks();
+        assert_eq!(chunks.iter().map(Bytes::len).collect::<Vec<_>>(), [1, 10, 1]);
+        assert_eq!(chunks[1].as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn large_bytes_fields_become_chunks_and_small_ones_do_not() {
+        let mut writer = Writer::new();
+        writer.write_bytes(&Bytes::from(vec![1; OWN_CHUNK_SIZE - 1]));
+        writer.write_bytes(&Bytes::from(vec![1; OWN_CHUNK_SIZE]));
+        assert_eq!(writer.into_chunks().len(), 2);
+    }
+
+    #[test]
+    fn a_length_that_its_field_cannot_say_is_an_error() {
+        let mut writer = Writer::new();
+        for compact in [true, false] {
+            assert!(writer.write_string_length(Some(32_767), compact).is_ok());
+            assert!(writer.write_string_length(Some(32_768), compact).is_err());
+            assert!(writer.write_length(Some(i32::MAX as usize), compact).is_ok());
+            assert!(writer.write_length(Some(i32::MAX as usize + 1), compact).is_err());
+        }
+    }
+
+    #[test]
+    fn the_longest_compact_lengths_are_one_above_what_they_count() {
+        assert_eq!(
+            written(|writer| writer.write_string_length(Some(32_767), true).unwrap()),
+            [0x80, 0x80, 0x02]
+        );
+        assert_eq!(
+            written(|writer| writer.write_length(Some(i32::MAX as usize), true).unwrap()),
+            [0x80, 0x80, 0x80, 0x80, 0x08]
+        );
+        assert_eq!(written(|writer| writer.write_length(None, true).unwrap()), [0]);
+        assert_eq!(written(|writer| writer.write_length(None, false).unwrap()), [0xff; 4]);
+    }
+
+    #[test]
+    fn the_size_of_a_tagged_field_may_take_several_bytes() {
+        let bytes = written(|writer| {
+            writer.write_i8(9);
+            let tag = writer.begin_tag(3);
+            writer.write_slice(&[5; 200]);
+            writer.end_tag(tag);
+            writer.write_i8(8);
+        });
+        assert_eq!(bytes[..4], [9, 3, 0xc8, 0x01]);
+        assert_eq!((bytes.len(), bytes[204]), (205, 8));
+    }
+
+    #[test]
+    fn a_tagged_field_may_hold_chunks_whichever_piece_it_starts_in() {
+        let records = Bytes::from_static(b"records");
+        for chunks_before in 0..3 {
+            let bytes = written(|writer| {
+                let mut expected = Vec::new();
+                for _ in 0..chunks_before {
+                    writer.write_i8(1);
+                    writer.write_chunk(records.clone());
+                    expected.extend_from_slice(b"\x01records");
+                }
+                let tag = writer.begin_tag(0);
+                writer.write_i8(2);
+                writer.write_chunk(records.clone());
+                writer.write_i8(3);
+                writer.end_tag(tag);
+                expected.extend_from_slice(b"\x00\x09\x02records\x03");
+                assert_eq!(writer.len(), expected.len());
+            });
+            assert!(bytes.ends_with(b"\x00\x09\x02records\x03"), "{bytes:?}");
+            assert_eq!(bytes.len(), chunks_before * 8 + 11);
+        }
+    }
+
+    #[test]
+    fn the_length_before_a_frame_is_patched_wherever_its_first_bytes_went() {
+        for chunk in [Bytes::new(), Bytes::from_static(b"abc")] {
+            let mut writer = Writer::new();
+            writer.write_i32(0);
+            writer.write_chunk(chunk.clone());
+            let frame = writer.into_frame(7).concat();
+            assert_eq!(frame[..4], [0, 0, 0, 7]);
+            assert_eq!(frame[4..], chunk[..]);
+        }
+    }
+}

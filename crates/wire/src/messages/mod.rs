@@ -32,8 +32,7 @@ pub mod produce;
 
 apis! {
     /// Appends record batches.
-    // librdkafka up to 2.x takes a broker without Produce v0 for one that has no compression, so it is told of versions
-    // that nobody sends (KAFKA-18659).
+    // Older librdkafka takes a broker without Produce v0 for one that knows no compression (KAFKA-18659).
     Produce = 0, produce::{ProduceRequest, ProduceResponse}, advertised from 0;
     /// Reads record batches.
     Fetch = 1, fetch::{FetchRequest, FetchResponse};
