@@ -1,0 +1,189 @@
+//! AlterConfigs and IncrementalAlterConfigs: what is set on topics and brokers (KIP-133, KIP-226, KIP-339).
+
+use std::collections::BTreeMap;
+
+use ottla_types::config::{broker, topic, topic_config};
+use ottla_types::{BrokerId, ErrorCode, TopicName};
+
+use super::{Controller, Decision, Refused};
+use crate::record::{Config, ConfigResource, Record};
+
+/// One change of a key (KIP-339).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigOp {
+    /// To this value.
+    Set(String),
+    /// To the default.
+    Delete,
+    /// These items are added to the list, unless they are in it.
+    Append(String),
+    /// These items are taken out of the list.
+    Subtract(String),
+}
+
+/// Changes of one resource; keys that are not named stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The resource.
+    pub resource: ConfigResource,
+    /// The changes, no key twice.
+    pub ops: Vec<(String, ConfigOp)>,
+}
+
+/// All that is to be set on one resource; keys that are not named go back to their defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The resource.
+    pub resource: ConfigResource,
+    /// The keys and their values; without a value a key goes back to its default.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// The resource that a request names by Kafka's type number (2 topic, 4 broker) and a name.
+///
+/// # Errors
+/// A type that has no configuration here, or a name that such a resource cannot have.
+pub fn resource(kind: i8, name: &str) -> Result<ConfigResource, Refused> {
+    let invalid = |message: String| Refused::new(ErrorCode::InvalidRequest, message);
+    match kind {
+        2 if name.is_empty() => Err(invalid("Default topic resources are not allowed.".to_owned())),
+        2 => TopicName::new(name)
+            .map(ConfigResource::Topic)
+            .map_err(|why| Refused::new(ErrorCode::InvalidTopicException, why.to_string())),
+        4 if name.is_empty() => Ok(ConfigResource::ClusterDefault),
+        4 => match name.parse::<i32>() {
+            Ok(id) if id >= 0 => Ok(ConfigResource::Broker(BrokerId(id))),
+            Ok(_) => Err(invalid("Invalid negative broker ID.".to_owned())),
+            Err(_) => Err(invalid(format!("Unable to parse broker name \"{name}\" as a base 10 number."))),
+        },
+        _ => Err(invalid(format!(
+            "Unexpected resource type {kind}: only topics (2) and brokers (4) have \
+                                  configurations here."
+        ))),
+    }
+}
+
+impl Controller {
+    /// Decides an IncrementalAlterConfigs. One answer for each resource, in the order of the request.
+    pub fn incremental_alter_configs(
+        &mut self,
+        changes: &[Changes],
+        validate_only: bool,
+    ) -> Decision<Vec<Result<(), Refused>>> {
+        self.alter(changes.iter().map(|c| &c.resource), validate_only, |this, nth| {
+            let Some(Changes { resource, ops }) = changes.get(nth) else { return Ok(BTreeMap::new()) };
+            let mut wanted = this.set_on(resource);
+            for (key, op) in ops {
+                match this.applied(resource, &wanted, key, op)? {
+                    Some(value) => drop(wanted.insert(key.clone(), value)),
+                    None => drop(wanted.remove(key)),
+                }
+            }
+            Ok(wanted)
+        })
+    }
+
+    /// Decides an AlterConfigs, the older request that replaces everything. One answer for each resource, in the order
+    /// of the request.
+    pub fn alter_configs(
+        &mut self,
+        replacements: &[Replacement],
+        validate_only: bool,
+    ) -> Decision<Vec<Result<(), Refused>>> {
+        self.alter(replacements.iter().map(|r| &r.resource), validate_only, |_, nth| {
+            let configs = replacements.get(nth).map(|r| &r.configs);
+            Ok(configs.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect())
+        })
+    }
+
+    fn alter<'a>(
+        &mut self,
+        resources: impl Iterator<Item = &'a ConfigResource>,
+        validate_only: bool,
+        wanted: impl Fn(&Self, usize) -> Result<BTreeMap<String, String>, Refused>,
+    ) -> Decision<Vec<Result<(), Refused>>> {
+        let mut records = Vec::new();
+        let answer = resources
+            .enumerate()
+            .map(|(nth, resource)| {
+                let wanted = wanted(self, nth)?;
+                self.check(resource, &wanted)?;
+                records.extend(difference(resource, &self.set_on(resource), &wanted));
+                Ok(())
+            })
+            .collect();
+        let records = if validate_only { Vec::new() } else { records };
+        self.decide(records, answer)
+    }
+
+    fn set_on(&self, resource: &ConfigResource) -> BTreeMap<String, String> {
+        let configs = self.speculative.configs(resource);
+        configs.into_iter().flat_map(|c| c.iter()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    /// A key's value after a change.
+    fn applied(
+        &self,
+        resource: &ConfigResource,
+        set: &BTreeMap<String, String>,
+        key: &str,
+        op: &ConfigOp,
+    ) -> Result<Option<String>, Refused> {
+        let (append, items) = match op {
+            ConfigOp::Set(value) => return Ok(Some(value.clone())),
+            ConfigOp::Delete => return Ok(None),
+            ConfigOp::Append(items) => (true, items),
+            ConfigOp::Subtract(items) => (false, items),
+        };
+        let definition = match resource {
+            ConfigResource::Topic(_) => topic::find(key),
+            _ => broker::find(key),
+        };
+        let Some(definition) = definition.filter(|d| d.kind == ottla_types::config::Kind::List) else {
+            let verb = if append { "APPEND" } else { "SUBTRACT" };
+            let message = format!("Can't {verb} to key {key} because its type is not LIST.");
+            return Err(Refused::new(ErrorCode::InvalidConfig, message));
+        };
+        let current = set.get(key).map(String::as_str).or(definition.default).unwrap_or_default();
+        let mut list: Vec<&str> = current.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        for item in items.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            match (append, list.contains(&item)) {
+                (true, false) => list.push(item),
+                (false, true) => list.retain(|known| *known != item),
+                _ => {}
+            }
+        }
+        Ok(Some(list.join(",")))
+    }
+
+    /// Checks all that would be set on a resource.
+    fn check(&self, resource: &ConfigResource, wanted: &BTreeMap<String, String>) -> Result<(), Refused> {
+        match resource {
+            ConfigResource::Topic(name) => {
+                if self.speculative.topic_by_name(name.as_str()).is_none() {
+                    return Err(Refused::new(
+                        ErrorCode::UnknownTopicOrPartition,
+                        format!("The topic '{name}' does not exist."),
+                    ));
+                }
+                let pairs = wanted.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                Ok(topic_config::validate(pairs, &self.speculative.cluster_layers(&self.settings))?)
+            }
+            ConfigResource::Broker(_) | ConfigResource::ClusterDefault => Ok(()),
+        }
+    }
+}
+
+fn difference(
+    resource: &ConfigResource,
+    set: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, String>,
+) -> Vec<Record> {
+    let record = |key: &str, value: Option<&str>| {
+        let (key, value) = (key.into(), value.map(Into::into));
+        Record::Config(Config { resource: resource.clone(), key, value })
+    };
+    let removed = set.keys().filter(|key| !wanted.contains_key(*key)).map(|key| record(key, None));
+    let changed = wanted.iter().filter(|(key, value)| set.get(*key) != Some(value));
+    removed.chain(changed.map(|(key, value)| record(key, Some(value)))).collect()
+}
