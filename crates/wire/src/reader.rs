@@ -201,10 +201,10 @@ impl Reader {
     /// The count of tagged fields, and then each one's tag and size.
     #[inline]
     pub fn read_tags(&mut self) -> Result<TagsAhead, Error> {
-        let count = self.read_uvarint()?;
+        let count = self.read_uvarint().map_err(in_tagged_fields)?;
         // A tagged field takes a byte for its tag and one for its size.
         if count as usize > self.remaining() / 2 {
-            return Err(Error::new(Fault::TooManyTags { count, left: self.remaining() }));
+            return Err(in_tagged_fields(Error::new(Fault::TooManyTags { count, left: self.remaining() })));
         }
         Ok(TagsAhead { left: count, previous: None })
     }
@@ -212,7 +212,7 @@ impl Reader {
     /// Confines reading to the `size` bytes of a tagged field.
     pub fn enter_tag(&mut self, _tag: u32, size: usize) -> Result<TagSection, Error> {
         if size > self.remaining() {
-            return Err(self.truncated(size));
+            return Err(in_tagged_fields(self.truncated(size)));
         }
         let section = TagSection { outer_end: self.end, size };
         self.end = self.at + size;
@@ -226,7 +226,7 @@ impl Reader {
         if left == 0 {
             return Ok(());
         }
-        Err(Error::new(Fault::TagSize { tag, size: section.size, left }))
+        Err(in_tagged_fields(Error::new(Fault::TagSize { tag, size: section.size, left })))
     }
 }
 
@@ -238,14 +238,20 @@ impl TagsAhead {
             return Ok(None);
         }
         self.left -= 1;
-        let tag = reader.read_uvarint()?;
+        let tag = reader.read_uvarint().map_err(in_tagged_fields)?;
         if let Some(previous) = self.previous.filter(|previous| tag <= *previous) {
-            return Err(Error::new(Fault::TagOrder { tag, previous }));
+            return Err(in_tagged_fields(Error::new(Fault::TagOrder { tag, previous })));
         }
         self.previous = Some(tag);
-        let size = reader.read_uvarint()?;
+        let size = reader.read_uvarint().map_err(in_tagged_fields)?;
         Ok(Some((tag, size as usize)))
     }
+}
+
+/// What lies among the tagged fields, and not in one whose name is known, has a field to be named too.
+#[cold]
+pub(crate) fn in_tagged_fields(error: Error) -> Error {
+    error.in_field("tagged_fields")
 }
 
 fn signed_length(length: i64) -> Result<Option<usize>, Error> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Fault};
-use crate::reader::Reader;
+use crate::reader::{Reader, in_tagged_fields};
 use crate::writer::Writer;
 
 /// Tagged fields that are kept as bytes and written again, ascending by tag. Nearly always empty, and then free.
@@ -37,7 +37,7 @@ impl UnknownTags {
 
     /// Keeps a field that was met in decoding.
     pub fn read_one(&mut self, reader: &mut Reader, tag: u32, size: usize) -> Result<(), Error> {
-        let value = reader.take(size)?;
+        let value = reader.take(size).map_err(in_tagged_fields)?;
         self.push(tag, value)
     }
 
