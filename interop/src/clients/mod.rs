@@ -2,6 +2,7 @@
 //! [`Driver`](crate::driver::Driver) if it is a library), and a line in [`all`].
 
 mod confluent_python;
+mod franz_go;
 mod kcat;
 
 use std::path::Path;
@@ -36,5 +37,9 @@ pub(crate) trait Client {
 
 /// In the order in which they run.
 pub(crate) fn all() -> Vec<Box<dyn Client>> {
-    vec![Box::<kcat::Kcat>::default(), Box::<confluent_python::ConfluentPython>::default()]
+    vec![
+        Box::<kcat::Kcat>::default(),
+        Box::<confluent_python::ConfluentPython>::default(),
+        Box::<franz_go::FranzGo>::default(),
+    ]
 }
