@@ -83,9 +83,7 @@ impl Records {
 
 impl From<Bytes> for Records {
     fn from(chunk: Bytes) -> Self {
-        let mut records = Self::new();
-        records.push(chunk);
-        records
+        if chunk.is_empty() { Self::new() } else { Self(Chunks::One(chunk)) }
     }
 }
 

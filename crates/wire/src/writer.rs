@@ -3,11 +3,11 @@
 //! Small fields gather in one buffer; record batches become chunks of their own, so that they are handed to the socket
 //! as they are and never copied.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::error::{Error, Fault};
 
-/// What most messages without records fit into.
+/// What most messages fit into, records apart.
 const FIRST_CAPACITY: usize = 256;
 
 /// From this size on, a bytes field becomes a chunk of its own: below it a copy costs less than another chunk.
@@ -16,26 +16,32 @@ const OWN_CHUNK_SIZE: usize = 4096;
 /// Collects the output.
 #[derive(Debug)]
 pub struct Writer {
-    /// What came before the first chunk that was not copied; still writable, for a length in front of all.
-    head: Option<BytesMut>,
-    /// What follows the head.
-    chunks: Vec<Bytes>,
-    /// What is written at the moment: it follows the chunks.
-    tail: BytesMut,
-    /// How many bytes lie before the tail.
-    settled: usize,
+    /// Everything but the chunks that are not copied.
+    small: Vec<u8>,
+    /// Those chunks, in order.
+    shared: Vec<SharedChunk>,
+    /// How many bytes they have.
+    shared_size: usize,
 }
 
-/// Where a tagged field began.
+/// A chunk that is not copied.
+#[derive(Debug)]
+struct SharedChunk {
+    /// How many of the small bytes go before it.
+    after: usize,
+    bytes: Bytes,
+}
+
+/// Where the value of a tagged field begins.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct TagStart {
-    /// How many pieces (head and chunks) lay before it.
-    pieces: usize,
-    /// Its start in the piece of that number.
+    /// Among the small bytes.
     at: usize,
-    /// Its start in the whole output.
+    /// In the whole output.
     position: usize,
+    /// How many shared chunks lie before it.
+    shared: usize,
 }
 
 impl Default for Writer {
@@ -48,13 +54,14 @@ impl Writer {
     /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
-        Self { head: None, chunks: Vec::new(), tail: BytesMut::with_capacity(FIRST_CAPACITY), settled: 0 }
+        Self { small: Vec::with_capacity(FIRST_CAPACITY), shared: Vec::new(), shared_size: 0 }
     }
 
     /// How many bytes have been written.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
-        self.settled + self.tail.len()
+        self.small.len() + self.shared_size
     }
 
     /// Whether nothing has been written.
@@ -65,48 +72,39 @@ impl Writer {
 
     /// The output as chunks, none of which is empty.
     #[must_use]
-    pub fn into_chunks(mut self) -> Vec<Bytes> {
-        self.settle_tail();
-        match self.head {
-            None => self.chunks,
-            Some(head) => {
-                self.chunks.insert(0, head.freeze());
-                self.chunks
+    pub fn into_chunks(self) -> Vec<Bytes> {
+        let mut chunks = Vec::with_capacity(2 * self.shared.len() + 1);
+        let mut small = Bytes::from(self.small);
+        let mut taken = 0;
+        for SharedChunk { after, bytes } in self.shared {
+            let before = small.split_to(after - taken);
+            taken = after;
+            if !before.is_empty() {
+                chunks.push(before);
             }
+            chunks.push(bytes);
         }
+        if !small.is_empty() {
+            chunks.push(small);
+        }
+        chunks
     }
 
     /// The output as chunks, its first four bytes (written before as a placeholder) replaced by `length`.
     pub(crate) fn into_frame(mut self, length: i32) -> Vec<Bytes> {
-        let first = self.head.as_mut().unwrap_or(&mut self.tail);
-        if let Some(place) = first.first_chunk_mut::<4>() {
+        if let Some(place) = self.small.first_chunk_mut::<4>() {
             *place = length.to_be_bytes();
         }
         self.into_chunks()
     }
 
-    /// Moves what was written so far out of the tail, so that a chunk can follow it.
-    fn settle_tail(&mut self) {
-        if self.tail.is_empty() {
-            return;
-        }
-        self.settled += self.tail.len();
-        let piece = self.tail.split();
-        if self.head.is_none() && self.chunks.is_empty() {
-            self.head = Some(piece);
-        } else {
-            self.chunks.push(piece.freeze());
-        }
-    }
-
     /// Bytes that are not copied.
-    pub fn write_chunk(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
+    pub fn write_chunk(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
             return;
         }
-        self.settle_tail();
-        self.settled += chunk.len();
-        self.chunks.push(chunk);
+        self.shared_size += bytes.len();
+        self.shared.push(SharedChunk { after: self.small.len(), bytes });
     }
 
     /// The bytes of a bytes field: copied if they are few.
@@ -117,65 +115,65 @@ impl Writer {
     /// Bytes that are copied.
     #[inline]
     pub fn write_slice(&mut self, bytes: &[u8]) {
-        self.tail.put_slice(bytes);
+        self.small.extend_from_slice(bytes);
     }
 
     /// An `int8`.
     #[inline]
     pub fn write_i8(&mut self, value: i8) {
-        self.tail.put_i8(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// An `int16`.
     #[inline]
     pub fn write_i16(&mut self, value: i16) {
-        self.tail.put_i16(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// A `uint16`.
     #[inline]
     pub fn write_u16(&mut self, value: u16) {
-        self.tail.put_u16(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// An `int32`.
     #[inline]
     pub fn write_i32(&mut self, value: i32) {
-        self.tail.put_i32(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// A `uint32`.
     #[inline]
     pub fn write_u32(&mut self, value: u32) {
-        self.tail.put_u32(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// An `int64`.
     #[inline]
     pub fn write_i64(&mut self, value: i64) {
-        self.tail.put_i64(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// A `float64`.
     #[inline]
     pub fn write_f64(&mut self, value: f64) {
-        self.tail.put_f64(value);
+        self.small.extend_from_slice(&value.to_be_bytes());
     }
 
     /// A `bool`.
     #[inline]
     pub fn write_bool(&mut self, value: bool) {
-        self.tail.put_u8(u8::from(value));
+        self.small.push(u8::from(value));
     }
 
     /// An unsigned varint: seven bits a byte, the lowest first.
     #[inline]
     pub fn write_uvarint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.tail.put_u8(value as u8 | 0x80);
+            self.small.push(value as u8 | 0x80);
             value >>= 7;
         }
-        self.tail.put_u8(value as u8);
+        self.small.push(value as u8);
     }
 
     /// The byte before a structure that may be null.
@@ -214,49 +212,37 @@ impl Writer {
     }
 
     /// The tag of a tagged field; what is written from here to [`Self::end_tag`] is its value.
+    #[inline]
     pub fn begin_tag(&mut self, tag: u32) -> TagStart {
         self.write_uvarint(tag);
-        let head = usize::from(self.head.is_some());
-        TagStart { pieces: head + self.chunks.len(), at: self.tail.len(), position: self.len() }
+        // Room for its size, which nearly always fits into one byte.
+        self.small.push(0);
+        TagStart { at: self.small.len(), position: self.len(), shared: self.shared.len() }
     }
 
     /// Puts the size of a tagged field before its value.
+    #[inline]
     pub fn end_tag(&mut self, start: TagStart) {
         let size = self.len() - start.position;
-        let mut prefix = BytesMut::with_capacity(5);
-        put_uvarint(&mut prefix, u32::try_from(size).unwrap_or(u32::MAX));
-        let head = usize::from(self.head.is_some());
-        if start.pieces == head + self.chunks.len() {
-            insert(&mut self.tail, start.at, &prefix);
-            return;
-        }
-        // The value holds chunks, so its start lies in a piece that was settled since.
-        self.settled += prefix.len();
-        match (start.pieces, &mut self.head) {
-            (0, Some(head)) => insert(head, start.at, &prefix),
-            (piece, _) => {
-                if let Some(chunk) = self.chunks.get_mut(piece - head) {
-                    let mut whole = BytesMut::from(chunk.as_ref());
-                    insert(&mut whole, start.at, &prefix);
-                    *chunk = whole.freeze();
-                }
-            }
+        match (u8::try_from(size), self.small.get_mut(start.at - 1)) {
+            (Ok(size), Some(place)) if size < 0x80 => *place = size,
+            _ => self.insert_size(start, size),
         }
     }
-}
 
-fn put_uvarint(buffer: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        buffer.put_u8(value as u8 | 0x80);
-        value >>= 7;
+    /// Replaces the one byte that was left for the size of a tagged field by the several that it takes.
+    #[cold]
+    fn insert_size(&mut self, start: TagStart, size: usize) {
+        let value = self.small.split_off(start.at);
+        self.small.pop();
+        // A tag's size says at most what a frame's length can: `Frame` refuses more.
+        self.write_uvarint(u32::try_from(size).unwrap_or(u32::MAX));
+        let moved = self.small.len() - start.at;
+        self.small.extend_from_slice(&value);
+        for chunk in self.shared.iter_mut().skip(start.shared) {
+            chunk.after += moved;
+        }
     }
-    buffer.put_u8(value as u8);
-}
-
-fn insert(buffer: &mut BytesMut, at: usize, bytes: &[u8]) {
-    let after = buffer.split_off(at);
-    buffer.put_slice(bytes);
-    buffer.put_slice(&after);
 }
 
 #[cfg(test)]
@@ -342,25 +328,23 @@ mod tests {
 
     #[test]
     fn a_tagged_field_may_hold_chunks_whichever_piece_it_starts_in() {
-        let records = Bytes::from_static(b"records");
+        let records = Bytes::from(vec![7; 130]);
         for chunks_before in 0..3 {
+            let mut expected = Vec::new();
             let bytes = written(|writer| {
-                let mut expected = Vec::new();
                 for _ in 0..chunks_before {
                     writer.write_i8(1);
                     writer.write_chunk(records.clone());
-                    expected.extend_from_slice(b"\x01records");
+                    expected.extend([&[1], &records[..]].concat());
                 }
                 let tag = writer.begin_tag(0);
                 writer.write_i8(2);
                 writer.write_chunk(records.clone());
                 writer.write_i8(3);
                 writer.end_tag(tag);
-                expected.extend_from_slice(b"\x00\x09\x02records\x03");
-                assert_eq!(writer.len(), expected.len());
+                expected.extend([&[0, 0x84, 0x01, 2], &records[..], &[3]].concat());
             });
-            assert!(bytes.ends_with(b"\x00\x09\x02records\x03"), "{bytes:?}");
-            assert_eq!(bytes.len(), chunks_before * 8 + 11);
+            assert_eq!(bytes, expected);
         }
     }
 
