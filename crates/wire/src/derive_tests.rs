@@ -211,6 +211,45 @@ fn an_array_that_claims_more_than_there_is_names_its_path() {
 }
 
 #[test]
+fn a_message_of_nothing_but_empty_values_cannot_fill_the_memory() {
+    let parts = |count: u32| {
+        let mut writer = Writer::new();
+        writer.write_slice(b"\0\0");
+        writer.write_uvarint(count + 1);
+        // A list of lists: each empty one is a byte on the wire, and 24 in memory.
+        writer.write_slice(&vec![1; count as usize]);
+        writer.write_slice(b"\0");
+        Bytes::from(writer.into_chunks().concat())
+    };
+    #[derive(Debug, PartialEq, Message)]
+    #[wire(api = 1, versions = "0", flexible = "0..")]
+    struct ListsRequest {
+        first: i16,
+        lists: Vec<Vec<i32>>,
+        unknown_tags: UnknownTags,
+    }
+    let decode = |count| ListsRequest::decode(&mut Reader::new(parts(count)), 0);
+    assert_eq!(decode(2_000).unwrap().lists.len(), 2_000);
+    let error = decode(1_000_000).unwrap_err();
+    assert_eq!(error.path(), "lists");
+    assert!(matches!(error.fault(), Fault::TooMuchMemory { size: 24_000_000, .. }), "{error}");
+}
+
+#[test]
+fn unknown_tagged_fields_cannot_fill_the_memory() {
+    let count = 100_000;
+    let mut writer = Writer::new();
+    writer.write_slice(b"\0\0\0\x01\0\0\0\x01");
+    writer.write_uvarint(count);
+    for tag in 0..count {
+        writer.write_uvarint(tag + 1);
+        writer.write_uvarint(0);
+    }
+    let error = decode::<TestRequest>(&writer.into_chunks().concat(), 3).unwrap_err();
+    assert!(matches!(error.fault(), Fault::TooMuchMemory { .. }), "{error}");
+}
+
+#[test]
 fn a_structure_is_null_or_present_and_nothing_else() {
     let error = decode::<TestRequest>(b"\0\0\0\x01\0\0\0\x01\x02\x01\0", 4).unwrap_err();
     assert_eq!((error.path().as_str(), error.fault()), ("part", &Fault::BadPresence(2)));

@@ -54,6 +54,14 @@ pub enum Fault {
         /// How many bytes there are.
         left: usize,
     },
+    /// Elements that would take far more memory than the message has bytes.
+    #[error("would take {size} bytes of memory, and a message of this size may take {left} more")]
+    TooMuchMemory {
+        /// How much memory it would take.
+        size: usize,
+        /// How much is left of what the message's size justifies.
+        left: usize,
+    },
     /// A string that is not UTF-8.
     #[error("is not UTF-8 (the first bad byte is at {0})")]
     NotUtf8(usize),

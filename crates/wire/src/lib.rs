@@ -38,7 +38,7 @@ pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};
 pub use messages::*;
 pub use ottla_wire_derive::Message;
-pub use reader::Reader;
+pub use reader::{MEMORY_AT_LEAST, MEMORY_PER_BYTE, Reader};
 pub use records::Records;
 pub use string::Str;
 pub use tags::UnknownTags;

@@ -2,10 +2,21 @@
 //!
 //! Slices taken here share the memory of the whole frame. Every length is checked against the bytes that are there before
 //! anything is allocated.
+//!
+//! That alone would let an empty string, one byte on the wire, cost the 32 that it takes in memory, and a frame of 100 MiB
+//! three gigabytes. So a reader also keeps account of the memory that arrays and unknown tagged fields take, and
+//! refuses what goes beyond [`MEMORY_PER_BYTE`] times the bytes it was given. Messages that mean something stay well
+//! below: most take less than five times their bytes.
 
 use bytes::Bytes;
 
 use crate::error::{Error, Fault};
+
+/// How much memory the elements of a message may take for each of its bytes.
+pub const MEMORY_PER_BYTE: usize = 8;
+
+/// How much memory the elements of a message may take on top: short messages are often mostly short strings.
+pub const MEMORY_AT_LEAST: usize = 64 * 1024;
 
 /// A position in the bytes of a message, and the end of what may be read.
 #[derive(Debug, Clone)]
@@ -13,6 +24,8 @@ pub struct Reader {
     data: Bytes,
     at: usize,
     end: usize,
+    /// How much memory the elements still to be read may take.
+    memory: usize,
 }
 
 /// What [`Reader::enter_tag`] remembers until the tagged field is read.
@@ -35,7 +48,8 @@ impl Reader {
     #[must_use]
     pub fn new(data: Bytes) -> Self {
         let end = data.len();
-        Self { data, at: 0, end }
+        let memory = end.saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_AT_LEAST);
+        Self { data, at: 0, end, memory }
     }
 
     /// How many bytes are left to read.
@@ -189,13 +203,25 @@ impl Reader {
         }
     }
 
-    /// Errors unless `count` elements of at least `element_size` bytes each can follow.
+    /// Errors unless `count` elements of at least `element_size` bytes each can follow, and their memory can be had.
     #[inline]
-    pub fn expect_elements(&self, count: usize, element_size: usize) -> Result<(), Error> {
-        if count.checked_mul(element_size).is_some_and(|size| size <= self.remaining()) {
-            return Ok(());
+    pub fn claim_elements<T>(&mut self, count: usize, element_size: usize) -> Result<(), Error> {
+        if count.checked_mul(element_size).is_none_or(|size| size > self.remaining()) {
+            return Err(Error::new(Fault::TooManyElements { count, element_size, left: self.remaining() }));
         }
-        Err(Error::new(Fault::TooManyElements { count, element_size, left: self.remaining() }))
+        self.claim_memory(count.saturating_mul(size_of::<T>()))
+    }
+
+    /// Takes `size` bytes off the memory that may still be used.
+    #[inline]
+    pub fn claim_memory(&mut self, size: usize) -> Result<(), Error> {
+        match self.memory.checked_sub(size) {
+            Some(left) => {
+                self.memory = left;
+                Ok(())
+            }
+            None => Err(Error::new(Fault::TooMuchMemory { size, left: self.memory })),
+        }
     }
 
     /// The count of tagged fields, and then each one's tag and size.
@@ -322,10 +348,23 @@ mod tests {
 
     #[test]
     fn a_count_of_elements_must_fit_into_what_is_left() {
-        let reader = reader(&[0; 12]);
-        assert!(reader.expect_elements(3, 4).is_ok());
-        assert!(reader.expect_elements(4, 4).is_err());
-        assert!(reader.expect_elements(usize::MAX, 4).is_err());
+        let mut reader = reader(&[0; 12]);
+        assert!(reader.claim_elements::<i32>(3, 4).is_ok());
+        assert!(reader.claim_elements::<i32>(4, 4).is_err());
+        assert!(reader.claim_elements::<i32>(usize::MAX, 4).is_err());
+    }
+
+    #[test]
+    fn elements_in_memory_are_bounded_by_the_bytes_of_the_whole_message() {
+        let bytes = 100_000;
+        let mut reader = Reader::new(Bytes::from(vec![0; bytes]));
+        let allowed = bytes * MEMORY_PER_BYTE + MEMORY_AT_LEAST;
+        assert!(reader.claim_elements::<[u8; 32]>(bytes, 1).is_err());
+        assert!(reader.claim_elements::<[u8; 8]>(bytes, 1).is_ok());
+        assert_eq!(
+            reader.claim_elements::<[u8; 8]>(bytes, 1).unwrap_err().fault(),
+            &Fault::TooMuchMemory { size: bytes * 8, left: allowed - bytes * 8 }
+        );
     }
 
     #[test]

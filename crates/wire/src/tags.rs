@@ -31,12 +31,18 @@ impl UnknownTags {
         if let Some((previous, _)) = fields.last().filter(|(previous, _)| tag <= *previous) {
             return Err(Error::new(Fault::TagOrder { tag, previous: *previous }));
         }
+        // Most structures with any have one: four places, which is where a list begins to grow, would be waste.
+        if fields.is_empty() {
+            fields.reserve_exact(1);
+        }
         fields.push((tag, value));
         Ok(())
     }
 
     /// Keeps a field that was met in decoding.
     pub fn read_one(&mut self, reader: &mut Reader, tag: u32, size: usize) -> Result<(), Error> {
+        // The list doubles when it is full, and holds both copies while it moves.
+        reader.claim_memory(3 * size_of::<(u32, Bytes)>()).map_err(in_tagged_fields)?;
         let value = reader.take(size).map_err(in_tagged_fields)?;
         self.push(tag, value)
     }

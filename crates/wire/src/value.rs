@@ -270,11 +270,8 @@ impl LengthPrefixed for Records {
 impl<T: Value> LengthPrefixed for Vec<T> {
     fn read_sized(reader: &mut Reader, version: Version) -> Result<Option<Self>, Error> {
         let Some(count) = reader.read_length(version.flexible)? else { return Ok(None) };
-        reader.expect_elements(count, T::min_size(version))?;
-        // An element in memory may be larger than its fewest bytes. Reserve no more than the bytes at hand, and let
-        // the elements that are really there make it grow.
-        let justified = reader.remaining() / size_of::<T>().max(1);
-        let mut elements = Self::with_capacity(count.min(justified.max(1)));
+        reader.claim_elements::<T>(count, T::min_size(version))?;
+        let mut elements = Self::with_capacity(count);
         for index in 0..count {
             elements.push(T::read(reader, version).map_err(|error| error.at_index(index))?);
         }
