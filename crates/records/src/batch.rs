@@ -1,5 +1,7 @@
 //! A borrowed view of one batch, and of many in a row.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use ottla_types::Offset;
 
@@ -91,21 +93,26 @@ impl<'a> Batch<'a> {
         compression::decompress(self.codec()?, self.body(), limit).map(Bytes::from)
     }
 
+    /// The records' bytes, borrowed when they are not compressed, else decompressed into at most `limit` bytes.
+    /// [`Records::new`] with this batch's header iterates over them.
+    ///
+    /// # Errors
+    /// [`BatchError::Decompress`], [`BatchError::DecompressedTooLarge`] or [`BatchError::UnknownCodec`].
+    pub fn records_bytes(&self, limit: usize) -> Result<Cow<'a, [u8]>, BatchError> {
+        match self.codec()? {
+            Codec::None => Ok(Cow::Borrowed(self.body())),
+            codec => compression::decompress(codec, self.body(), limit).map(Cow::Owned),
+        }
+    }
+
     /// The offset of the first record that has the batch's highest timestamp; `None` in a batch without records.
     ///
     /// # Errors
     /// What reading the records may find.
     pub fn offset_of_max_timestamp(&self, limit: usize) -> Result<Option<Offset>, BatchError> {
-        let decompressed;
-        let records = match self.codec()? {
-            Codec::None => Records::new(&self.header, self.body()),
-            _ => {
-                decompressed = self.decompress(limit)?;
-                Records::new(&self.header, &decompressed)
-            }
-        };
+        let records = self.records_bytes(limit)?;
         let mut best: Option<(i64, Offset)> = None;
-        for record in records {
+        for record in Records::new(&self.header, &records) {
             let record = record?;
             if best.is_none_or(|(timestamp_ms, _)| record.timestamp_ms > timestamp_ms) {
                 best = Some((record.timestamp_ms, record.offset));

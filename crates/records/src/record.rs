@@ -124,9 +124,9 @@ impl<'a> Records<'a> {
         let index = self.next_index;
         let bytes = self.source.rest();
         let start = self.source.position();
-        let raw = read_record(&mut self.source).map_err(|stop| stop.at(index))?;
-        let headers = bytes.get((raw.headers_at - start) as usize..).unwrap_or_default();
         let at = |reason| BatchError::Record { index, reason };
+        let raw = read_record(&mut self.source).map_err(at)?;
+        let headers = bytes.get((raw.headers_at - start) as usize..).unwrap_or_default();
         Ok(Record {
             offset: self.base.offset(raw.offset_delta).map_err(at)?,
             timestamp_ms: self.base.timestamp_ms(raw.timestamp_delta).map_err(at)?,

@@ -2,9 +2,24 @@
 
 use crate::compression::Decompressor;
 use crate::error::{BatchError, Field, RecordError};
-use crate::grammar::{Source, Stop};
+use crate::grammar::Source;
 
 const BUFFER_LEN: usize = 32 * 1024;
+
+/// Why a record could not be read from a stream.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The record is wrong.
+    Record(RecordError),
+    /// Its bytes could not be had.
+    Decompress(BatchError),
+}
+
+impl From<RecordError> for Stop {
+    fn from(reason: RecordError) -> Self {
+        Self::Record(reason)
+    }
+}
 
 /// A window over decompressed bytes.
 pub(crate) struct Stream<'a> {
@@ -42,6 +57,7 @@ impl<'a> Stream<'a> {
 
 impl Source for Stream<'_> {
     type Span = ();
+    type Error = Stop;
 
     #[inline]
     fn position(&self) -> u64 {
@@ -50,7 +66,7 @@ impl Source for Stream<'_> {
 
     #[inline]
     fn byte(&mut self, field: Field) -> Result<u8, Stop> {
-        if self.start == self.end && !self.refill().map_err(Stop::Source)? {
+        if self.start == self.end && !self.refill().map_err(Stop::Decompress)? {
             return Err(RecordError::Truncated(field).into());
         }
         let byte = *self.buffer.get(self.start).ok_or(RecordError::Truncated(field))?;
@@ -67,7 +83,7 @@ impl Source for Stream<'_> {
             if len == 0 {
                 return Ok(());
             }
-            if !self.refill().map_err(Stop::Source)? {
+            if !self.refill().map_err(Stop::Decompress)? {
                 return Err(RecordError::Truncated(field).into());
             }
         }

@@ -161,6 +161,30 @@ fn damaged_streams_are_errors() {
 }
 
 #[test]
+fn a_stream_given_up_in_the_middle_leaves_nothing_behind_for_the_next() {
+    let data = data();
+    let stream = compressed(Compression::new(Codec::Zstd), &data);
+    let mut damaged = stream.clone();
+    damaged[20..].fill(0xff);
+    for _ in 0..2 {
+        assert!(decompress(Codec::Zstd, &stream, 100).is_err());
+        assert!(decompress(Codec::Zstd, &damaged, LIMIT).is_err());
+        assert!(decompress(Codec::Zstd, &stream[..stream.len() - 1], LIMIT).is_err());
+        assert_eq!(decompress(Codec::Zstd, &stream, LIMIT).unwrap(), data);
+    }
+}
+
+#[test]
+fn a_zstd_frame_that_asks_for_the_largest_window_is_read() {
+    // Kafka's client at its highest level writes such frames, and 128 MiB is what its own reader allows.
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.window_log(27).unwrap();
+    encoder.write_all(b"little").unwrap();
+    let frame = encoder.finish().unwrap();
+    assert_eq!(decompress(Codec::Zstd, &frame, 6).unwrap(), b"little");
+}
+
+#[test]
 fn the_builder_takes_levels() {
     let value = data();
     let record = NewRecord { timestamp_ms: 1, key: None, value: Some(&value), headers: &[] };

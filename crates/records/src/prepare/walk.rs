@@ -6,11 +6,11 @@ use super::ProduceRules;
 use super::invalid::{self, InvalidBatch, InvalidRecord, MAX_NAMED_RECORDS};
 use crate::attributes::{Codec, TimestampType};
 use crate::compression::Decompressor;
-use crate::error::BatchError;
+use crate::error::{BatchError, RecordError};
 use crate::grammar::{RawRecord, Slice, Source, read_record};
 use crate::header::{BatchHeader, NO_TIMESTAMP};
 use crate::record::Base;
-use crate::stream::Stream;
+use crate::stream::{Stop, Stream};
 
 /// What the walk found out.
 #[derive(Debug)]
@@ -89,19 +89,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn run<S: Source>(mut self, source: &mut S) -> Result<Self, InvalidBatch> {
+    fn run<S: Source>(mut self, source: &mut S) -> Result<Self, InvalidBatch>
+    where
+        Stop: From<S::Error>,
+    {
         for index in 0..self.records_count {
-            let record = read_record(source).map_err(|stop| invalid::from_bytes(stop.at(index)))?;
-            self.check(index, &record)?;
+            let checked = match read_record(source) {
+                Ok(record) => self.check(index, &record).map_err(Stop::Record),
+                Err(error) => Err(error.into()),
+            };
+            checked.map_err(|stop| {
+                invalid::from_bytes(match stop {
+                    Stop::Record(reason) => BatchError::Record { index, reason },
+                    Stop::Decompress(error) => error,
+                })
+            })?;
         }
         Ok(self)
     }
 
-    fn check<S>(&mut self, index: i32, record: &RawRecord<S>) -> Result<(), InvalidBatch> {
-        let timestamp_ms = self
-            .base
-            .timestamp_ms(record.timestamp_delta)
-            .map_err(|reason| invalid::from_bytes(BatchError::Record { index, reason }))?;
+    fn check<S>(&mut self, index: i32, record: &RawRecord<S>) -> Result<(), RecordError> {
+        let timestamp_ms = self.base.timestamp_ms(record.timestamp_delta)?;
         if record.offset_delta != index {
             self.at_fault.name(index, || format!("Its offset delta is {}, not {index}", record.offset_delta));
         } else if self.rules.compacted && record.key.is_none() {
