@@ -1,7 +1,7 @@
 //! Compressing and decompressing the records of a batch, always with a limit on what comes out.
 //!
 //! Each codec has a file. Decompression is a stream, so that a batch can be validated without holding all of it;
-//! [`crate::stream`] reads records from that stream.
+//! `stream.rs` reads records from that stream.
 
 mod gzip;
 mod lz4;
@@ -139,13 +139,22 @@ impl<'a> Decompressor<'a> {
             Inner::Lz4(decoder) => decoder.read(buffer),
             Inner::Zstd(decoder) => decoder.read(buffer),
         };
-        let read = read.map_err(|error| failed(self.codec, &error))?;
-        self.left = self
-            .left
-            .checked_sub(read)
-            .ok_or(BatchError::DecompressedTooLarge { codec: self.codec, limit: self.limit })?;
-        Ok(read)
+        let within_limit = read.and_then(|read| {
+            self.left = self.left.checked_sub(read).ok_or_else(beyond_limit)?;
+            Ok(read)
+        });
+        within_limit.map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                BatchError::DecompressedTooLarge { codec: self.codec, limit: self.limit }
+            }
+            _ => failed(self.codec, &error),
+        })
     }
+}
+
+/// What a decoder says that sees the limit passed before it has decompressed anything.
+fn beyond_limit() -> io::Error {
+    io::ErrorKind::FileTooLarge.into()
 }
 
 fn failed(codec: Codec, error: &io::Error) -> BatchError {

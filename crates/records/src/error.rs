@@ -1,6 +1,6 @@
 //! What can be wrong with the bytes of a batch.
 //!
-//! These errors describe bytes. What a broker answers to a producer who sent them is decided in [`crate::prepare`].
+//! These errors describe bytes. What a broker answers to a producer who sent them is decided in [`crate::prepare()`].
 
 use crate::attributes::Codec;
 

@@ -115,6 +115,17 @@ proptest! {
     }
 
     #[test]
+    fn a_batch_patched_in_place_is_the_one_that_prepare_makes(plain in produced_batch()) {
+        let rules = ProduceRules { timestamp_type: TimestampType::LogAppendTime, ..ProduceRules::default() };
+        let assigned = prepare(plain.build(), &rules, NOW_MS).unwrap().assign(Offset(7), LeaderEpoch(3));
+        let mut bytes = plain.build().to_vec();
+        bytes.extend_from_slice(b"the next batch");
+        patch::set_max_timestamp_of_batch(&mut bytes, TimestampType::LogAppendTime, NOW_MS).unwrap();
+        patch::assign_batch(&mut bytes, Offset(7), LeaderEpoch(3)).unwrap();
+        prop_assert_eq!(bytes, [&assigned.head[..], &assigned.body, b"the next batch"].concat());
+    }
+
+    #[test]
     fn any_changed_byte_is_caught_or_lies_outside_the_checksum(plain in logged_batch(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
         let mut bytes = plain.build().to_vec();
         let at = at.index(bytes.len());

@@ -77,13 +77,11 @@ impl<'a> Decoder<'a> {
         if len > compressed.len().saturating_mul(22) {
             return Err(invalid("a block claims more bytes than it can hold"));
         }
-        // One byte beyond the limit is enough for the caller to see that it is passed.
         if len > self.limit {
-            self.block = vec![0; self.limit.saturating_add(1)];
-        } else {
-            self.block.resize(len, 0);
-            snap::raw::Decoder::new().decompress(compressed, &mut self.block)?;
+            return Err(super::beyond_limit());
         }
+        self.block.resize(len, 0);
+        snap::raw::Decoder::new().decompress(compressed, &mut self.block)?;
         self.given = 0;
         Ok(())
     }
