@@ -4,6 +4,7 @@
 //! Not here: what the broker or its tools do. Nothing depends on this crate.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod fuzz;
 mod golden;
 mod interop;
 mod jars;
@@ -29,6 +30,8 @@ enum Task {
     Tidy(tidy::Arguments),
     /// Compares the schemas of `wire` with Apache Kafka's message definitions
     WireCheck(wire_check::Arguments),
+    /// Runs the fuzz targets for a bounded time
+    Fuzz(fuzz::Arguments),
     /// Resolves Apache Kafka's jars with Maven and prints their folders
     Jars(jars::Arguments),
     /// Writes the wire tests' golden vectors anew, with Kafka's own classes
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Tidy(arguments) => tidy::run(&arguments),
         Task::WireCheck(arguments) => wire_check::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Jars(arguments) => jars::run(&arguments),
         Task::Golden(arguments) => golden::run(&arguments),
         Task::Interop(arguments) => interop::run(&arguments),
