@@ -68,7 +68,11 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Standard output, of a program that must have succeeded.
     pub(crate) fn ok(self) -> Result<Vec<u8>> {
-        if self.success { Ok(self.stdout) } else { bail!("ended with an error: {}", self.told()) }
+        if self.success {
+            Ok(self.stdout)
+        } else {
+            bail!("ended with an error: {}", last_lines(&self.told(), 12))
+        }
     }
 
     /// Everything it said, of a program that must have failed.
@@ -80,9 +84,9 @@ impl Exchange {
         }
     }
 
-    /// The last of what it said, standard error first.
+    /// All that it said, standard error first.
     pub(crate) fn told(&self) -> String {
-        format!("{} {}", last_lines(&self.stderr, 12), last_lines(&String::from_utf8_lossy(&self.stdout), 12))
+        format!("{} {}", self.stderr, String::from_utf8_lossy(&self.stdout))
     }
 }
 

@@ -14,6 +14,7 @@ mod command;
 mod driver;
 mod scenario;
 mod table;
+mod tool_host;
 mod workshop;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
@@ -102,9 +103,6 @@ fn exercise(
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failed(format!("{error:#}")),
         };
-        if let Outcome::Failed(reason) = &outcome {
-            eprintln!("{}/{}: {reason}", client.name(), scenario.name);
-        }
         column.add(*scenario, outcome, started.elapsed());
     }
     client.stop();

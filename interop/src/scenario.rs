@@ -77,6 +77,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("config-resources", "topics and brokers are listed as resources with configs"),
     scenario("delete-records", "records below an offset are gone, and the log starts there"),
     scenario("log-dirs", "log directories list each replica with its size"),
+    scenario("dump-log", "Kafka's own tool reads the segment on disk"),
     scenario("describe-producers", "an idempotent producer is listed with its id, epoch and last sequence"),
     scenario("performance", "the client's own load generator gets everything acknowledged"),
     Scenario {

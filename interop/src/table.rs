@@ -110,8 +110,11 @@ impl Table {
                 if let Outcome::Failed(reason) = outcome {
                     let _ = writeln!(
                         text,
-                        "failed {}/{} ({}): {reason}",
-                        column.client, scenario.name, scenario.claim
+                        "failed {}/{} ({}): {}",
+                        column.client,
+                        scenario.name,
+                        scenario.claim,
+                        shortened(reason)
                     );
                 }
             }
@@ -139,6 +142,17 @@ impl Table {
         }
         grid.to_string()
     }
+}
+
+/// On one line, its middle left out if it is very long.
+fn shortened(reason: &str) -> String {
+    const ENDS: usize = 500;
+    let words: Vec<char> = reason.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    if words.len() <= 2 * ENDS {
+        return words.iter().collect();
+    }
+    let (first, last) = (&words[..ENDS], &words[words.len() - ENDS..]);
+    format!("{} ... {}", first.iter().collect::<String>(), last.iter().collect::<String>())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod confluent_python;
 mod franz_go;
+mod kafka_tools;
 mod kcat;
 
 use std::path::Path;
@@ -41,5 +42,6 @@ pub(crate) fn all() -> Vec<Box<dyn Client>> {
         Box::<kcat::Kcat>::default(),
         Box::<confluent_python::ConfluentPython>::default(),
         Box::<franz_go::FranzGo>::default(),
+        Box::<kafka_tools::KafkaTools>::default(),
     ]
 }
