@@ -145,3 +145,28 @@ fn failure(log: &str) -> String {
     let told: Vec<&str> = panic.iter().chain(lines.iter().filter(telling)).copied().collect();
     told.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{failure, statistic};
+
+    #[test]
+    fn a_log_tells_how_many_inputs_ran() {
+        let log = "#2\tINITED\nstat::number_of_executed_units: 4711\nstat::new_units_added: 3\n";
+        assert_eq!(statistic(log, "stat::number_of_executed_units:"), Some("4711"));
+        assert_eq!(statistic("", "stat::number_of_executed_units:"), None);
+    }
+
+    #[test]
+    fn a_failure_is_told_by_its_panic_and_the_place_of_its_input() {
+        let log = "INFO: Seed: 1\nthread '<unnamed>' panicked at src/messages.rs:9:5:\nheld 9 bytes, 1 allowed\n\
+            stack backtrace:\n  0: core\n==9== ERROR: libFuzzer: deadly signal\nTest unit written to crash-1\n";
+        let told = "thread '<unnamed>' panicked at src/messages.rs:9:5:\nheld 9 bytes, 1 allowed\n\
+            ==9== ERROR: libFuzzer: deadly signal\nTest unit written to crash-1";
+        assert_eq!(failure(log), told);
+        assert_eq!(
+            failure("==9== ERROR: libFuzzer: out-of-memory\n"),
+            "==9== ERROR: libFuzzer: out-of-memory"
+        );
+    }
+}

@@ -79,3 +79,18 @@ fn by_api(vectors: &str) -> Result<BTreeMap<&str, String>> {
     }
     Ok(apis)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::by_api;
+
+    #[test]
+    fn lines_go_to_the_file_of_their_api_and_headers_to_one_of_their_own() {
+        let vectors = "RequestHeader 1 full 00\nFetchRequest 4 full 01\nFetchResponse 4 full 02\n";
+        let apis = by_api(vectors).unwrap();
+        assert_eq!(apis["headers"], "RequestHeader 1 full 00\n");
+        assert_eq!(apis["Fetch"], "FetchRequest 4 full 01\nFetchResponse 4 full 02\n");
+        let error = by_api("Exception in thread").unwrap_err().to_string();
+        assert!(error.contains("Exception in thread"), "{error}");
+    }
+}

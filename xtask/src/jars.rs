@@ -107,3 +107,34 @@ fn put_in_place(partial: &Path, folder: &Path, pom: &[u8]) -> Result<()> {
     fs::rename(partial, folder)
         .with_context(|| format!("cannot move {} to {}", partial.display(), folder.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::{MARKER, is_complete, put_in_place};
+
+    #[test]
+    fn a_folder_is_complete_only_if_it_was_resolved_from_this_very_pom() {
+        let folder = TempDir::new().unwrap();
+        assert!(!is_complete(folder.path(), b"pom"), "without a marker");
+        fs::write(folder.path().join(MARKER), b"older pom").unwrap();
+        assert!(!is_complete(folder.path(), b"pom"), "from another pom");
+        fs::write(folder.path().join(MARKER), b"pom").unwrap();
+        assert!(is_complete(folder.path(), b"pom"));
+    }
+
+    #[test]
+    fn a_resolved_folder_replaces_an_outdated_one() {
+        let jars = TempDir::new().unwrap();
+        let (partial, folder) = (jars.path().join("clients.1"), jars.path().join("clients"));
+        for (path, pom) in [(&partial, b"new"), (&folder, b"old")] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join(MARKER), pom).unwrap();
+        }
+        put_in_place(&partial, &folder, b"new").unwrap();
+        assert!(is_complete(&folder, b"new") && !partial.exists());
+    }
+}

@@ -73,6 +73,13 @@ fn splice(bytes: &[u8], at: usize, size: usize, by: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_allocated_is_counted() {
+    // Else the other tests would say nothing.
+    let claimed = allocation_counter::measure(|| drop(Vec::<u8>::with_capacity(1 << 31)));
+    assert_eq!(claimed.bytes_max, 1 << 31);
+}
+
+#[test]
 fn a_body_that_ends_early_is_refused_wherever_it_ends() {
     for (codec, version, sample) in full() {
         decode(codec, version, &sample.bytes).unwrap();

@@ -1,7 +1,7 @@
 //! Which crate depends on which, from `cargo metadata`, against the table in ARCHITECTURE.md.
 //!
 //! Dependencies that reach a user (normal and build) obey the table. Dev-dependencies are free, for tests may look from
-//! any side, but nothing at all depends on a tool.
+//! any side, but nothing at all depends on a tool. Members of the workspace take its lints, too.
 
 use std::{
     fs,
@@ -24,6 +24,8 @@ const IMPURE: [&str; 6] = ["tokio", "socket2", "rustix", "getrandom", "rand", "m
 pub(super) struct Crate {
     /// Relative to the root.
     pub(super) folder: PathBuf,
+    /// Whether it is in the workspace.
+    member: bool,
     dependencies: Vec<Dependency>,
     /// The manifest's text, to find lines in.
     text: String,
@@ -58,13 +60,16 @@ impl Crate {
 
 /// The crates of the tree, those outside the workspace (`fuzz`) included.
 pub(super) fn crates(root: &Path) -> Result<Vec<Crate>> {
-    let mut packages = metadata(&root.join("Cargo.toml"))?;
+    let members = metadata(&root.join("Cargo.toml"))?;
+    let mut crates =
+        members.iter().map(|package| of_package(root, package, true)).collect::<Result<Vec<_>>>()?;
     for manifest in tree::manifests(root)? {
-        if !packages.iter().any(|package| package.manifest_path == manifest) {
-            packages.extend(metadata(&manifest)?);
+        if !members.iter().any(|package| package.manifest_path == manifest) {
+            for package in metadata(&manifest)? {
+                crates.push(of_package(root, &package, false)?);
+            }
         }
     }
-    let mut crates = packages.iter().map(|package| of_package(root, package)).collect::<Result<Vec<_>>>()?;
     crates.sort_by(|a, b| a.folder.cmp(&b.folder));
     crates.dedup_by(|a, b| a.folder == b.folder);
     Ok(crates)
@@ -72,7 +77,8 @@ pub(super) fn crates(root: &Path) -> Result<Vec<Crate>> {
 
 pub(super) fn check(map: &Map, crates: &[Crate]) -> Vec<Problem> {
     let rows = crates.iter().filter_map(|one| Some((one, map.row(&one.folder)?)));
-    rows.flat_map(|(one, row)| check_crate(map, one, row)).collect()
+    let layering = rows.flat_map(|(one, row)| check_crate(map, one, row));
+    layering.chain(crates.iter().filter_map(check_lints)).collect()
 }
 
 fn check_crate(map: &Map, one: &Crate, row: &Row) -> Vec<Problem> {
@@ -104,6 +110,14 @@ fn check_crate(map: &Map, one: &Crate, row: &Row) -> Vec<Problem> {
     problems
 }
 
+fn check_lints(one: &Crate) -> Option<Problem> {
+    let inherits = one.text.contains("[lints]\nworkspace = true\n");
+    (one.member && !inherits).then(|| {
+        let message = "does not take the workspace's lints: add `[lints]` with `workspace = true`";
+        Problem::in_file(one.manifest(), message)
+    })
+}
+
 fn metadata(manifest: &Path) -> Result<Vec<Package>> {
     // Without resolving: what a manifest asks for is enough, and needs neither network nor lock file.
     let metadata = MetadataCommand::new()
@@ -114,7 +128,7 @@ fn metadata(manifest: &Path) -> Result<Vec<Package>> {
     Ok(metadata.packages)
 }
 
-fn of_package(root: &Path, package: &Package) -> Result<Crate> {
+fn of_package(root: &Path, package: &Package, member: bool) -> Result<Crate> {
     let manifest = package.manifest_path.as_std_path();
     let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     let relative = |path: &Path| path.strip_prefix(root).map(Path::to_path_buf);
@@ -124,5 +138,5 @@ fn of_package(root: &Path, package: &Package) -> Result<Crate> {
         dev: dependency.kind == DependencyKind::Development,
         ours: dependency.path.as_ref().and_then(|path| relative(path.as_std_path()).ok()),
     });
-    Ok(Crate { folder, dependencies: dependencies.collect(), text })
+    Ok(Crate { folder, member, dependencies: dependencies.collect(), text })
 }

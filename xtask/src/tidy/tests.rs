@@ -22,7 +22,10 @@ const MAP: &str = "# Map\n\n\
 impl Tree {
     fn good() -> Self {
         let tree = Self { folder: TempDir::new().unwrap() };
-        tree.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\", \"tool\"]\n");
+        tree.write(
+            "Cargo.toml",
+            "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\", \"tool\"]\n[workspace.lints]\n",
+        );
         tree.write("ARCHITECTURE.md", MAP);
         tree.member("crates/core", "");
         tree.member("crates/shell", "core = { path = \"../core\" }\ntokio = \"1\"\n");
@@ -43,7 +46,9 @@ impl Tree {
     fn member(&self, folder: &str, dependencies: &str) {
         let name = folder.rsplit('/').next().unwrap();
         let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n");
-        self.write(&format!("{folder}/Cargo.toml"), &format!("{package}\n[dependencies]\n{dependencies}"));
+        let dependencies = format!("[dependencies]\n{dependencies}");
+        let lints = "[lints]\nworkspace = true\n";
+        self.write(&format!("{folder}/Cargo.toml"), &format!("{package}\n{dependencies}\n{lints}"));
         self.write(&format!("{folder}/src/lib.rs"), "//! A crate.\n");
     }
 
@@ -131,9 +136,17 @@ fn a_crate_without_a_row_fails_whether_in_the_workspace_or_not() {
     tree.fails_only_at("crates/extra/Cargo.toml", "add a row for `crates/extra`");
 
     let tree = Tree::good();
-    tree.member("outside", "");
-    tree.write("Cargo.toml", "[workspace]\nmembers = [\"crates/*\", \"tool\"]\nexclude = [\"outside\"]\n");
+    tree.write("outside/Cargo.toml", "[package]\nname = \"outside\"\nversion = \"0.1.0\"\n[workspace]\n");
+    tree.write("outside/src/lib.rs", "//! A crate.\n");
     tree.fails_only_at("outside/Cargo.toml", "add a row for `outside`");
+}
+
+#[test]
+fn a_member_that_does_not_take_the_workspaces_lints_fails() {
+    let tree = Tree::good();
+    let manifest = fs::read_to_string(tree.root().join("crates/core/Cargo.toml")).unwrap();
+    tree.write("crates/core/Cargo.toml", manifest.split("[lints]").next().unwrap());
+    tree.fails_only_at("crates/core/Cargo.toml", "the workspace's lints");
 }
 
 #[test]
