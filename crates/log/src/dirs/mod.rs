@@ -1,0 +1,284 @@
+//! The log directories of a broker (`log.dirs`), and the logs in them.
+//!
+//! What is not here: which logs there should be. The broker compares [`LogDirs::list`] with the metadata image, creates
+//! what is missing and deletes what is stray.
+
+mod dir;
+mod open;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock};
+
+use ottla_env::disk::DiskSpace;
+use ottla_env::{Disk, Rng};
+use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicId, TopicPartition};
+
+pub(crate) use self::dir::LogDir;
+pub use self::open::{FailedLog, OpenedDirs};
+use crate::format::names;
+use crate::log::OpenLog;
+use crate::sync::{lock, read, write};
+use crate::{Error, Log, LogConfig, Result};
+
+/// What a broker knows of its directories before it opens them.
+#[derive(Debug, Clone)]
+pub struct LogDirsConfig {
+    /// `log.dirs`. They are made where they are missing.
+    pub dirs: Vec<PathBuf>,
+    /// The cluster's id. `None` takes that of the directories, or a new one when all are empty.
+    pub cluster_id: Option<String>,
+    /// `node.id`.
+    pub node_id: BrokerId,
+    /// How many logs are opened at a time in each directory (`num.recovery.threads.per.data.dir`).
+    pub opened_at_a_time: usize,
+}
+
+/// All logs of a broker.
+pub struct LogDirs {
+    disk: Arc<dyn Disk>,
+    rng: Arc<dyn Rng>,
+    cluster_id: String,
+    /// The broker epoch of the clean stop before, where there was one in all directories.
+    clean_broker_epoch: Option<BrokerEpoch>,
+    dirs: Vec<Arc<LogDir>>,
+    logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
+    /// Renamed directories and when they may be removed.
+    deleted: Mutex<Vec<(i64, PathBuf)>>,
+    /// Logs are created, deleted and closed one at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// A log directory, for DescribeLogDirs.
+#[derive(Debug, Clone)]
+pub struct DirInfo {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its id (KIP-858).
+    pub id: DirectoryId,
+    /// Why it is offline, if it is.
+    pub failure: Option<Arc<str>>,
+    /// The room on its file system, if that can be told.
+    pub space: Option<DiskSpace>,
+}
+
+impl LogDirs {
+    /// The cluster's id, as `meta.properties` has it.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The broker epoch with which all directories were closed in order; `None` after a crash, or at the first start.
+    #[must_use]
+    pub fn clean_broker_epoch(&self) -> Option<BrokerEpoch> {
+        self.clean_broker_epoch
+    }
+
+    /// The directories.
+    pub async fn dirs(&self) -> Vec<DirInfo> {
+        let mut infos = Vec::with_capacity(self.dirs.len());
+        for dir in &self.dirs {
+            let space = self.disk.space(dir.path()).await.ok();
+            infos.push(DirInfo { path: dir.path().to_owned(), id: dir.id(), failure: dir.failure(), space });
+        }
+        infos
+    }
+
+    /// The log of a partition.
+    #[must_use]
+    pub fn get(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
+        read(&self.logs).get(partition).cloned()
+    }
+
+    /// All logs, in the order of their names.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Log>> {
+        read(&self.logs).values().cloned().collect()
+    }
+
+    /// Makes the log of a partition, in the directory with the fewest logs; or returns the one that is there.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] for a log of another topic id. [`Error::NoDirOnline`], [`Error::Io`].
+    pub async fn create(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        config: Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<Arc<Log>> {
+        let _changing = self.changing.lock().await;
+        if let Some(log) = self.get(partition) {
+            log.set_topic_id(topic_id).await?;
+            log.set_config(config);
+            return Ok(log);
+        }
+        let home = self.emptiest_dir()?;
+        let log = OpenLog {
+            partition: partition.clone(),
+            dir: home.path().join(partition.to_string()).into(),
+            home,
+            config,
+            clean: false,
+            recovery_point: Offset(0),
+            start_offset: Offset(0),
+            now_ms,
+        };
+        let log = Arc::new(log.create(topic_id).await?);
+        write(&self.logs).insert(partition.clone(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    fn emptiest_dir(&self) -> Result<Arc<LogDir>> {
+        let logs = read(&self.logs);
+        let count = |dir: &LogDir| logs.values().filter(|log| log.log_dir() == dir.path()).count();
+        let online = self.dirs.iter().filter(|dir| dir.failure().is_none());
+        online.min_by_key(|dir| count(dir)).cloned().ok_or(Error::NoDirOnline)
+    }
+
+    /// Deletes a log: it is closed, its directory is renamed, durably, and [`Self::remove_deleted`] removes it after
+    /// `file.delete.delay.ms`. A log that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub async fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let Some(log) = write(&self.logs).remove(partition) else { return Ok(()) };
+        let name = names::deleted_dir(partition, self.rng.id_bytes());
+        let renamed = self.put_aside(&log, &name).await?;
+        let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
+        lock(&self.deleted).push((due_ms, renamed));
+        Ok(())
+    }
+
+    /// Puts a log aside whose topic nobody knows: closed, and its directory renamed to `...-stray` for an operator to
+    /// look at. It is not removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub async fn set_aside_stray(&self, partition: &TopicPartition) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let Some(log) = write(&self.logs).remove(partition) else { return Ok(()) };
+        let name = names::stray_dir(partition, self.rng.id_bytes());
+        let renamed = self.put_aside(&log, &name).await?;
+        tracing::warn!(
+            "{partition}: no topic has its id {:?}; put aside as {}",
+            log.topic_id(),
+            renamed.display()
+        );
+        Ok(())
+    }
+
+    async fn put_aside(&self, log: &Log, name: &str) -> Result<PathBuf> {
+        log.abandon().await;
+        let renamed = log.log_dir().join(name);
+        self.disk.rename(log.dir(), &renamed).await?;
+        self.disk.sync_dir(log.log_dir()).await?;
+        if let Some(home) = self.dirs.iter().find(|dir| dir.path() == log.log_dir()) {
+            home.forget(log.partition()).await?;
+        }
+        Ok(renamed)
+    }
+
+    /// Removes the directories of deleted logs whose delay is over.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: what could not be removed is tried again with the next call.
+    pub async fn remove_deleted(&self, now_ms: i64) -> Result<()> {
+        let due: Vec<PathBuf> = lock(&self.deleted)
+            .iter()
+            .filter(|(due_ms, _)| *due_ms <= now_ms)
+            .map(|(_, path)| path.clone())
+            .collect();
+        for path in due {
+            match self.disk.remove_dir_all(&path).await {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+                _ => lock(&self.deleted).retain(|(_, other)| *other != path),
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies retention to all logs, each below `upper` of it: its high watermark. Returns how many bytes were removed.
+    /// A log that fails is reported and the others go on.
+    pub async fn apply_retention(&self, upper: impl Fn(&Log) -> Offset + Send, now_ms: i64) -> u64 {
+        let mut removed_bytes = 0;
+        for log in self.list() {
+            match log.apply_retention(upper(&log), now_ms).await {
+                Ok(bytes) => removed_bytes += bytes,
+                Err(Error::Closed { .. } | Error::Offline { .. }) => {}
+                Err(error) => tracing::error!("retention failed: {error}"),
+            }
+        }
+        removed_bytes
+    }
+
+    /// Flushes the logs whose `flush.ms` has passed, forgets silent producers and closes idle files. To be called every
+    /// now and then.
+    pub async fn tend(&self, now_ms: i64) {
+        for log in self.list() {
+            if log.is_flush_due(now_ms) {
+                // A failure has taken the directory offline, loudly.
+                let _reported = log.flush().await;
+                log.note_flushed_at(now_ms);
+            }
+            log.expire_producers(now_ms);
+            log.release_idle_files();
+        }
+    }
+
+    /// Writes the checkpoints of all directories (`log.flush.offset.checkpoint.interval.ms`).
+    ///
+    /// # Errors
+    /// The first [`Error::Io`]; that directory is offline then, the others are written.
+    pub async fn write_checkpoints(&self) -> Result<()> {
+        let mut result = Ok(());
+        for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
+            if let Err(error) = dir.write_checkpoints().await {
+                dir.fail(format!("its checkpoints cannot be written: {error}"));
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    /// Closes all logs, and says so in each directory in which that went well. Nothing can be appended afterwards.
+    ///
+    /// # Errors
+    /// The first error; that directory is recovered by the next start.
+    pub async fn close(&self, epoch: BrokerEpoch) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let mut result = Ok(());
+        for dir in &self.dirs {
+            result = result.and(self.close_dir(dir, epoch).await);
+        }
+        result
+    }
+
+    async fn close_dir(&self, dir: &LogDir, epoch: BrokerEpoch) -> Result<()> {
+        let logs: Vec<Arc<Log>> = self.list().into_iter().filter(|log| log.log_dir() == dir.path()).collect();
+        let mut result = open::at_most(CLOSED_AT_A_TIME, logs, |log| async move { log.close().await })
+            .await
+            .into_iter()
+            .fold(Ok(()), Result::and);
+        if result.is_ok() {
+            result = async {
+                dir.write_checkpoints().await?;
+                // Last of all: the marker promises that everything else is on disk.
+                dir.put_clean_marker(epoch).await
+            }
+            .await;
+        }
+        if let Err(error) = &result {
+            tracing::error!(
+                "{} is not closed in order, the next start recovers it: {error}",
+                dir.path().display()
+            );
+        }
+        result
+    }
+}
+
+/// Each log that is closed waits for a few fsyncs, which the file system does together.
+const CLOSED_AT_A_TIME: usize = 64;

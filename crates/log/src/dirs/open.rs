@@ -1,0 +1,219 @@
+//! Opening the log directories and the logs that are found in them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use ottla_env::{Disk, Env};
+use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
+use tokio::task::JoinSet;
+
+use super::dir::{Claimed, LogDir, Owner};
+use super::{LogDirs, LogDirsConfig};
+use crate::format::names::{self, DirKind};
+use crate::log::OpenLog;
+use crate::{Error, Log, LogConfig, Result};
+
+/// A log that is there and cannot be used.
+#[derive(Debug)]
+pub struct FailedLog {
+    /// Whose log.
+    pub partition: TopicPartition,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Why.
+    pub error: Error,
+}
+
+/// The directories, and what in them could not be opened.
+pub struct OpenedDirs {
+    /// What works.
+    pub dirs: LogDirs,
+    /// Directories that cannot be used; they take no part.
+    pub failed_dirs: Vec<(PathBuf, Error)>,
+    /// Logs that cannot be used; the others do.
+    pub failed_logs: Vec<FailedLog>,
+}
+
+impl LogDirs {
+    /// Locks and opens the directories and all logs in them. After a stop in order nothing is read but file ends; after
+    /// another one the logs are recovered from their recovery points on.
+    ///
+    /// # Errors
+    /// [`Error::DirInUse`], [`Error::ForeignDir`], [`Error::DuplicateLog`]: the operator must decide. Other errors only
+    /// if they leave no directory at all.
+    pub async fn open(
+        env: &Env,
+        config: &LogDirsConfig,
+        config_of: impl Fn(&TopicPartition) -> Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<OpenedDirs> {
+        let mut failed_dirs = Vec::new();
+        let claimed = claim_all(&*env.disk, &config.dirs, &mut failed_dirs).await?;
+        let cluster_id = cluster_id(env, config, &claimed);
+        let owner = Owner { cluster_id, node_id: config.node_id };
+        let mut dirs = Vec::new();
+        for claim in claimed {
+            let fresh_id = DirectoryId::from_random(env.rng.id_bytes());
+            dirs.push(Arc::new(claim.own(&env.disk, &owner, fresh_id).await?));
+        }
+
+        let mut found = Found::default();
+        for dir in &dirs {
+            found.look_into(dir, &config_of, now_ms).await?;
+        }
+        let (logs, failed_logs) = open_all(found.logs, config.opened_at_a_time.max(1) * dirs.len()).await;
+        for dir in &dirs {
+            let failed =
+                |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
+            dir.retain(|partition| logs.contains_key(partition) || failed(partition));
+        }
+        let dirs = LogDirs {
+            disk: Arc::clone(&env.disk),
+            rng: Arc::clone(&env.rng),
+            cluster_id: owner.cluster_id,
+            clean_broker_epoch: common_epoch(&found.clean_epochs),
+            dirs,
+            logs: RwLock::new(logs),
+            deleted: Mutex::new(found.deleted.into_iter().map(|path| (now_ms, path)).collect()),
+            changing: tokio::sync::Mutex::new(()),
+        };
+        Ok(OpenedDirs { dirs, failed_dirs, failed_logs })
+    }
+}
+
+/// Locks the directories. One that is another's is an error; one that does not work is left out, if others do.
+async fn claim_all(
+    disk: &dyn Disk,
+    paths: &[PathBuf],
+    failed: &mut Vec<(PathBuf, Error)>,
+) -> Result<Vec<Claimed>> {
+    let mut claimed = Vec::new();
+    for path in paths {
+        match Claimed::claim(disk, path).await {
+            Ok(claim) => claimed.push(claim),
+            Err(error @ Error::DirInUse { .. }) => return Err(error),
+            Err(error) => {
+                tracing::error!("the log directory {} cannot be used: {error}", path.display());
+                failed.push((path.clone(), error));
+            }
+        }
+    }
+    match failed.pop() {
+        Some((_, error)) if claimed.is_empty() => Err(error),
+        Some(last) => {
+            failed.push(last);
+            Ok(claimed)
+        }
+        None if claimed.is_empty() => Err(Error::NoDirOnline),
+        None => Ok(claimed),
+    }
+}
+
+fn cluster_id(env: &Env, config: &LogDirsConfig, claimed: &[Claimed]) -> String {
+    let found = claimed.iter().find_map(|claim| claim.meta.as_ref()).map(|meta| meta.cluster_id.clone());
+    // Kafka's cluster ids are random UUIDs in base64, as topic ids are.
+    let fresh = || TopicId::from_random(env.rng.id_bytes()).to_string();
+    config.cluster_id.clone().or(found).unwrap_or_else(fresh)
+}
+
+fn common_epoch(epochs: &[Option<BrokerEpoch>]) -> Option<BrokerEpoch> {
+    let first = epochs.first().copied().flatten()?;
+    epochs.iter().all(|epoch| *epoch == Some(first)).then_some(first)
+}
+
+/// What the directories hold.
+#[derive(Default)]
+struct Found {
+    logs: Vec<OpenLog>,
+    deleted: Vec<PathBuf>,
+    clean_epochs: Vec<Option<BrokerEpoch>>,
+    places: BTreeMap<TopicPartition, PathBuf>,
+}
+
+impl Found {
+    async fn look_into(
+        &mut self,
+        home: &Arc<LogDir>,
+        config_of: &impl Fn(&TopicPartition) -> Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<()> {
+        let clean_epoch = home.take_clean_marker().await?;
+        self.clean_epochs.push(clean_epoch);
+        for entry in home.disk().list(home.path()).await?.into_iter().filter(|entry| entry.is_dir) {
+            let path = home.path().join(&entry.name);
+            match names::dir_kind(&entry.name) {
+                DirKind::Deleted => self.deleted.push(path),
+                DirKind::Other => {}
+                DirKind::Log(partition) => {
+                    self.note_place(&partition, &path)?;
+                    self.logs.push(OpenLog {
+                        config: config_of(&partition),
+                        dir: path.into(),
+                        home: Arc::clone(home),
+                        clean: clean_epoch.is_some(),
+                        recovery_point: home.recovery_point(&partition),
+                        start_offset: home.start_offset(&partition),
+                        now_ms,
+                        partition,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_place(&mut self, partition: &TopicPartition, path: &Path) -> Result<()> {
+        match self.places.insert(partition.clone(), path.to_owned()) {
+            None => Ok(()),
+            Some(first) => {
+                Err(Error::DuplicateLog { partition: partition.clone(), first, second: path.to_owned() })
+            }
+        }
+    }
+}
+
+async fn open_all(
+    logs: Vec<OpenLog>,
+    at_a_time: usize,
+) -> (BTreeMap<TopicPartition, Arc<Log>>, Vec<FailedLog>) {
+    let opened = at_most(at_a_time, logs, |log| async move {
+        let (partition, path) = (log.partition.clone(), log.dir.to_path_buf());
+        log.open().await.map_err(|error| FailedLog { partition, path, error })
+    });
+    let (mut logs, mut failed) = (BTreeMap::new(), Vec::new());
+    for result in opened.await {
+        match result {
+            Ok(log) => {
+                logs.insert(log.partition().clone(), Arc::new(log));
+            }
+            Err(log) => {
+                tracing::error!("{} cannot be opened: {}", log.partition, log.error);
+                failed.push(log);
+            }
+        }
+    }
+    (logs, failed)
+}
+
+/// Runs `work` on all items, so many at a time. The results come in no order; of work that was stopped with the runtime
+/// there is none.
+pub(super) async fn at_most<T, R, F>(limit: usize, items: Vec<T>, work: impl Fn(T) -> F) -> Vec<R>
+where
+    F: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
+    let mut results = Vec::with_capacity(items.len());
+    let mut running = JoinSet::new();
+    for item in items {
+        while running.len() >= limit {
+            results.extend(running.join_next().await.and_then(std::result::Result::ok));
+        }
+        running.spawn(work(item));
+    }
+    while let Some(result) = running.join_next().await {
+        results.extend(result.ok());
+    }
+    results
+}

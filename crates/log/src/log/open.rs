@@ -1,0 +1,398 @@
+//! Opening a log: quickly after a clean stop, by recovery after another one.
+//!
+//! Recovery reads the segments from the recovery point on, verifies every checksum, makes their indexes, leader epochs
+//! and producers anew, and cuts what a crash tore off the end. What lies below the recovery point was fsynced: damage
+//! there is reported, and never cut away.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use bytes::Bytes;
+use ottla_env::Disk;
+use ottla_env::disk::OpenMode;
+use ottla_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+use super::read::Hints;
+use super::{Log, Writer, replay};
+use crate::dirs::LogDir;
+use crate::epochs::LeaderEpochs;
+use crate::format::names::{self, FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
+use crate::format::{atomic, checkpoint};
+use crate::producers::Producers;
+use crate::segment::Segment;
+use crate::segment::load::{FileSizes, Torn};
+use crate::sync::write;
+use crate::{Error, LogConfig, Result};
+
+/// What is known of a log before it is opened.
+pub(crate) struct OpenLog {
+    pub(crate) partition: TopicPartition,
+    pub(crate) dir: Arc<Path>,
+    pub(crate) home: Arc<LogDir>,
+    pub(crate) config: Arc<LogConfig>,
+    /// The process before this one closed the log in order.
+    pub(crate) clean: bool,
+    pub(crate) recovery_point: Offset,
+    /// The start as checkpointed: it may lie within a segment.
+    pub(crate) start_offset: Offset,
+    pub(crate) now_ms: i64,
+}
+
+/// The files of a partition's directory.
+#[derive(Debug, Default)]
+struct Files {
+    segments: BTreeMap<Offset, FileSizes>,
+    snapshots: Vec<Offset>,
+    topic_id: Option<TopicId>,
+}
+
+/// The parts of a log as they come together.
+struct Parts {
+    segments: Vec<Arc<Segment>>,
+    epochs: LeaderEpochs,
+    /// Files were made or removed on the way.
+    names_changed: bool,
+}
+
+impl OpenLog {
+    fn disk(&self) -> &Arc<dyn Disk> {
+        self.home.disk()
+    }
+
+    /// Makes the directory of a new log. Nothing is fsynced: the first flush does that, before a record counts on it.
+    pub(crate) async fn create(self, topic_id: TopicId) -> Result<Log> {
+        self.disk().create_dir_all(&self.dir).await?;
+        let log = self.open().await?;
+        log.set_topic_id(topic_id).await?;
+        Ok(log)
+    }
+
+    /// Opens the log in its directory.
+    pub(crate) async fn open(self) -> Result<Log> {
+        let files = self.list().await?;
+        let epochs = self.read_epochs().await?;
+        let mut parts = self.load_segments(&files, epochs).await?;
+        let start = self.settle_start(&mut parts).await?;
+        let end = parts.segments.last().map_or(start, |segment| segment.next_offset());
+        parts.epochs.truncate_from_end(end);
+        parts.epochs.truncate_from_start(start);
+        self.remove_stale_snapshots(&files, end, &mut parts).await?;
+        let (producers, snapshot_at) = replay::producers_at(
+            &**self.disk(),
+            &self.dir,
+            &files.snapshots,
+            &parts.segments,
+            start,
+            end,
+            self.now_ms,
+        )
+        .await?;
+        if parts.names_changed {
+            self.disk().sync_dir(&self.dir).await?;
+        }
+        let snapshot_at = snapshot_at.filter(|&offset| offset == end);
+        Ok(self.assemble(files.topic_id, parts, producers, snapshot_at, (start, end)))
+    }
+
+    fn assemble(
+        self,
+        topic_id: Option<TopicId>,
+        parts: Parts,
+        producers: Producers,
+        snapshot_at: Option<Offset>,
+        (start, end): (Offset, Offset),
+    ) -> Log {
+        let flushed = if self.clean { end } else { self.recovery_point.min(end) };
+        Log {
+            disk: Arc::clone(self.disk()),
+            partition: self.partition,
+            topic_id: RwLock::new(topic_id),
+            home: self.home,
+            dir: self.dir,
+            config: RwLock::new(self.config),
+            segments: RwLock::new(Arc::new(parts.segments)),
+            start: AtomicI64::new(start.0),
+            end: AtomicI64::new(end.0),
+            flushed: AtomicI64::new(flushed.0),
+            flushed_at_ms: AtomicI64::new(self.now_ms),
+            epochs: Mutex::new(parts.epochs),
+            producers: Mutex::new(producers),
+            hints: Mutex::new(Hints::default()),
+            generation: AtomicU64::new(0),
+            names_unsynced: AtomicBool::new(!self.clean),
+            closed: AtomicBool::new(false),
+            writer: tokio::sync::Mutex::new(Writer { in_doubt: false, unflushed_records: 0, snapshot_at }),
+            flusher: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Looks at what is there, and removes what an interrupted deletion left.
+    async fn list(&self) -> Result<Files> {
+        let mut files = Files::default();
+        let entries = self.disk().list(&self.dir).await?;
+        for entry in entries.iter().filter(|entry| !entry.is_dir) {
+            let path = self.dir.join(&entry.name);
+            match FileKind::parse(&entry.name) {
+                Some((FileKind::Log, base)) => files.segments.entry(base).or_default().log = entry.len_bytes,
+                Some((FileKind::Snapshot, offset)) => files.snapshots.push(offset),
+                Some(_) => {}
+                None if entry.name == PARTITION_METADATA => {
+                    files.topic_id = self.read_topic_id(&path).await?;
+                }
+                None if names::is_leftover(&entry.name) => self.disk().remove_file(&path).await?,
+                None if entry.name.ends_with(".swap") => {
+                    let reason =
+                        "a compaction was interrupted; let the broker that began it start once and end it";
+                    return Err(Error::malformed(path, reason));
+                }
+                None => {}
+            }
+        }
+        for entry in &entries {
+            let Some((kind @ (FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TxnIndex), base)) =
+                FileKind::parse(&entry.name)
+            else {
+                continue;
+            };
+            match (files.segments.get_mut(&base), kind) {
+                (None, _) => self.disk().remove_file(&self.dir.join(&entry.name)).await?,
+                (Some(sizes), FileKind::OffsetIndex) => sizes.offset_index = Some(entry.len_bytes),
+                (Some(sizes), FileKind::TimeIndex) => sizes.time_index = Some(entry.len_bytes),
+                _ => {}
+            }
+        }
+        Ok(files)
+    }
+
+    async fn read_topic_id(&self, path: &Path) -> Result<Option<TopicId>> {
+        match checkpoint::decode_partition_metadata(&self.disk().read(path).await?) {
+            Ok(id) => Ok(Some(id)),
+            // It is made durable by the first flush, so before that a power loss may leave it empty.
+            Err(reason) if !self.clean && self.recovery_point == Offset(0) => {
+                tracing::warn!("{} is passed over: {reason}", path.display());
+                Ok(None)
+            }
+            Err(reason) => Err(Error::malformed(path, reason)),
+        }
+    }
+
+    /// The checkpointed leader epochs; `None` if they must be found in the batches.
+    async fn read_epochs(&self) -> Result<Option<LeaderEpochs>> {
+        let path = self.dir.join(LEADER_EPOCH_CHECKPOINT);
+        let Some(bytes) = atomic::read_optional(&**self.disk(), &path).await? else { return Ok(None) };
+        match checkpoint::decode_epochs(&bytes) {
+            Ok(entries) => Ok(Some(LeaderEpochs::new(entries))),
+            Err(reason) => {
+                tracing::warn!("{} is made again from the records: {reason}", path.display());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn load_segments(&self, files: &Files, epochs: Option<LeaderEpochs>) -> Result<Parts> {
+        let search_epochs = epochs.is_none();
+        let mut parts =
+            Parts { segments: Vec::new(), epochs: epochs.unwrap_or_default(), names_changed: false };
+        let mut bases = files.segments.iter().peekable();
+        let mut torn = false;
+        while let Some((&base, sizes)) = bases.next() {
+            let next_base = bases.peek().map(|(base, _)| **base);
+            let segment = self.segment(base, sizes, next_base);
+            if torn {
+                tracing::warn!(
+                    "{} lies beyond the torn end of the log and is removed",
+                    segment.path(FileKind::Log).display()
+                );
+                segment.remove().await?;
+                continue;
+            }
+            if search_epochs {
+                find_epochs(&segment, &mut parts.epochs).await?;
+            }
+            torn = self.load_segment(&segment, sizes, next_base, &mut parts).await?;
+            parts.segments.push(Arc::new(segment));
+        }
+        Ok(parts)
+    }
+
+    fn segment(&self, base: Offset, sizes: &FileSizes, next_base: Option<Offset>) -> Segment {
+        let next = next_base.unwrap_or(base);
+        Segment::sealed(Arc::clone(self.disk()), Arc::clone(&self.dir), base, sizes, next, self.now_ms)
+    }
+
+    /// Takes or recovers one segment. Returns whether its end was torn, and so the log's.
+    async fn load_segment(
+        &self,
+        segment: &Segment,
+        sizes: &FileSizes,
+        next_base: Option<Offset>,
+        parts: &mut Parts,
+    ) -> Result<bool> {
+        let durable = self.clean || next_base.is_some_and(|next| next <= self.recovery_point);
+        if durable && sizes.indexes_look_whole() {
+            if next_base.is_some() {
+                return Ok(false);
+            }
+            match segment.load_tail().await {
+                Ok(()) => return Ok(false),
+                Err(Error::Io(error)) => return Err(error.into()),
+                Err(error) => tracing::warn!("the segment is read whole: {error}"),
+            }
+        }
+        if durable && sizes.log > 0 {
+            tracing::warn!("making the indexes of {} again", segment.path(FileKind::Log).display());
+        }
+        self.recover_segment(segment, sizes.log, durable, next_base, parts).await
+    }
+
+    async fn recover_segment(
+        &self,
+        segment: &Segment,
+        len: u64,
+        durable: bool,
+        next_base: Option<Offset>,
+        parts: &mut Parts,
+    ) -> Result<bool> {
+        // The checkpointed epochs may be ahead of, or behind, what became of the records. An epoch found is one that was.
+        if !durable {
+            parts.epochs.truncate_from_end(segment.base());
+        }
+        let epochs = &mut parts.epochs;
+        let torn = segment
+            .rebuild(len, &self.config, |found, _| {
+                let epoch = found.header.leader_epoch;
+                match epochs.latest() {
+                    // Old bytes may come to light behind new ones when a truncation was not durable.
+                    Some(latest) if !durable && epoch < latest && epoch != LeaderEpoch::NONE => {
+                        Err(format!("leader epoch {epoch} follows epoch {latest}"))
+                    }
+                    _ if durable => Ok(()),
+                    _ => {
+                        epochs.assign(epoch, found.header.base_offset);
+                        Ok(())
+                    }
+                }
+            })
+            .await?;
+        match torn {
+            None => {
+                if next_base.is_some() {
+                    segment.seal().await?;
+                }
+                parts.names_changed = true;
+                Ok(false)
+            }
+            Some(torn) => {
+                self.cut_torn(segment, len, durable, &torn).await?;
+                parts.names_changed = true;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn cut_torn(&self, segment: &Segment, len: u64, durable: bool, torn: &Torn) -> Result<()> {
+        let path = segment.path(FileKind::Log);
+        if durable || torn.offset < self.recovery_point {
+            return Err(Error::Corrupt {
+                path,
+                position: torn.position,
+                offset: torn.offset,
+                reason: format!(
+                    "{}. The records there were durable, so this is damage and no torn write: \
+                     restore the file, or remove the directory to copy the partition anew",
+                    torn.reason
+                ),
+            });
+        }
+        tracing::warn!(
+            "{}: the log ends at offset {}, byte {}; {} bytes after it were not flushed before the crash and are cut: {}",
+            path.display(),
+            torn.offset,
+            torn.position,
+            len - torn.position,
+            torn.reason
+        );
+        segment.cut_beyond_end().await?;
+        segment.sync(false).await
+    }
+
+    /// Where the log starts. If all its records lie below that, or there is no segment, it begins anew there.
+    async fn settle_start(&self, parts: &mut Parts) -> Result<Offset> {
+        let first = parts.segments.first().map(|segment| segment.base());
+        let end = parts.segments.last().map(|segment| segment.next_offset());
+        let start = first.map_or(self.start_offset, |first| first.max(self.start_offset)).max(Offset(0));
+        if end.is_some_and(|end| end >= start) {
+            return Ok(start);
+        }
+        for segment in parts.segments.drain(..) {
+            tracing::warn!(
+                "{} ends below the start of the log, offset {start}, and is removed",
+                segment.path(FileKind::Log).display()
+            );
+            segment.remove().await?;
+        }
+        let (disk, dir) = (Arc::clone(self.disk()), Arc::clone(&self.dir));
+        let fresh = Segment::empty(disk, dir, start, self.now_ms);
+        if start > Offset(0) {
+            // The file's name says where the log goes on.
+            fresh.file(OpenMode::Create).await?;
+            parts.names_changed = true;
+        }
+        parts.segments.push(Arc::new(fresh));
+        Ok(start)
+    }
+
+    /// Snapshots beyond the end speak of records that are gone.
+    async fn remove_stale_snapshots(&self, files: &Files, end: Offset, parts: &mut Parts) -> Result<()> {
+        for &offset in files.snapshots.iter().filter(|&&offset| offset > end) {
+            self.disk().remove_file(&FileKind::Snapshot.path(&self.dir, offset)).await?;
+            parts.names_changed = true;
+        }
+        Ok(())
+    }
+}
+
+/// Finds the leader epochs of a segment in the headers of its batches.
+async fn find_epochs(segment: &Segment, epochs: &mut LeaderEpochs) -> Result<()> {
+    let mut next = segment.find(segment.base()).await;
+    // A torn tail is recovery's to judge.
+    while let Ok(Some((found, mut scan))) = next {
+        epochs.assign(found.header.leader_epoch, found.header.base_offset);
+        next = match scan.header().await {
+            Ok(found) => Ok(found.map(|found| (found, scan))),
+            Err(error) => Err(error),
+        };
+    }
+    match next {
+        Err(Error::Io(error)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+impl Log {
+    /// Gives a log its topic id, for one that was made before the id was known or whose `partition.metadata` was lost.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] for a log of another topic id. [`Error::Io`].
+    pub async fn set_topic_id(&self, id: TopicId) -> Result<()> {
+        match self.topic_id() {
+            Some(old) if old == id => return Ok(()),
+            Some(_) => {
+                return Err(Error::AlreadyExists {
+                    partition: self.partition.clone(),
+                    path: self.dir.to_path_buf(),
+                });
+            }
+            None => {}
+        }
+        let content = Bytes::from(checkpoint::encode_partition_metadata(id));
+        let file = self.disk.open(&self.dir.join(PARTITION_METADATA), OpenMode::Create).await?;
+        file.set_len(0).await?;
+        file.write_at(0, &[content]).await?;
+        self.names_unsynced.store(true, Ordering::Release);
+        *write(&self.topic_id) = Some(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! Reading whole batches from an offset on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_env::disk::OpenMode;
+use ottla_records::header::HEADER_LEN;
+use ottla_records::{Batch, BatchError, BatchHeader};
+use ottla_types::Offset;
+
+use super::Log;
+use crate::segment::Segment;
+use crate::sync::lock;
+use crate::{Error, Result};
+
+/// Batches that follow one another.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    /// The bytes, in pieces to be sent one after another. Cuts between pieces need not be cuts between batches.
+    pub chunks: Vec<Bytes>,
+    /// The length of all pieces.
+    pub size_bytes: usize,
+    /// The offset after the last batch read: where to read on. Without a batch, the offset asked for.
+    pub next_offset: Offset,
+}
+
+impl Read {
+    /// Whether there is no batch in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.size_bytes == 0
+    }
+
+    /// All bytes in one piece; copied only if they are in several.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Bytes {
+        if self.chunks.len() <= 1 {
+            return self.chunks.pop().unwrap_or_default();
+        }
+        self.chunks.concat().into()
+    }
+}
+
+/// Where recent reads ended: a consumer's next read begins there, and needs no index.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    recent: [Option<Hint>; 4],
+    next: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hint {
+    offset: Offset,
+    base: Offset,
+    position: u64,
+}
+
+impl Hints {
+    fn position(&self, base: Offset, offset: Offset) -> Option<u64> {
+        let hints = self.recent.iter().flatten();
+        hints.filter(|hint| hint.base == base && hint.offset == offset).map(|hint| hint.position).next()
+    }
+
+    fn note(&mut self, hint: Hint) {
+        if self.recent.contains(&Some(hint)) {
+            return;
+        }
+        if let Some(slot) = self.recent.get_mut(self.next) {
+            *slot = Some(hint);
+        }
+        self.next = (self.next + 1) % self.recent.len();
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What is read, within one segment.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    from: Offset,
+    upper: Offset,
+    max_bytes: usize,
+    at_least_one: bool,
+}
+
+impl Log {
+    /// Reads whole batches, from the one that contains `from` on, which may begin before it, up to `upper` exclusive (a
+    /// batch that reaches it is left out), and to the end of a segment at most.
+    ///
+    /// The batches have at most `max_bytes` together; with `at_least_one` the first is read however large it is.
+    /// Checksums are verified: what is returned is what was written.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an offset outside the log. [`Error::Corrupt`] when the first batch is not what was
+    /// written; a later one ends the read before it.
+    pub async fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        upper: Offset,
+    ) -> Result<Read> {
+        let wanted = Wanted { from, upper, max_bytes, at_least_one };
+        loop {
+            let generation = self.settled_generation().await;
+            let result = self.read_once(&wanted).await;
+            if self.is_generation(generation) {
+                return result;
+            }
+        }
+    }
+
+    async fn read_once(&self, wanted: &Wanted) -> Result<Read> {
+        let nothing = Read { next_offset: wanted.from, ..Read::default() };
+        if wanted.from < self.start_offset() || wanted.from > self.end_offset() {
+            return Err(self.out_of_range(wanted.from));
+        }
+        if wanted.from >= wanted.upper.min(self.end_offset()) {
+            return Ok(nothing);
+        }
+        let segments = self.segments();
+        let first = segments.partition_point(|segment| segment.base() <= wanted.from).saturating_sub(1);
+        for segment in segments.iter().skip(first) {
+            // Compaction may have taken all batches from here to the end of a segment: the next one has them.
+            if let Some(position) = self.position(segment, wanted.from).await? {
+                return self.read_segment(segment, position, wanted).await;
+            }
+        }
+        Ok(nothing)
+    }
+
+    /// Where the batch starts that contains `from`, or the next one in the segment.
+    async fn position(&self, segment: &Segment, from: Offset) -> Result<Option<u64>> {
+        let hint = lock(&self.hints).position(segment.base(), from);
+        match hint {
+            Some(position) if position >= segment.size() => Ok(None),
+            Some(position) => Ok(Some(position)),
+            None => Ok(segment.find(from).await?.map(|(found, _)| found.position)),
+        }
+    }
+
+    async fn read_segment(&self, segment: &Arc<Segment>, position: u64, wanted: &Wanted) -> Result<Read> {
+        let file = segment.file(OpenMode::Existing).await?;
+        let available = usize::try_from(segment.size().saturating_sub(position)).unwrap_or(usize::MAX);
+        let least = if wanted.at_least_one { HEADER_LEN } else { 0 };
+        let mut len = wanted.max_bytes.max(least).min(available);
+        let mut bytes = file.read_at(position, len).await?;
+        if wanted.at_least_one
+            && let Some(size) = BatchHeader::parse(&bytes).ok().map(|header| header.size_bytes())
+            && size > bytes.len()
+            && size <= available
+        {
+            len = size;
+            bytes = file.read_at(position, len).await?;
+        }
+        let walked = walk(&bytes, wanted);
+        if let (0, Some(reason)) = (walked.len, walked.stopped_by) {
+            // Without `at_least_one` a first batch that is cut off may only be too large for this read.
+            let too_large = matches!(reason, BatchError::Truncated { needed, .. } if needed <= available && bytes.len() == len);
+            if !too_large {
+                let path = file.path().clone();
+                return Err(Error::Corrupt {
+                    path,
+                    position,
+                    offset: wanted.from,
+                    reason: reason.to_string(),
+                });
+            }
+        }
+        let end = position + walked.len as u64;
+        lock(&self.hints).note(Hint { offset: walked.next_offset, base: segment.base(), position: end });
+        let bytes = bytes.slice(..walked.len);
+        let chunks = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
+        Ok(Read { chunks, size_bytes: walked.len, next_offset: walked.next_offset })
+    }
+}
+
+struct Walked {
+    len: usize,
+    next_offset: Offset,
+    stopped_by: Option<BatchError>,
+}
+
+/// The whole, sound batches at the front of `bytes` that end below the upper bound.
+fn walk(bytes: &[u8], wanted: &Wanted) -> Walked {
+    let mut walked = Walked { len: 0, next_offset: wanted.from, stopped_by: None };
+    for batch in ottla_records::batches(bytes) {
+        let verified = batch.and_then(|batch: Batch<'_>| batch.verify().map(|()| batch));
+        match verified {
+            Ok(batch) if batch.header().last_offset() >= wanted.upper => break,
+            Ok(batch) => {
+                walked.len += batch.bytes().len();
+                walked.next_offset = batch.header().next_offset();
+            }
+            Err(error) => {
+                walked.stopped_by = Some(error);
+                break;
+            }
+        }
+    }
+    walked
+}

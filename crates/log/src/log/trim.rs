@@ -1,0 +1,228 @@
+//! Taking records off either end: truncation at the end, deletion and retention at the start.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ottla_types::Offset;
+
+use super::{Log, Writer, replay};
+use crate::format::names::FileKind;
+use crate::segment::Segment;
+use crate::sync::lock;
+use crate::{Error, Result};
+
+/// Keeps the generation odd while it lives, so that reads of what is being changed start again.
+struct Changing<'a>(&'a Log);
+
+impl<'a> Changing<'a> {
+    fn begin(log: &'a Log) -> Self {
+        log.generation.fetch_add(1, Ordering::AcqRel);
+        Self(log)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Log {
+    /// Removes the records from `offset` on, as a follower does whose log has parted from its leader's (KIP-101). A batch
+    /// that contains `offset` is removed whole. Below the start the log is emptied, and goes on at `offset`. Returns the
+    /// new end.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: the log directory goes offline, and the next start must recover it.
+    pub async fn truncate_to(&self, offset: Offset, now_ms: i64) -> Result<Offset> {
+        let mut writer = self.writer.lock().await;
+        let _flusher = self.flusher.lock().await;
+        self.check_open()?;
+        if offset >= self.end_offset() {
+            return Ok(self.end_offset());
+        }
+        let _changing = Changing::begin(self);
+        let result = self.truncate_locked(offset, &mut writer, now_ms).await;
+        if let Err(error) = &result {
+            // Neither the old nor the new end can be relied on.
+            self.home.fail(format!("{}: truncation to offset {offset} failed: {error}", self.partition));
+        }
+        result
+    }
+
+    async fn truncate_locked(&self, offset: Offset, writer: &mut Writer, now_ms: i64) -> Result<Offset> {
+        // The recovery point comes down first: records that take the place of truncated ones are not durable, though the
+        // old ones at the same offsets were.
+        let flushed = self.flushed_offset().min(offset);
+        self.flushed.store(flushed.0, Ordering::Release);
+        self.home.lower_recovery_point(&self.partition, flushed).await?;
+        lock(&self.hints).clear();
+
+        let segments = self.segments();
+        let kept: Vec<Arc<Segment>> =
+            segments.iter().filter(|segment| segment.base() <= offset).cloned().collect();
+        let removed = segments.iter().filter(|segment| segment.base() > offset).rev();
+        let end = match kept.last() {
+            Some(active) => {
+                let active = Arc::clone(active);
+                self.end.store(offset.0, Ordering::Release);
+                self.publish(kept);
+                let end = active.truncate(offset).await?;
+                self.end.store(end.0, Ordering::Release);
+                self.remove_segments(removed).await?;
+                active.sync(false).await?;
+                end
+            }
+            None => {
+                let fresh = self.new_segment(offset, now_ms).await?;
+                self.publish(vec![fresh]);
+                self.start.store(offset.0, Ordering::Release);
+                self.end.store(offset.0, Ordering::Release);
+                self.home.set_start_offset(&self.partition, offset).await?;
+                self.remove_segments(removed).await?;
+                offset
+            }
+        };
+        lock(&self.epochs).truncate_from_end(end);
+        self.write_epochs().await?;
+        self.reload_producers(end, writer, now_ms).await?;
+        self.names_unsynced.store(true, Ordering::Release);
+        self.sync_names().await?;
+        self.flushed.store(flushed.min(end).0, Ordering::Release);
+        writer.unflushed_records = 0;
+        writer.in_doubt = false;
+        tracing::info!("{}: truncated to offset {end}", self.partition);
+        Ok(end)
+    }
+
+    /// From the last to the first, so that a crash in between leaves no hole.
+    async fn remove_segments<'a>(&self, segments: impl Iterator<Item = &'a Arc<Segment>>) -> Result<()> {
+        for segment in segments {
+            segment.remove().await?;
+        }
+        Ok(())
+    }
+
+    /// The producers' state as of a new end; snapshots of later offsets speak of records that are gone.
+    async fn reload_producers(&self, end: Offset, writer: &mut Writer, now_ms: i64) -> Result<()> {
+        let mut snapshots = Vec::new();
+        for entry in self.disk.list(&self.dir).await? {
+            match FileKind::parse(&entry.name) {
+                Some((FileKind::Snapshot, offset)) if offset > end => {
+                    self.disk.remove_file(&self.dir.join(&entry.name)).await?;
+                }
+                Some((FileKind::Snapshot, offset)) => snapshots.push(offset),
+                _ => {}
+            }
+        }
+        let segments = self.segments();
+        let start = self.start_offset();
+        let (producers, snapshot_at) =
+            replay::producers_at(&*self.disk, &self.dir, &snapshots, &segments, start, end, now_ms).await?;
+        *lock(&self.producers) = producers;
+        writer.snapshot_at = snapshot_at.filter(|&offset| offset == end);
+        Ok(())
+    }
+
+    /// Moves the start of the log up to `offset` (DeleteRecords), durably, and removes segments that lie below it whole.
+    /// An offset at or below the start does nothing. Returns the start.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] beyond the end; the caller asks for the high watermark at most. [`Error::Io`].
+    pub async fn advance_start(&self, offset: Offset) -> Result<Offset> {
+        let _writer = self.writer.lock().await;
+        self.check_open()?;
+        if offset > self.end_offset() {
+            return Err(self.out_of_range(offset));
+        }
+        if offset <= self.start_offset() {
+            return Ok(self.start_offset());
+        }
+        self.start.store(offset.0, Ordering::Release);
+        self.home.set_start_offset(&self.partition, offset).await?;
+        lock(&self.epochs).truncate_from_start(offset);
+        self.remove_below_start().await?;
+        Ok(offset)
+    }
+
+    /// Removes segments that retention no longer keeps (`retention.bytes`, `retention.ms`), below `upper`: the high
+    /// watermark. Returns how many bytes were removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: what was removed stays removed.
+    pub async fn apply_retention(&self, upper: Offset, now_ms: i64) -> Result<u64> {
+        let mut writer = self.writer.lock().await;
+        self.check_open()?;
+        let keep_from = self.retained_from(upper, now_ms).await?;
+        let segments = self.segments();
+        let Some(active) = segments.last() else { return Ok(0) };
+        if keep_from > active.base() {
+            // Everything is too old: the records go, and the log goes on at its end.
+            self.roll(active, &mut writer, now_ms).await?;
+        }
+        if keep_from > self.start_offset() {
+            self.start.store(keep_from.0, Ordering::Release);
+            self.home.note_start_offset(&self.partition, keep_from);
+            lock(&self.epochs).truncate_from_start(keep_from);
+        }
+        self.remove_below_start().await
+    }
+
+    /// The first offset that retention keeps: the base of a segment, or the end of the log.
+    async fn retained_from(&self, upper: Offset, now_ms: i64) -> Result<Offset> {
+        let config = self.config();
+        let mut keep_from = self.start_offset();
+        if !config.cleanup_delete {
+            return Ok(keep_from);
+        }
+        let segments = self.segments();
+        let mut size: u64 = segments.iter().map(|segment| segment.size()).sum();
+        for segment in segments.iter().filter(|segment| segment.size() > 0) {
+            let next = segment.next_offset();
+            let left = size.saturating_sub(segment.size());
+            let too_large = u64::try_from(config.retention_bytes).is_ok_and(|limit| left >= limit);
+            let newest_ms = segment.newest().await?.timestamp_ms;
+            let too_old = config.retention_ms >= 0
+                && newest_ms >= 0
+                && now_ms.saturating_sub(newest_ms) > config.retention_ms;
+            if next > upper || !(too_large || too_old) {
+                break;
+            }
+            size = left;
+            keep_from = keep_from.max(next);
+        }
+        Ok(keep_from)
+    }
+
+    /// Removes the segments that end at or before the start. The writer lock is held.
+    async fn remove_below_start(&self) -> Result<u64> {
+        let start = self.start_offset();
+        let segments = self.segments();
+        let active = segments.len().saturating_sub(1);
+        let below = segments.iter().take(active).take_while(|segment| segment.next_offset() <= start).count();
+        if below == 0 {
+            return Ok(0);
+        }
+        self.publish(segments.iter().skip(below).cloned().collect());
+        // Reads that hold the old list may find a file gone: they start again.
+        self.generation.fetch_add(2, Ordering::AcqRel);
+        let mut removed_bytes = 0;
+        for segment in segments.iter().take(below) {
+            removed_bytes += segment.size();
+            segment.remove().await?;
+            self.remove_snapshot(segment.base()).await?;
+        }
+        tracing::info!(
+            "{}: deleted {below} segments, {removed_bytes} bytes, below offset {start}",
+            self.partition
+        );
+        Ok(removed_bytes)
+    }
+
+    async fn remove_snapshot(&self, offset: Offset) -> Result<()> {
+        match self.disk.remove_file(&FileKind::Snapshot.path(&self.dir, offset)).await {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::Io(e)),
+            _ => Ok(()),
+        }
+    }
+}
