@@ -8,19 +8,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicName};
+use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId};
 
 /// The epoch of a request that opens a session, and of one that wants none of it.
 const INITIAL_EPOCH: i32 = 0;
 const FINAL_EPOCH: i32 = -1;
 
-/// A topic as a request names it: by id from version 13 on, by name before (KIP-516).
+/// A topic as a request names it: by id from version 13 on, by name before (KIP-516). The name need not be legal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum TopicKey {
     Id(TopicId),
-    Name(TopicName),
-    /// A name that no topic can have; kept so that the answer can repeat it.
-    Illegal(Arc<str>),
+    Name(Arc<str>),
 }
 
 /// A partition as a request names it.

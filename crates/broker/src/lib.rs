@@ -1,8 +1,31 @@
-//! Listeners, sessions and one handler per API.
+//! A broker: listeners, sessions, one handler per API, and the hosts of the state machines that decide.
+//!
+//! - [`Broker`]: start and stop.
+//! - `server`: connections, frames and limits; knows nothing of what is in a frame.
+//! - `dispatch`, `handlers`: from a frame to the handler of its API and back.
+//! - `partition`, `partitions`, `waiters`, `fetch_session`: what produce and fetch requests work on.
+//! - `metadata_host`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
+//! - `start`, `upkeep`: before and beside the requests.
+//!
+//! What is not here: rules. Those are in the pure crates; this one does what they say.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod broker;
+mod context;
+mod dispatch;
 mod fetch_session;
+mod handlers;
+mod metadata_host;
+mod partition;
+mod partitions;
+mod producer_ids;
+mod replicas;
 mod server;
+mod start;
+mod upkeep;
 mod waiters;
+
+pub use broker::Broker;
+pub use start::StartError;

@@ -32,6 +32,9 @@ pub trait Net: Send + Sync + 'static {
 
     /// Connects to `host:port`, trying each of the host's addresses.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Box<dyn Stream>>;
+
+    /// The name of this machine, for listeners that are on all of its addresses.
+    fn hostname(&self) -> String;
 }
 
 /// TCP by the operating system, with `TCP_NODELAY`: requests and responses are written whole.
@@ -87,6 +90,10 @@ impl Net for TcpNet {
             let peer = stream.peer_addr()?;
             Ok(Box::new(TcpStream { inner: stream, peer }) as Box<dyn Stream>)
         })
+    }
+
+    fn hostname(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 }
 

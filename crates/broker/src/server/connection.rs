@@ -213,7 +213,7 @@ impl<S: Service> Connection<S> {
             let written = tokio::select! {
                 biased;
                 written = tokio::time::timeout(self.max_idle, write) => written,
-                _ = self.stop.wait_for(|stop| *stop) => return Err(Ended::Stopping),
+                () = stopped(&mut self.stop) => return Err(Ended::Stopping),
             };
             match written {
                 Ok(Ok(0)) => return Err(Ended::ByPeer),
@@ -239,10 +239,16 @@ impl<S: Service> Connection<S> {
             biased;
             handled = answered, if has_front => Event::Answered(handled),
             read = self.stream.read_buf(self.inbox.room()), if may_read => Event::Read(read),
-            _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
+            () = stopped(&mut self.stop) => Event::Stop,
             () = idle => Event::IdleTimer,
         }
     }
+}
+
+/// Waits for the broker to stop.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the broker.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use ottla_env::{Listener, Stream};
 
-use super::connection::{ConnectionSettings, Ended, Peer, Service, serve};
+use super::connection::{ConnectionSettings, Ended, Peer, Service, serve, stopped};
 use super::limits::{Admission, RequestMemory};
 
 /// How long to wait after a failed accept: the usual cause is that descriptors have run out, and asking again at once
@@ -53,17 +53,18 @@ impl<S: Service> Acceptor<S> {
         let mut connections = JoinSet::new();
         let mut stop = self.shared.stop.clone();
         loop {
-            tokio::select! {
+            let accepted = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = self.listener.accept() => match accepted {
-                    Ok(stream) => self.start(stream, &mut connections),
-                    Err(error) => {
-                        warn!(listener = %self.name, %error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_BACKOFF).await;
-                    }
-                },
+                () = stopped(&mut stop) => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => self.start(stream, &mut connections),
+                Err(error) => {
+                    warn!(listener = %self.name, %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
             }
         }
         // Connections see the same signal; one that is stuck in a slow disk must not hold up the stop for ever.

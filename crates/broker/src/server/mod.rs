@@ -6,7 +6,7 @@ mod limits;
 mod listener;
 mod outbox;
 
-pub(crate) use connection::{ConnectionSettings, Handled, Peer, ResponseChunks, Service, Waiting};
+pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};
 pub(crate) use limits::{Admission, RequestMemory};
 pub use limits::ConnectionLimits;
 pub(crate) use listener::{Acceptor, Shared};

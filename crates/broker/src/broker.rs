@@ -1,0 +1,181 @@
+//! A broker put together: what its handlers share, and its start and stop.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use ottla_env::Env;
+use ottla_log::LogDirs;
+use ottla_metadata::controller::Refused;
+use ottla_metadata::controller::create_topics::{CreateTopics, NewTopic};
+use ottla_metadata::{Controller, Decision};
+use ottla_types::config::Settings;
+use ottla_types::config::broker::network;
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
+
+use crate::dispatch::Dispatch;
+use crate::fetch_session::SessionCache;
+use crate::metadata_host::MetadataHost;
+use crate::partition::Partition;
+use crate::partitions::{Partitions, TopicRef};
+use crate::producer_ids::ProducerIdPool;
+use crate::server::{Acceptor, Admission, ConnectionSettings, RequestMemory, Shared};
+use crate::start::{self, StartError};
+use crate::upkeep;
+
+/// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anyone set.
+const SESSION_EVICTION: Duration = Duration::from_secs(120);
+
+/// What the handlers share.
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) node_id: BrokerId,
+    pub(crate) cluster_id: Arc<str>,
+    /// Of this broker's registration.
+    pub(crate) epoch: BrokerEpoch,
+    pub(crate) metadata: MetadataHost,
+    pub(crate) logs: LogDirs,
+    pub(crate) partitions: Partitions,
+    pub(crate) fetch_sessions: Mutex<SessionCache>,
+    pub(crate) producer_ids: ProducerIdPool,
+}
+
+impl Core {
+    /// The partition of a request, if this broker has a replica of it; else why not.
+    pub(crate) fn find_partition(&self, topic: TopicRef<'_>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        if let Some(partition) = self.partitions.get(topic, index) {
+            return Ok(partition);
+        }
+        let image = self.metadata.image();
+        let (known, unknown) = match topic {
+            TopicRef::Id(id) => (image.topic(id), ErrorCode::UnknownTopicId),
+            TopicRef::Name(name) => (image.topic_by_name(name), ErrorCode::UnknownTopicOrPartition),
+        };
+        let state = known.ok_or(unknown)?.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if state.replicas.contains(&self.node_id) {
+            // It should be here, and its log could not be opened.
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        Err(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Has the controller decide a change, commits it, and carries it out on this broker.
+    ///
+    /// # Errors
+    /// The metadata log cannot be written.
+    pub(crate) async fn change<A>(
+        &self,
+        decide: impl FnOnce(&mut Controller) -> Decision<A> + Send,
+    ) -> Result<A, Refused> {
+        let mut deciding = self.metadata.lock().await;
+        let committed = deciding.change(decide).await?;
+        if !committed.delta.is_empty() {
+            self.apply(&committed.image, &committed.delta).await;
+        }
+        self.metadata.publish(committed.image);
+        Ok(committed.answer)
+    }
+
+    /// Creates topics that somebody used without creating them, with the defaults. A failure is logged: whoever used the
+    /// topic does not find it.
+    pub(crate) async fn auto_create(&self, names: Vec<TopicName>) {
+        let topics = names
+            .iter()
+            .map(|name| NewTopic::named(name.as_str(), TopicId::from_random(self.env.rng.id_bytes())))
+            .collect();
+        let request = CreateTopics { topics, validate_only: false, seed: self.env.rng.next_u64() };
+        match self.change(|controller| controller.create_topics(&request)).await {
+            Ok(answers) => {
+                for (name, answer) in names.iter().zip(answers) {
+                    match answer {
+                        Ok(topic) => info!(topic = %name, partitions = topic.partitions, "created on first use"),
+                        // Another request was quicker.
+                        Err(refused) if refused.error == ErrorCode::TopicAlreadyExists => {}
+                        Err(refused) => warn!(topic = %name, "cannot create on first use: {}", refused.message),
+                    }
+                }
+            }
+            Err(refused) => warn!("cannot create topics on first use: {}", refused.message),
+        }
+    }
+}
+
+/// A running broker.
+pub struct Broker {
+    core: Arc<Core>,
+    listeners: Vec<(String, SocketAddr)>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Broker {
+    /// Starts a broker: locks and opens its directories, replays the metadata log, opens the logs, listens.
+    ///
+    /// # Errors
+    /// Says what is wrong and what to do; nothing listens then.
+    pub async fn start(env: Env, settings: Settings) -> Result<Self, StartError> {
+        let settings = Arc::new(settings);
+        let bound = start::bind(&env, &settings).await?;
+        let booted = start::boot(&env, &settings, &bound).await?;
+        let slots = settings.get(&network::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
+        let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
+        let core = Arc::new(Core {
+            node_id: booted.node_id,
+            cluster_id: booted.cluster_id,
+            epoch: booted.epoch,
+            metadata: booted.metadata,
+            logs: booted.logs,
+            partitions: Partitions::default(),
+            fetch_sessions: Mutex::new(sessions),
+            producer_ids: ProducerIdPool::default(),
+            env,
+            settings,
+        });
+        start::open_logs(&core).await;
+        let (stop, stopped) = watch::channel(false);
+        let shared = Shared {
+            service: Arc::new(Dispatch::new(Arc::clone(&core))),
+            admission: Admission::new(start::connection_limits(&core.settings)),
+            memory: RequestMemory::new(start::request_memory_bytes(&core.settings)),
+            settings: Arc::new(ConnectionSettings::from(&*core.settings)),
+            stop: stopped.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        let mut listeners = Vec::new();
+        for bound in bound {
+            listeners.push((bound.config.name.clone(), bound.listener.local_addr()));
+            let name = bound.config.name.as_str().into();
+            tasks.spawn(Acceptor { name, listener: bound.listener, shared: shared.clone() }.run());
+        }
+        tasks.spawn(upkeep::run(Arc::clone(&core), stopped));
+        Ok(Self { core, listeners, stop, tasks })
+    }
+
+    /// The listeners with the addresses that they are bound to.
+    #[must_use]
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// The cluster's id.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.core.cluster_id
+    }
+
+    /// Stops: no new connections, the open ones end, the logs are flushed and closed, and the directories are marked as
+    /// cleanly shut down.
+    ///
+    /// # Errors
+    /// A log could not be flushed or closed: the next start recovers it.
+    pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        self.core.logs.close(self.core.epoch).await
+    }
+}

@@ -1,0 +1,108 @@
+//! From frames to handlers and back: the one place that knows which handler serves which API.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::{error, trace};
+
+use ottla_wire::api_versions::ApiVersionsResponse;
+use ottla_wire::frame::encode_response;
+use ottla_wire::header::parse_request;
+use ottla_wire::{ApiKey, Request, RequestHeader, Response};
+
+use crate::broker::Core;
+use crate::context::{Answer, RequestContext};
+use crate::handlers;
+use crate::server::{Handled, Peer, Service};
+
+/// Answers the requests of all connections.
+pub(crate) struct Dispatch {
+    core: Arc<Core>,
+}
+
+impl Dispatch {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+impl Service for Dispatch {
+    async fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes) -> Handled {
+        let (header, mut reader) = match parse_request(frame) {
+            Ok(parsed) => parsed,
+            Err(error) => return Handled::Close(error.to_string()),
+        };
+        if !header.api.served().contains(header.api_version) {
+            return unsupported_version(&header, &mut reader);
+        }
+        let request = match Request::decode(header.api, header.api_version, &mut reader) {
+            Ok(request) => request,
+            Err(error) => return Handled::Close(error.to_string()),
+        };
+        // The reader holds the frame; a log that keeps records must be the only one to hold it after the append.
+        drop(reader);
+        let reply = Reply { correlation_id: header.correlation_id, version: header.api_version };
+        let context = RequestContext {
+            api: header.api,
+            version: header.api_version,
+            client_id: header.client_id,
+            peer: peer.clone(),
+        };
+        trace!(api = %context.api, version = context.version, peer = %peer.address, "request");
+        match route(&self.core, &context, request).await {
+            Answer::Now(response) => reply.encode(&response),
+            Answer::Later(response) => Handled::Later(Box::pin(async move { reply.encode(&response.await) })),
+            Answer::Silent => Handled::Silent,
+            Answer::Close(reason) => Handled::Close(reason),
+        }
+    }
+}
+
+/// Hands a request to its handler.
+async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> Answer {
+    match request {
+        Request::Produce(request) => handlers::produce::handle(core, context, request).await,
+        Request::Fetch(request) => handlers::fetch::handle(core, context, request).await,
+        Request::Metadata(request) => handlers::metadata::handle(core, context, request).await.into(),
+        Request::ApiVersions(request) => handlers::api_versions::handle(context, &request).into(),
+        other => Answer::Close(format!("{} has no handler", other.api())),
+    }
+}
+
+/// What a response is written with.
+#[derive(Clone, Copy)]
+struct Reply {
+    correlation_id: i32,
+    version: i16,
+}
+
+impl Reply {
+    fn encode(self, response: &Response) -> Handled {
+        match encode_response(self.correlation_id, self.version, response) {
+            Ok(frame) => Handled::Now(frame.into_chunks()),
+            Err(error) => {
+                // A handler filled in what this version cannot say: a fault of ours, and the client must not wait.
+                error!(api = %response.api(), version = self.version, %error, "cannot encode a response");
+                Handled::Close(error.to_string())
+            }
+        }
+    }
+}
+
+/// The answer to a version that is not served.
+fn unsupported_version(header: &RequestHeader, body: &mut ottla_wire::Reader) -> Handled {
+    match header.api {
+        // KIP-511: version 0 is what every client understands, and the table tells it what to ask instead.
+        ApiKey::ApiVersions => {
+            let response: ApiVersionsResponse = handlers::api_versions::unsupported();
+            Reply { correlation_id: header.correlation_id, version: 0 }.encode(&response.into())
+        }
+        ApiKey::Produce => handlers::produce_old::refuse(header, body),
+        api => Handled::Close(format!(
+            "{api} v{} is not served: versions {} to {} are",
+            header.api_version,
+            api.served().first,
+            api.served().last
+        )),
+    }
+}

@@ -1,0 +1,265 @@
+//! Fetch: reads record batches, waiting for them where there are too few (KIP-74, KIP-227, KIP-320, KIP-516, KIP-595).
+//!
+//! A request is read once at once. Only if that gives less than it asks for does it register with its partitions,
+//! and then it reads again: what was appended in between is found, what comes later wakes it.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use ottla_types::config::broker::network::FETCH_MAX_BYTES;
+use ottla_types::{ErrorCode, LeaderEpoch, Offset};
+use ottla_wire::fetch::{
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic, PartitionData,
+};
+use ottla_wire::{Records, Response};
+
+use crate::broker::Core;
+use crate::context::{Answer, RequestContext};
+use crate::fetch_session::{Answered, Context, Header, PartitionKey, Told, TopicKey, Want};
+use crate::partition::Partition;
+use crate::waiters::{Place, Waiter};
+
+/// The first version that names topics by id (KIP-516).
+const TOPIC_IDS_SINCE: i16 = 13;
+
+pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
+    let follower = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    let uses_topic_ids = context.version >= TOPIC_IDS_SINCE;
+    let header = Header { session_id: request.session_id, epoch: request.session_epoch, uses_topic_ids };
+    let forgotten = forgotten(&request.forgotten_topics_data, uses_topic_ids);
+    let limit = core.metadata.image().layers(core.node_id, &core.settings).get(&FETCH_MAX_BYTES);
+    let max_bytes = request.max_bytes.min(limit).max(0);
+    let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let min_bytes = i64::from(request.min_bytes.min(max_bytes));
+    let read_committed = request.isolation_level == 1;
+    let wants = wants(request, uses_topic_ids);
+    let session = core.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner).context(
+        header,
+        wants,
+        &forgotten,
+        core.env.clock.monotonic(),
+        core.env.rng.next_u64(),
+    );
+    let session = match session {
+        Ok(session) => session,
+        Err(error) => return FetchResponse { error_code: error.code(), ..FetchResponse::default() }.into(),
+    };
+    let fetch = Fetch {
+        core: Arc::clone(core),
+        session,
+        max_bytes: usize::try_from(max_bytes).unwrap_or(0),
+        min_bytes,
+        read_committed,
+        is_follower: follower >= 0,
+    };
+    let round = fetch.read().await;
+    if max_wait.is_zero() || fetch.is_enough(&round) {
+        return fetch.respond(round).into();
+    }
+    let deadline = Instant::now() + max_wait;
+    Answer::Later(Box::pin(async move {
+        let round = fetch.read_when_enough(deadline).await;
+        Response::from(fetch.respond(round))
+    }))
+}
+
+fn topic_key(by_id: bool, name: &str, id: ottla_wire::Uuid) -> TopicKey {
+    if by_id { TopicKey::Id(id.into()) } else { TopicKey::Name(name.into()) }
+}
+
+fn wants(request: FetchRequest, by_id: bool) -> Vec<(PartitionKey, Want)> {
+    let mut wants = Vec::new();
+    for topic in request.topics {
+        let key = topic_key(by_id, &topic.topic, topic.topic_id);
+        wants.extend(topic.partitions.into_iter().map(|partition| {
+            let want = Want {
+                fetch_offset: Offset(partition.fetch_offset),
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+                last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+            };
+            (PartitionKey { topic: key.clone(), partition: partition.partition }, want)
+        }));
+    }
+    wants
+}
+
+fn forgotten(topics: &[ForgottenTopic], by_id: bool) -> Vec<PartitionKey> {
+    let mut keys = Vec::new();
+    for topic in topics {
+        let key = topic_key(by_id, &topic.topic, topic.topic_id);
+        keys.extend(topic.partitions.iter().map(|&partition| PartitionKey { topic: key.clone(), partition }));
+    }
+    keys
+}
+
+/// A fetch request on its way.
+struct Fetch {
+    core: Arc<Core>,
+    session: Context,
+    max_bytes: usize,
+    min_bytes: i64,
+    read_committed: bool,
+    is_follower: bool,
+}
+
+/// One look at all partitions of a request.
+#[derive(Default)]
+struct Round {
+    answers: Vec<PartitionData>,
+    bytes: usize,
+    /// Something that the client must hear of without delay.
+    urgent: bool,
+}
+
+impl Fetch {
+    async fn read(&self) -> Round {
+        let mut round = Round { answers: Vec::with_capacity(self.session.wants().len()), ..Round::default() };
+        for (key, want) in self.session.wants() {
+            let mut answer = match self.read_partition(key, want, round.bytes).await {
+                Ok(answer) => answer,
+                Err(error) => PartitionData {
+                    error_code: error.code(),
+                    high_watermark: -1,
+                    records: Some(Records::new()),
+                    ..PartitionData::default()
+                },
+            };
+            answer.partition_index = key.partition;
+            round.bytes += answer.records.as_ref().map_or(0, Records::len);
+            round.urgent |= answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0;
+            round.answers.push(answer);
+        }
+        round
+    }
+
+    async fn read_partition(
+        &self,
+        key: &PartitionKey,
+        want: &Want,
+        bytes_so_far: usize,
+    ) -> Result<PartitionData, ErrorCode> {
+        let partition = self.core.find_partition((&key.topic).into(), key.partition)?;
+        partition.check_leader(want.current_leader_epoch)?;
+        if self.is_follower {
+            // No partition has a second replica yet, so nobody can be following.
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let log_start = partition.log.start_offset();
+        let high_watermark = partition.high_watermark();
+        let last_stable = partition.last_stable_offset();
+        let mut answer = PartitionData {
+            high_watermark: high_watermark.0,
+            last_stable_offset: last_stable.0,
+            log_start_offset: log_start.0,
+            aborted_transactions: self.read_committed.then(Vec::new),
+            records: Some(Records::new()),
+            ..PartitionData::default()
+        };
+        if let Some(diverging) = diverging(&partition, want)? {
+            answer.diverging_epoch = diverging;
+            return Ok(answer);
+        }
+        if want.fetch_offset < log_start || want.fetch_offset > partition.log.end_offset() {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        let upper = if self.read_committed { last_stable } else { high_watermark };
+        let room = self.max_bytes.saturating_sub(bytes_so_far);
+        let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(room);
+        // KIP-74: the first batch is given whatever its size, or the consumer could never get past it.
+        let at_least_one = bytes_so_far == 0;
+        if want.fetch_offset >= upper || (max_bytes == 0 && !at_least_one) {
+            return Ok(answer);
+        }
+        let read = partition.log.read(want.fetch_offset, max_bytes, at_least_one, upper).await.map_err(|error| {
+            let code = error.code();
+            if code == ErrorCode::KafkaStorageError {
+                warn!(partition = %partition.id, offset = want.fetch_offset.0, %error, "cannot read");
+            }
+            code
+        })?;
+        answer.records = Some(read.chunks.into());
+        Ok(answer)
+    }
+
+    fn is_enough(&self, round: &Round) -> bool {
+        let bytes = i64::try_from(round.bytes).unwrap_or(i64::MAX);
+        round.urgent || bytes >= self.min_bytes || self.session.wants().is_empty()
+    }
+
+    /// Reads until there is enough, or until the deadline.
+    async fn read_when_enough(&self, deadline: Instant) -> Round {
+        loop {
+            // A new waiter for each look: what is appended during the look counts towards the next.
+            let waiter = Waiter::new(self.min_bytes);
+            let places = self.register(&waiter);
+            let round = self.read().await;
+            if self.is_enough(&round) || Instant::now() >= deadline {
+                return round;
+            }
+            if !waiter.count(i64::try_from(round.bytes).unwrap_or(i64::MAX)) {
+                // An elapsed deadline is no error: the next look is the last.
+                let _elapsed = tokio::time::timeout_at(deadline, waiter.wait()).await;
+            }
+            drop(places);
+        }
+    }
+
+    fn register(&self, waiter: &Arc<Waiter>) -> Vec<Place> {
+        let partition = |(key, _): &(PartitionKey, Want)| {
+            let partition = self.core.find_partition((&key.topic).into(), key.partition).ok()?;
+            Some(partition.wait(waiter))
+        };
+        self.session.wants().iter().filter_map(partition).collect()
+    }
+
+    fn respond(&self, round: Round) -> FetchResponse {
+        let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+        let mut current: Option<&TopicKey> = None;
+        for ((key, _), answer) in self.session.wants().iter().zip(round.answers) {
+            if !self.session.must_answer(key, &answered(&answer)) {
+                continue;
+            }
+            match responses.last_mut().filter(|_| current == Some(&key.topic)) {
+                Some(topic) => topic.partitions.push(answer),
+                None => {
+                    current = Some(&key.topic);
+                    let mut topic = FetchableTopicResponse { partitions: vec![answer], ..Default::default() };
+                    match &key.topic {
+                        TopicKey::Id(id) => topic.topic_id = (*id).into(),
+                        TopicKey::Name(name) => topic.topic = (&**name).into(),
+                    }
+                    responses.push(topic);
+                }
+            }
+        }
+        FetchResponse { session_id: self.session.session_id(), responses, ..FetchResponse::default() }
+    }
+}
+
+fn answered(answer: &PartitionData) -> Answered {
+    Answered {
+        told: Told {
+            high_watermark: Offset(answer.high_watermark),
+            log_start: Offset(answer.log_start_offset),
+            last_stable: Offset(answer.last_stable_offset),
+        },
+        has_records: answer.records.as_ref().is_some_and(|records| !records.is_empty()),
+        is_error: answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0,
+    }
+}
+
+/// Where a reader's log parts from this one, if the epoch of its last record says that it does (KIP-595).
+fn diverging(partition: &Partition, want: &Want) -> Result<Option<EpochEndOffset>, ErrorCode> {
+    if want.last_fetched_epoch == LeaderEpoch::NONE {
+        return Ok(None);
+    }
+    let Some((epoch, end_offset)) = partition.log.epoch_end_offset(want.last_fetched_epoch) else {
+        return Err(ErrorCode::OffsetOutOfRange);
+    };
+    let parts = epoch < want.last_fetched_epoch || end_offset < want.fetch_offset;
+    Ok(parts.then(|| EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0, ..EpochEndOffset::default() }))
+}

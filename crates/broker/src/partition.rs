@@ -1,0 +1,162 @@
+//! One partition as this broker serves it: its log, who leads it in which epoch, what its topic's configuration asks,
+//! and who waits for it.
+//!
+//! With one replica the high watermark is the log's end. What decides it for more is the `replica` machine's, which
+//! takes its place behind [`Partition::high_watermark`].
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ottla_log::{Appended, Log};
+use ottla_records::{Codec, Compression, Prepared, ProduceRules, TimestampType};
+use ottla_types::config::{self, CompressionType, TopicConfig};
+use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicPartition};
+
+use crate::waiters::{Place, Waiter, Waiters};
+
+/// A partition with a replica on this broker.
+pub(crate) struct Partition {
+    pub(crate) id: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) log: Arc<Log>,
+    waiters: Arc<Waiters>,
+    state: RwLock<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    leadership: Leadership,
+    config: Arc<PartitionConfig>,
+}
+
+/// Who leads a partition, as the metadata says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    /// Whether this broker is the leader.
+    pub(crate) is_leader: bool,
+    pub(crate) epoch: LeaderEpoch,
+    /// How many replicas are in sync, the leader included.
+    pub(crate) in_sync: usize,
+}
+
+/// What a topic's configuration asks of produce requests.
+#[derive(Debug)]
+pub(crate) struct PartitionConfig {
+    pub(crate) rules: ProduceRules,
+    pub(crate) min_insync_replicas: usize,
+}
+
+impl From<&TopicConfig> for PartitionConfig {
+    fn from(config: &TopicConfig) -> Self {
+        let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+        let rules = ProduceRules {
+            max_message_bytes: size(config.max_message_bytes),
+            segment_bytes: size(config.segment_bytes),
+            compacted: config.cleanup_policy.compact,
+            timestamp_type: match config.message_timestamp_type {
+                config::TimestampType::CreateTime => TimestampType::CreateTime,
+                config::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
+            },
+            timestamp_before_max_ms: config.message_timestamp_before_max_ms,
+            timestamp_after_max_ms: config.message_timestamp_after_max_ms,
+            compression: compression(config.compression_type),
+            ..ProduceRules::default()
+        };
+        Self { rules, min_insync_replicas: size(config.min_insync_replicas) }
+    }
+}
+
+fn compression(of: CompressionType) -> Option<Compression> {
+    let compression = match of {
+        CompressionType::Producer => return None,
+        CompressionType::Uncompressed => Compression::NONE,
+        CompressionType::Gzip(None) => Compression::new(Codec::Gzip),
+        CompressionType::Gzip(Some(level)) => Compression::with_level(Codec::Gzip, level),
+        CompressionType::Snappy => Compression::new(Codec::Snappy),
+        CompressionType::Lz4(level) => Compression::with_level(Codec::Lz4, level),
+        CompressionType::Zstd(level) => Compression::with_level(Codec::Zstd, level),
+    };
+    Some(compression)
+}
+
+impl Partition {
+    pub(crate) fn new(
+        id: TopicPartition,
+        topic_id: TopicId,
+        log: Arc<Log>,
+        leadership: Leadership,
+        config: PartitionConfig,
+    ) -> Self {
+        let state = State { leadership, config: Arc::new(config) };
+        Self { id, topic_id, log, waiters: Arc::default(), state: RwLock::new(state) }
+    }
+
+    fn state(&self) -> State {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn config(&self) -> Arc<PartitionConfig> {
+        self.state().config
+    }
+
+    pub(crate) fn leadership(&self) -> Leadership {
+        self.state().leadership
+    }
+
+    /// Takes what the metadata now say, and wakes those who waited under what they said before.
+    pub(crate) fn lead(&self, leadership: Leadership) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).leadership = leadership;
+        self.waiters.wake_all();
+    }
+
+    pub(crate) fn configure(&self, config: PartitionConfig) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).config = Arc::new(config);
+    }
+
+    /// Wakes those who wait: there will be nothing more to wait for.
+    pub(crate) fn retire(&self) {
+        self.waiters.wake_all();
+    }
+
+    /// Everything below is committed and may be read.
+    pub(crate) fn high_watermark(&self) -> Offset {
+        self.log.end_offset()
+    }
+
+    /// No transaction is open below. Without transactions, that is the high watermark.
+    pub(crate) fn last_stable_offset(&self) -> Offset {
+        self.high_watermark()
+    }
+
+    /// Checks that this broker leads, and that it does so in the epoch that a client believes in (KIP-320).
+    pub(crate) fn check_leader(&self, believed: LeaderEpoch) -> Result<Leadership, ErrorCode> {
+        let leadership = self.leadership();
+        if believed != LeaderEpoch::NONE && believed < leadership.epoch {
+            return Err(ErrorCode::FencedLeaderEpoch);
+        }
+        if believed > leadership.epoch {
+            return Err(ErrorCode::UnknownLeaderEpoch);
+        }
+        if leadership.is_leader { Ok(leadership) } else { Err(ErrorCode::NotLeaderOrFollower) }
+    }
+
+    /// Appends a batch as the leader, and wakes those who wait for records.
+    pub(crate) async fn append(&self, batch: Prepared, epoch: LeaderEpoch, now_ms: i64) -> ottla_log::Result<Appended> {
+        let size = batch.size_bytes();
+        let appended = self.log.append(batch, epoch, now_ms).await?;
+        if !appended.duplicate {
+            self.waiters.appended(size);
+        }
+        Ok(appended)
+    }
+
+    /// Tells `waiter` of appends until the place is dropped.
+    pub(crate) fn wait(&self, waiter: &Arc<Waiter>) -> Place {
+        self.waiters.register(waiter)
+    }
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partition").field("id", &self.id).field("topic_id", &self.topic_id).finish_non_exhaustive()
+    }
+}

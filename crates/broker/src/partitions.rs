@@ -1,0 +1,83 @@
+//! The partitions that have a replica on this broker, found by the topic's name or id.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ottla_types::{TopicId, TopicName};
+
+use crate::fetch_session::TopicKey;
+use crate::partition::Partition;
+
+/// A topic as a request names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TopicRef<'a> {
+    Id(TopicId),
+    Name(&'a str),
+}
+
+impl<'a> From<&'a TopicKey> for TopicRef<'a> {
+    fn from(key: &'a TopicKey) -> Self {
+        match key {
+            TopicKey::Id(id) => Self::Id(*id),
+            TopicKey::Name(name) => Self::Name(name),
+        }
+    }
+}
+
+/// The table of partitions. Lookups take a read lock and no allocation: they are on the path of every request.
+#[derive(Debug, Default)]
+pub(crate) struct Partitions {
+    table: RwLock<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    ids: HashMap<TopicName, TopicId>,
+    by_id: HashMap<TopicId, HashMap<i32, Arc<Partition>>>,
+}
+
+impl Partitions {
+    /// The partition, if it has a replica here.
+    pub(crate) fn get(&self, topic: TopicRef<'_>, index: i32) -> Option<Arc<Partition>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let id = match topic {
+            TopicRef::Id(id) => id,
+            TopicRef::Name(name) => *table.ids.get(name)?,
+        };
+        table.by_id.get(&id)?.get(&index).cloned()
+    }
+
+    pub(crate) fn insert(&self, partition: Arc<Partition>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.ids.insert(partition.id.topic.clone(), partition.topic_id);
+        table.by_id.entry(partition.topic_id).or_default().insert(partition.id.partition, partition);
+    }
+
+    /// Takes a topic's partitions out of the table; by index.
+    pub(crate) fn remove_topic(&self, name: &TopicName, id: TopicId) -> Vec<Arc<Partition>> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.ids.get(name) == Some(&id) {
+            table.ids.remove(name);
+        }
+        let mut partitions: Vec<_> = table.by_id.remove(&id).unwrap_or_default().into_values().collect();
+        partitions.sort_by_key(|partition| partition.id.partition);
+        partitions
+    }
+
+    /// A topic's partitions, by index.
+    pub(crate) fn of_topic(&self, id: TopicId) -> Vec<Arc<Partition>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions: Vec<_> =
+            table.by_id.get(&id).map(|topic| topic.values().cloned().collect()).unwrap_or_default();
+        partitions.sort_by_key(|partition: &Arc<Partition>| partition.id.partition);
+        partitions
+    }
+
+    /// All partitions, by topic and index.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions: Vec<_> = table.by_id.values().flat_map(|topic| topic.values().cloned()).collect();
+        partitions.sort_by(|a, b| a.id.cmp(&b.id));
+        partitions
+    }
+}

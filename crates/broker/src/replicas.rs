@@ -1,0 +1,133 @@
+//! Carries changes of the metadata over to this broker's logs: makes, reconfigures and deletes them.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use ottla_log::LogConfig;
+use ottla_metadata::image::TopicImage;
+use ottla_metadata::record::{ConfigResource, PartitionState};
+use ottla_metadata::{Delta, Image};
+use ottla_types::config::broker::log::PRODUCER_ID_EXPIRATION_MS;
+use ottla_types::config::{Settings, TopicConfig};
+use ottla_types::{BrokerId, TopicName, TopicPartition};
+
+use crate::broker::Core;
+use crate::partition::{Leadership, Partition, PartitionConfig};
+
+impl Core {
+    /// Makes this broker's logs what `image` says, of which `delta` is what is new.
+    pub(crate) async fn apply(&self, image: &Image, delta: &Delta) {
+        for topic in &delta.deleted {
+            self.delete_logs(topic).await;
+        }
+        for topic in &delta.created {
+            for (index, state) in topic.partitions() {
+                self.host(image, topic, index, state).await;
+            }
+        }
+        for change in &delta.changed {
+            for partition in &change.partitions {
+                self.host(image, &change.topic, partition.index, &partition.new).await;
+            }
+        }
+        self.reconfigure(image, delta);
+    }
+
+    /// Takes up a replica of a partition, if there is to be one here: opens its log, or makes it.
+    pub(crate) async fn host(&self, image: &Image, topic: &TopicImage, index: i32, state: &PartitionState) {
+        if !state.replicas.contains(&self.node_id) {
+            return;
+        }
+        let leadership = leadership(self.node_id, state);
+        if let Some(partition) = self.partitions.get(crate::partitions::TopicRef::Id(topic.id), index) {
+            partition.lead(leadership);
+            return;
+        }
+        let id = TopicPartition { topic: topic.name.clone(), partition: index };
+        let config = topic_config(image, self.node_id, &self.settings, &topic.name);
+        let log_config = Arc::new(log_config(&config, &self.settings));
+        match self.logs.create(&id, topic.id, log_config, self.env.clock.wall_ms()).await {
+            Ok(log) => {
+                let config = PartitionConfig::from(&config);
+                self.partitions.insert(Arc::new(Partition::new(id, topic.id, log, leadership, config)));
+            }
+            // Requests for it are answered KAFKA_STORAGE_ERROR; the other partitions go on.
+            Err(error) => error!(partition = %id, %error, "cannot open the log"),
+        }
+    }
+
+    async fn delete_logs(&self, topic: &TopicImage) {
+        for partition in self.partitions.remove_topic(&topic.name, topic.id) {
+            if let Err(error) = self.logs.delete(&partition.id, self.env.clock.wall_ms()).await {
+                error!(partition = %partition.id, %error, "cannot delete the log");
+            }
+            partition.retire();
+        }
+    }
+
+    fn reconfigure(&self, image: &Image, delta: &Delta) {
+        let all = delta.configs.iter().any(|resource| match resource {
+            ConfigResource::Broker(id) => *id == self.node_id,
+            ConfigResource::ClusterDefault => true,
+            ConfigResource::Topic(_) => false,
+        });
+        if all {
+            for topic in image.topics() {
+                self.reconfigure_topic(image, &topic.name);
+            }
+            return;
+        }
+        for resource in &delta.configs {
+            if let ConfigResource::Topic(name) = resource {
+                self.reconfigure_topic(image, name);
+            }
+        }
+    }
+
+    fn reconfigure_topic(&self, image: &Image, name: &TopicName) {
+        let Some(topic) = image.topic_by_name(name.as_str()) else { return };
+        let config = topic_config(image, self.node_id, &self.settings, name);
+        let log_config = Arc::new(log_config(&config, &self.settings));
+        for partition in self.partitions.of_topic(topic.id) {
+            partition.log.set_config(Arc::clone(&log_config));
+            partition.configure(PartitionConfig::from(&config));
+        }
+    }
+}
+
+pub(crate) fn topic_config(
+    image: &Image,
+    node_id: BrokerId,
+    settings: &Settings,
+    name: &TopicName,
+) -> TopicConfig {
+    TopicConfig::resolve(image.topic_overrides(name), &image.layers(node_id, settings))
+}
+
+fn leadership(node_id: BrokerId, state: &PartitionState) -> Leadership {
+    Leadership {
+        is_leader: state.leader == Some(node_id),
+        epoch: state.leader_epoch,
+        in_sync: state.isr.len(),
+    }
+}
+
+/// A topic's settings as its logs take them.
+pub(crate) fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {
+    let unsigned = |bytes: i32| u32::try_from(bytes).unwrap_or(0);
+    LogConfig {
+        segment_bytes: unsigned(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
+        segment_index_bytes: unsigned(config.segment_index_bytes),
+        index_interval_bytes: unsigned(config.index_interval_bytes),
+        cleanup_delete: config.cleanup_policy.delete && !config.cleanup_policy.compact,
+        retention_ms: config.retention_ms.unwrap_or(-1),
+        retention_bytes: config.retention_bytes.unwrap_or(-1),
+        flush_messages: config.flush_messages.unwrap_or(i64::MAX),
+        flush_ms: config.flush_ms.unwrap_or(i64::MAX),
+        file_delete_delay_ms: config.file_delete_delay_ms,
+        producer_id_expiration_ms: i64::from(settings.get(&PRODUCER_ID_EXPIRATION_MS)),
+    }
+}

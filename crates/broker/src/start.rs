@@ -1,0 +1,264 @@
+//! What happens before a broker serves: addresses, directories, identity, metadata, registration, logs.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use ottla_broadcast::{DIRECTORY, MetadataLog, Replayed};
+use ottla_env::{Env, Listener};
+use ottla_log::{LogDirs, LogDirsConfig};
+use ottla_metadata::controller::Refused;
+use ottla_metadata::controller::brokers::Registration;
+use ottla_metadata::record::{Endpoint, IncarnationId, SecurityProtocol};
+use ottla_metadata::{Controller, Image, Record};
+use ottla_types::config::Settings;
+use ottla_types::config::broker::{log, network, node};
+use ottla_types::config::listeners::{self, Audience, ListenerProblem};
+use ottla_types::{BrokerEpoch, BrokerId, TopicPartition};
+
+use crate::broker::Core;
+use crate::metadata_host::MetadataHost;
+use crate::replicas::{log_config, topic_config};
+use crate::server::{ConnectionLimits, ConnectionSettings};
+
+/// Requests in memory at once where `queued.max.request.bytes` sets no limit: nothing here is unbounded.
+const DEFAULT_REQUEST_MEMORY: u32 = 512 << 20;
+
+/// The most that can be asked for: a semaphore counts the bytes.
+const MAX_REQUEST_MEMORY: u32 = 1 << 31;
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listeners' settings do not fit together.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Listeners(Vec<ListenerProblem>),
+    /// A setting asks for something that is not there yet.
+    #[error("{0}")]
+    NotYet(String),
+    /// An address cannot be listened on.
+    #[error("listeners: {0}. Is another process listening there?")]
+    Bind(std::io::Error),
+    /// A log directory cannot be used.
+    #[error(transparent)]
+    Logs(#[from] ottla_log::Error),
+    /// The metadata log cannot be used.
+    #[error(transparent)]
+    Metadata(#[from] ottla_broadcast::OpenError),
+    /// The broker cannot register.
+    #[error("the broker cannot register with the controller: {}: {}", .0.error, .0.message)]
+    Register(Refused),
+}
+
+/// An address that is listened on.
+pub(crate) struct Bound {
+    pub(crate) config: listeners::Listener,
+    pub(crate) listener: Box<dyn Listener>,
+}
+
+/// A broker that has its identity, and its place in the metadata.
+pub(crate) struct Booted {
+    pub(crate) node_id: BrokerId,
+    pub(crate) cluster_id: Arc<str>,
+    pub(crate) epoch: BrokerEpoch,
+    pub(crate) metadata: MetadataHost,
+    pub(crate) logs: LogDirs,
+}
+
+/// Listens on the addresses for clients. Nothing is accepted yet.
+pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, StartError> {
+    check_roles(settings)?;
+    let mut bound = Vec::new();
+    for config in settings.listeners().map_err(StartError::Listeners)?.all {
+        if config.audience == Audience::Controllers {
+            info!(listener = %config.name, "not opened: a quorum of one has nobody to listen to");
+            continue;
+        }
+        if config.protocol != listeners::SecurityProtocol::Plaintext {
+            return Err(StartError::NotYet(format!(
+                "listener {} is to speak {}, and only PLAINTEXT is there yet: change listener.security.protocol.map",
+                config.name,
+                config.protocol.name()
+            )));
+        }
+        let host = if config.bind.host.is_empty() { "0.0.0.0" } else { &config.bind.host };
+        let listener = env.net.listen(host, config.bind.port).await.map_err(StartError::Bind)?;
+        bound.push(Bound { config, listener });
+    }
+    Ok(bound)
+}
+
+/// Refuses what one node alone cannot be.
+fn check_roles(settings: &Settings) -> Result<(), StartError> {
+    let voters = settings.get(&node::CONTROLLER_QUORUM_VOTERS);
+    if voters.len() > 1 {
+        return Err(StartError::NotYet(format!(
+            "controller.quorum.voters names {} nodes, and clusters of more than one are not there yet",
+            voters.len()
+        )));
+    }
+    let roles = settings.get(&node::PROCESS_ROLES);
+    if !roles.is_empty() && !roles.iter().any(|role| role == "broker") {
+        return Err(StartError::NotYet(
+            "process.roles names no broker, and a controller of its own is not there yet: add broker".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Opens what is on disk and registers this broker.
+pub(crate) async fn boot(env: &Env, settings: &Arc<Settings>, bound: &[Bound]) -> Result<Booted, StartError> {
+    let node_id = settings.node_id();
+    let mut image = Image::default();
+    let directory = PathBuf::from(settings.metadata_log_dir()).join(DIRECTORY);
+    let mut replaying = |replayed: Replayed<'_>| replay(&mut image, replayed);
+    let opened = MetadataLog::open(Arc::clone(&env.disk), &directory, &mut replaying).await?;
+    for warning in &opened.warnings {
+        warn!("{warning}");
+    }
+    let logs = open_directories(env, settings, &image).await?;
+    let metadata = MetadataHost::new(node_id, Controller::new(image, Arc::clone(settings)), opened.log);
+    let registration = Registration {
+        id: node_id,
+        incarnation: IncarnationId(env.rng.id_bytes()),
+        endpoints: bound.iter().map(|bound| endpoint(env, bound)).collect(),
+        rack: settings.get(&node::BROKER_RACK),
+        directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
+    };
+    let epoch = register(&metadata, &registration).await.map_err(StartError::Register)?;
+    Ok(Booted { node_id, cluster_id: logs.cluster_id().into(), epoch, metadata, logs })
+}
+
+/// Locks and opens the log directories, and the logs in them.
+async fn open_directories(env: &Env, settings: &Settings, image: &Image) -> Result<LogDirs, StartError> {
+    let node_id = settings.node_id();
+    let at_a_time = settings.get(&log::NUM_RECOVERY_THREADS_PER_DATA_DIR);
+    let config = LogDirsConfig {
+        dirs: settings.log_dirs().into_iter().map(PathBuf::from).collect(),
+        cluster_id: None,
+        node_id,
+        opened_at_a_time: usize::try_from(at_a_time).unwrap_or(1),
+    };
+    let config_of = |partition: &TopicPartition| {
+        let config = topic_config(image, node_id, settings, &partition.topic);
+        Arc::new(log_config(&config, settings))
+    };
+    let opened = LogDirs::open(env, &config, config_of, env.clock.wall_ms()).await?;
+    for (path, error) in &opened.failed_dirs {
+        error!(directory = %path.display(), %error, "this log directory takes no part");
+    }
+    for failed in &opened.failed_logs {
+        error!(partition = %failed.partition, directory = %failed.path.display(), error = %failed.error,
+            "this log cannot be used");
+    }
+    Ok(opened.dirs)
+}
+
+fn replay(image: &mut Image, replayed: Replayed<'_>) -> Result<(), String> {
+    match replayed {
+        Replayed::FromSnapshot { record, .. } => {
+            let record = Record::decode(record).map_err(|error| error.to_string())?;
+            image.apply(&record).map_err(|error| error.to_string())
+        }
+        Replayed::Committed { offset, record } => {
+            let record = Record::decode(record).map_err(|error| error.to_string())?;
+            image.replay(offset, &record).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// What clients are told to connect to.
+fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
+    let local = bound.listener.local_addr();
+    // Without an advertised listener clients are told the one that is listened on. They cannot connect to "all
+    // addresses", so for that they are told the machine's name, as by Kafka.
+    let told = bound.config.advertised.as_ref().unwrap_or(&bound.config.bind);
+    let host = match told.host.as_str() {
+        "" | "0.0.0.0" | "::" => env.net.hostname(),
+        host => host.to_owned(),
+    };
+    let port = if told.port == 0 { local.port() } else { told.port };
+    Endpoint {
+        listener: bound.config.name.as_str().into(),
+        host: host.into(),
+        port,
+        security_protocol: SecurityProtocol::Plaintext,
+    }
+}
+
+/// Registers the broker and unfences it: on one node it has replayed its own registration as soon as it is committed.
+async fn register(metadata: &MetadataHost, registration: &Registration) -> Result<BrokerEpoch, Refused> {
+    let mut deciding = metadata.lock().await;
+    let epoch = deciding.change(|controller| controller.register_broker(registration)).await?.answer?;
+    let unfenced = deciding.change(|controller| controller.set_fenced(registration.id, epoch, false)).await?;
+    unfenced.answer?;
+    metadata.publish(unfenced.image);
+    Ok(epoch)
+}
+
+/// Takes up the partitions that have a replica here, after logs that belong to none are out of the way.
+pub(crate) async fn open_logs(core: &Core) {
+    let image = core.metadata.image();
+    for log in core.logs.list() {
+        let known = log.topic_id().is_some_and(|id| image.topic(id).is_some());
+        if known {
+            continue;
+        }
+        warn!(directory = %log.dir().display(), "this log belongs to no topic of the cluster and is set aside");
+        if let Err(error) = core.logs.set_aside_stray(log.partition()).await {
+            error!(directory = %log.dir().display(), %error, "cannot set the log aside");
+        }
+    }
+    for topic in image.topics() {
+        for (index, state) in topic.partitions() {
+            core.host(&image, topic, index, state).await;
+        }
+    }
+}
+
+pub(crate) fn connection_limits(settings: &Settings) -> ConnectionLimits {
+    let count = |n: i32| usize::try_from(n).unwrap_or(0);
+    ConnectionLimits {
+        total: count(settings.get(&network::MAX_CONNECTIONS)),
+        per_ip: count(settings.get(&network::MAX_CONNECTIONS_PER_IP)),
+        overrides: per_ip_overrides(&settings.get(&network::MAX_CONNECTIONS_PER_IP_OVERRIDES)),
+    }
+}
+
+/// `host:count` items. A host that is a name is looked up once, now.
+fn per_ip_overrides(text: &str) -> HashMap<IpAddr, usize> {
+    let mut overrides = HashMap::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let parsed = item.rsplit_once(':').and_then(|(host, count)| Some((host, count.parse::<usize>().ok()?)));
+        let Some((host, count)) = parsed else {
+            warn!("max.connections.per.ip.overrides: \"{item}\" is not host:count and is passed over");
+            continue;
+        };
+        match std::net::ToSocketAddrs::to_socket_addrs(&(host, 0)) {
+            Ok(addresses) => overrides.extend(addresses.map(|address: SocketAddr| (address.ip(), count))),
+            Err(error) => warn!("max.connections.per.ip.overrides: cannot look up {host}: {error}"),
+        }
+    }
+    overrides
+}
+
+pub(crate) fn request_memory_bytes(settings: &Settings) -> u32 {
+    match settings.get(&network::QUEUED_MAX_REQUEST_BYTES) {
+        bytes if bytes > 0 => u32::try_from(bytes).unwrap_or(MAX_REQUEST_MEMORY).min(MAX_REQUEST_MEMORY),
+        _ => DEFAULT_REQUEST_MEMORY,
+    }
+}
+
+impl From<&Settings> for ConnectionSettings {
+    fn from(settings: &Settings) -> Self {
+        let max_idle = u64::try_from(settings.get(&network::CONNECTIONS_MAX_IDLE_MS));
+        Self {
+            max_request_bytes: u32::try_from(settings.get(&network::SOCKET_REQUEST_MAX_BYTES)).unwrap_or(0),
+            // A negative time means never; a year is as good, and fits every clock.
+            max_idle: std::time::Duration::from_millis(max_idle.unwrap_or(u64::MAX).min(365 * 86_400_000)),
+        }
+    }
+}

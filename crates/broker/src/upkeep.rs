@@ -1,0 +1,57 @@
+//! What a broker does now and then: retention, flushes by time, checkpoints, removal of deleted logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::{error, info};
+
+use ottla_types::config::broker::log::{
+    LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_FLUSH_SCHEDULER_INTERVAL_MS, LOG_RETENTION_CHECK_INTERVAL_MS,
+};
+
+use crate::broker::Core;
+use crate::server::stopped;
+
+/// How often logs are looked after where `log.flush.scheduler.interval.ms` says never: `flush.ms` of a topic, producer
+/// expiry and deleted logs wait for it.
+const TEND_AT_LEAST_MS: i64 = 1_000;
+
+/// Runs until the broker stops.
+pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
+    let settings = &core.settings;
+    let mut tend = every(settings.get(&LOG_FLUSH_SCHEDULER_INTERVAL_MS).min(TEND_AT_LEAST_MS));
+    let mut retention = every(settings.get(&LOG_RETENTION_CHECK_INTERVAL_MS));
+    let mut checkpoints = every(i64::from(settings.get(&LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)));
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            _ = tend.tick() => {
+                core.logs.tend(core.env.clock.wall_ms()).await;
+                if let Err(error) = core.logs.remove_deleted(core.env.clock.wall_ms()).await {
+                    error!(%error, "cannot remove a deleted log; the next attempt follows");
+                }
+            }
+            _ = retention.tick() => {
+                let now_ms = core.env.clock.wall_ms();
+                let removed = core.logs.apply_retention(|log| log.end_offset(), now_ms).await;
+                if removed > 0 {
+                    info!(removed_bytes = removed, "retention removed old segments");
+                }
+            }
+            _ = checkpoints.tick() => {
+                if let Err(error) = core.logs.write_checkpoints().await {
+                    error!(%error, "cannot write the checkpoints");
+                }
+            }
+        }
+    }
+}
+
+fn every(period_ms: i64) -> Interval {
+    let mut interval = interval(Duration::from_millis(u64::try_from(period_ms).unwrap_or(1).max(1)));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
