@@ -1,1 +1,37 @@
-//! Connections, pipelining and metadata routing.
+//! The client side of the protocol: connections, routing by metadata, a producer, a consumer, and administration.
+//!
+//! - [`Connection`]: one broker; requests pipelined, answers matched in order.
+//! - [`Client`]: a cluster: bootstrap servers, cached metadata, a connection for each broker, retries with back-off.
+//! - [`Producer`]: batches by partition, acknowledgements, optional idempotence (KIP-98).
+//! - [`Consumer`]: reads partitions that it is assigned; there are no groups here.
+//! - [`admin`]: creating, deleting and describing topics, as methods of [`Client`].
+//!
+//! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
+//! come from [`ottla_env::Net`], wall-clock time and randomness from [`ottla_env::Env`], and waiting is tokio's.
+//!
+//! What is not here: printing, reading of configuration files, and any decision of a broker.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+pub mod address;
+pub mod admin;
+pub mod client;
+pub mod connection;
+pub mod consumer;
+pub mod error;
+pub mod metadata;
+mod offsets;
+pub mod producer;
+mod retry;
+
+
+pub use address::Address;
+pub use admin::{ConfigEntry, CreatedTopic, NewTopic};
+pub use client::{Client, ClientOptions};
+pub use connection::{Connection, ConnectionOptions, Pending};
+pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};
+pub use error::Error;
+pub use metadata::{Broker, Metadata, Partition, Topic};
+pub use offsets::OffsetSpec;
+pub use producer::{Acks, Delivered, Delivery, DeliveryError, Producer, ProducerOptions, ProducerRecord};
