@@ -393,9 +393,9 @@ fn not_rising(what: &'static str, from: i64, to: i64) -> ReplayError {
 /// A partition after a change. Both epochs are counted here, so that a record cannot turn them back.
 fn changed(state: &PartitionState, r: &PartitionChange) -> Result<PartitionState, ReplayError> {
     let mut state = state.clone();
-    if let Some((replicas, directories)) = &r.replicas {
-        state.replicas = replicas.clone();
-        state.directories = directories.clone();
+    if let Some(assignment) = &r.assignment {
+        state.replicas = assignment.replicas.clone();
+        state.directories = assignment.directories.clone();
     }
     if let Some(isr) = &r.isr {
         state.isr = isr.clone();

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+pub use ottla_types::config::listeners::SecurityProtocol;
 use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, ProducerId, TopicId, TopicName};
 
 pub mod codec;
@@ -70,17 +71,6 @@ pub struct Endpoint {
     pub security_protocol: SecurityProtocol,
 }
 
-/// How a listener is spoken to. The numbers are Kafka's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-#[allow(missing_docs, reason = "Kafka's four protocols")]
-pub enum SecurityProtocol {
-    Plaintext = 0,
-    Ssl = 1,
-    SaslPlaintext = 2,
-    SaslSsl = 3,
-}
-
 /// A broker stops or starts being eligible for leadership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerFencing {
@@ -142,14 +132,23 @@ pub struct PartitionChange {
     pub topic: TopicId,
     /// The partition.
     pub index: i32,
-    /// New replicas and their directories, as many of one as of the other.
-    pub replicas: Option<(Arc<[BrokerId]>, Arc<[DirectoryId]>)>,
+    /// New replicas.
+    pub assignment: Option<Assignment>,
     /// A new ISR.
     pub isr: Option<Arc<[BrokerId]>>,
     /// A new ELR.
     pub elr: Option<Arc<[BrokerId]>>,
     /// A new leader or, as `Some(None)`, none. Either way the leader epoch rises by one.
     pub leader: Option<Option<BrokerId>>,
+}
+
+/// Where the replicas of a partition lie: as many directories as replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The brokers, the preferred leader first.
+    pub replicas: Arc<[BrokerId]>,
+    /// The log directory of each (KIP-858).
+    pub directories: Arc<[DirectoryId]>,
 }
 
 /// A topic is deleted.

@@ -8,10 +8,12 @@
 //! - [`listeners`]: the keys that name addresses, taken apart.
 //! - [`layers`]: what overrides what, for values and for DescribeConfigs (KIP-226, KIP-569).
 //! - [`topic_config`]: the settings of one topic, resolved.
+//! - [`dynamic`]: which values of a broker may be set at run time.
 //!
 //! What is not here: reading files or the environment, and storing dynamic values (the metadata image does).
 
 pub mod broker;
+pub mod dynamic;
 pub mod ignored;
 pub mod key;
 pub mod layers;

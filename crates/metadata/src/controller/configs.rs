@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_types::config::{broker, topic, topic_config};
+use ottla_types::config::{broker, dynamic, topic, topic_config};
 use ottla_types::{BrokerId, ErrorCode, TopicName};
 
 use super::{Controller, Decision, Refused};
@@ -169,7 +169,12 @@ impl Controller {
                 let pairs = wanted.iter().map(|(key, value)| (key.as_str(), value.as_str()));
                 Ok(topic_config::validate(pairs, &self.speculative.cluster_layers(&self.settings))?)
             }
-            ConfigResource::Broker(_) | ConfigResource::ClusterDefault => Ok(()),
+            // Kafka answers INVALID_REQUEST here, and its tools know no better (KAFKA-13609).
+            ConfigResource::Broker(_) | ConfigResource::ClusterDefault => {
+                let pairs = wanted.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                dynamic::validate(pairs, *resource == ConfigResource::ClusterDefault)
+                    .map_err(|invalid| Refused::new(ErrorCode::InvalidRequest, invalid.to_string()))
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ impl Racks {
         // The leader first: racks without an unfenced broker are passed over, and come last for the others.
         let mut at = self.start;
         while chosen.is_empty() {
-            self.take(at, &mut chosen, &mut used, |rack| rack.unfenced.first().is_some());
+            self.take(at, &mut chosen, &mut used, |rack| !rack.unfenced.is_empty());
             at = at.wrapping_add(1);
         }
         while chosen.len() < replicas {

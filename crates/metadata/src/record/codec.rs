@@ -21,9 +21,9 @@ use std::sync::Arc;
 use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, ProducerId, TopicId, TopicName};
 
 use super::{
-    BrokerFencing, Config, ConfigResource, Endpoint, FeatureLevel, IncarnationId, Partition, PartitionChange,
-    PartitionEpoch, PartitionState, ProducerIdsBlock, Record, RegisterBroker, RemoveTopic, SecurityProtocol,
-    Topic,
+    Assignment, BrokerFencing, Config, ConfigResource, Endpoint, FeatureLevel, IncarnationId, Partition,
+    PartitionChange, PartitionEpoch, PartitionState, ProducerIdsBlock, Record, RegisterBroker, RemoveTopic,
+    SecurityProtocol, Topic,
 };
 
 /// Why bytes are not a metadata record.
@@ -269,15 +269,15 @@ fn decode_partition(r: &mut Reader<'_>) -> Result<Partition, DecodeError> {
     Ok(Partition { topic, index, state })
 }
 
-/// v0: topic id, index i32, replicas option<list<i32>, directories list<id>>, isr option<list<i32>>,
+/// v0: topic id, index i32, assignment option<replicas list<i32>, directories list<id>>, isr option<list<i32>>,
 /// elr option<list<i32>>, leader option<option<i32>>
 fn encode_partition_change(r: &PartitionChange, w: &mut Writer<'_>) {
     w.head(PARTITION_CHANGE);
     w.id(&r.topic.0);
     w.i32(r.index);
-    w.option(r.replicas.as_ref(), |w, (replicas, directories)| {
-        w.brokers(replicas);
-        w.directories(directories);
+    w.option(r.assignment.as_ref(), |w, assignment| {
+        w.brokers(&assignment.replicas);
+        w.directories(&assignment.directories);
     });
     w.option(r.isr.as_deref(), Writer::brokers);
     w.option(r.elr.as_deref(), Writer::brokers);
@@ -288,13 +288,13 @@ fn decode_partition_change(r: &mut Reader<'_>) -> Result<PartitionChange, Decode
     Ok(PartitionChange {
         topic: TopicId(r.id("topic")?),
         index: r.index("index")?,
-        replicas: r.option("replicas", |r| {
+        assignment: r.option("replicas", |r| {
             let replicas = r.brokers("replicas")?;
             let directories = r.directories("directories")?;
             if directories.len() != replicas.len() {
                 return Err(r.invalid("directories"));
             }
-            Ok((replicas, directories.into()))
+            Ok(Assignment { replicas, directories: directories.into() })
         })?,
         isr: r.option("isr", |r| r.brokers("isr"))?,
         elr: r.option("elr", |r| r.brokers("elr"))?,

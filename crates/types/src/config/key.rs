@@ -69,7 +69,7 @@ pub enum Valid {
     OneOf(&'static [&'static str]),
     /// One of these texts in any case.
     OneOfAnyCase(&'static [&'static str]),
-    /// A list of these texts, none of them twice.
+    /// A list of these texts; one that comes again counts once.
     ListOf(&'static [&'static str]),
     /// A text or list with a form of its own: what it is, and the test.
     Form(&'static str, fn(&str) -> bool),
@@ -226,7 +226,7 @@ impl Definition {
             Kind::Int => integer(i32::MIN.into(), i32::MAX.into()),
             Kind::Long => integer(i64::MIN, i64::MAX),
             Kind::Double => {
-                let number = f64::from_text(text)?;
+                let number = f64::from_text(text).filter(|number| number.is_finite())?;
                 let allowed = match self.valid {
                     Valid::Between(min, max) => (min..=max).contains(&number),
                     _ => true,
@@ -234,14 +234,16 @@ impl Definition {
                 allowed.then(|| text.to_owned())
             }
             Kind::List => {
-                let items = Vec::<String>::from_text(text)?;
+                let mut items = Vec::<String>::from_text(text)?;
                 let allowed = match self.valid {
-                    Valid::ListOf(names) => items.iter().enumerate().all(|(i, item)| {
-                        names.contains(&item.as_str()) && items.iter().position(|x| x == item) == Some(i)
-                    }),
+                    Valid::ListOf(names) => items.iter().all(|item| names.contains(&item.as_str())),
                     Valid::Form(_, test) => test(text),
-                    _ => true,
+                    _ => !items.iter().any(String::is_empty),
                 };
+                if matches!(self.valid, Valid::ListOf(_)) {
+                    let mut seen = std::collections::BTreeSet::new();
+                    items.retain(|item| seen.insert(item.clone()));
+                }
                 allowed.then(|| items.join(","))
             }
             Kind::String | Kind::Class | Kind::Password => {

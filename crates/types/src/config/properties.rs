@@ -43,6 +43,8 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
         let backslashes = content.len() - content.trim_end_matches('\\').len();
         if backslashes % 2 == 1 {
             line.push_str(content.strip_suffix('\\').unwrap_or(content));
+            // As in Java, a backslash by itself continues nothing: the next line may be a comment.
+            current = current.filter(|(_, line)| !line.is_empty());
             continue;
         }
         line.push_str(content);

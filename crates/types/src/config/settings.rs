@@ -240,6 +240,9 @@ impl Settings {
                 "log.dirs names an empty path: expected directories separated by commas".into(),
             );
         }
+        for problem in self.listeners().err().into_iter().flatten() {
+            refuse(problem.key, problem.message);
+        }
         let (id, old) = (self.get(&node::NODE_ID), self.get(&node::BROKER_ID));
         if self.is_set(&node::NODE_ID) && self.is_set(&node::BROKER_ID) && id != old {
             refuse("broker.id", format!("broker.id is {old} and node.id is {id}: set one of them"));
@@ -304,7 +307,7 @@ fn last_of_each(
     last
 }
 
-fn not_ours(key: &str) -> String {
+pub(super) fn not_ours(key: &str) -> String {
     if let Some(why) = ignored::why(key) {
         return format!("{key} has no effect: {why}");
     }

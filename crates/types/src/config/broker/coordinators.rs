@@ -1,11 +1,11 @@
-//! Consumer groups, their offsets, and transactions.
+//! Consumer groups, their offsets, transactions, and the topics that keep their state.
 
 use crate::config::key::{Valid, at_least, keys};
 
 const I16_MAX: i64 = i16::MAX as i64;
 
 keys! {
-    /// The keys of the group and transaction coordinators.
+    /// The keys of the group, transaction and share coordinators.
     COORDINATOR_KEYS;
 
     /// The shortest session timeout that a member of a classic group may ask for.
@@ -78,4 +78,26 @@ keys! {
     TRANSACTION_STATE_LOG_REPLICATION_FACTOR: i16 = "transaction.state.log.replication.factor", Some("3"), Valid::Range(1, I16_MAX), High, ReadOnly;
     /// Segment size of the transaction topic.
     TRANSACTION_STATE_LOG_SEGMENT_BYTES: i32 = "transaction.state.log.segment.bytes", Some("104857600"), at_least(1), High, ReadOnly;
+    /// Threads of Kafka's group coordinator; without effect, since this one runs on the runtime's.
+    GROUP_COORDINATOR_THREADS: i32 = "group.coordinator.threads", Some("4"), at_least(1), High, ReadOnly;
+    /// How long the share coordinator collects writes before it appends them; -1 adapts to the load.
+    SHARE_COORDINATOR_APPEND_LINGER_MS: i32 = "share.coordinator.append.linger.ms", Some("-1"), at_least(-1), Medium, ReadOnly;
+    /// How much of the share state topic is read at once when it is loaded.
+    SHARE_COORDINATOR_LOAD_BUFFER_SIZE: i32 = "share.coordinator.load.buffer.size", Some("5242880"), at_least(1), High, ReadOnly;
+    /// How many updates of a share partition's state are written between two snapshots of it.
+    SHARE_COORDINATOR_SNAPSHOT_UPDATE_RECORDS_PER_SNAPSHOT: i32 = "share.coordinator.snapshot.update.records.per.snapshot", Some("500"), Valid::Range(0, 500), Medium, ReadOnly;
+    /// Codec of the share state topic's batches, by number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
+    SHARE_COORDINATOR_STATE_TOPIC_COMPRESSION_CODEC: i32 = "share.coordinator.state.topic.compression.codec", Some("0"), Valid::Range(0, 4), High, ReadOnly;
+    /// `min.insync.replicas` of the share state topic.
+    SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR: i16 = "share.coordinator.state.topic.min.isr", Some("2"), Valid::Range(1, I16_MAX), High, ReadOnly;
+    /// How many partitions the share state topic gets when it is created.
+    SHARE_COORDINATOR_STATE_TOPIC_NUM_PARTITIONS: i32 = "share.coordinator.state.topic.num.partitions", Some("50"), at_least(1), High, ReadOnly;
+    /// How many replicas the share state topic gets when it is created.
+    SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR: i16 = "share.coordinator.state.topic.replication.factor", Some("3"), Valid::Range(1, I16_MAX), High, ReadOnly;
+    /// Segment size of the share state topic.
+    SHARE_COORDINATOR_STATE_TOPIC_SEGMENT_BYTES: i32 = "share.coordinator.state.topic.segment.bytes", Some("104857600"), at_least(1), High, ReadOnly;
+    /// Threads of Kafka's share coordinator; without effect here.
+    SHARE_COORDINATOR_THREADS: i32 = "share.coordinator.threads", Some("1"), at_least(1), Medium, ReadOnly;
+    /// How long a write of the share coordinator may wait for the replicas of its topic.
+    SHARE_COORDINATOR_WRITE_TIMEOUT_MS: i32 = "share.coordinator.write.timeout.ms", Some("5000"), at_least(1), High, ReadOnly;
 }

@@ -7,7 +7,7 @@ keys! {
     NETWORK_KEYS;
 
     /// Where the node listens: `NAME://host:port` separated by commas. An empty host means all interfaces.
-    LISTENERS: Vec<String> = "listeners", Some("PLAINTEXT://:9092"), Valid::Any, High, PerBroker;
+    LISTENERS: Vec<String> = "listeners", Some("PLAINTEXT://:9092"), Valid::Any, High, ReadOnly;
     /// What the broker tells clients to connect to, in the form of `listeners`; that list itself if it is not set.
     ADVERTISED_LISTENERS: Option<Vec<String>> = "advertised.listeners", None, Valid::Any, High, ReadOnly;
     /// Which of the listeners are for the controller. A combined node needs none of its own before it joins others.
@@ -17,7 +17,7 @@ keys! {
     /// The protocol of the listener on which brokers talk to each other, where that is not given by its name.
     SECURITY_INTER_BROKER_PROTOCOL: String = "security.inter.broker.protocol", Some("PLAINTEXT"), Valid::OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Medium, ReadOnly;
     /// The security protocol of each listener: `NAME:PROTOCOL` separated by commas.
-    LISTENER_SECURITY_PROTOCOL_MAP: Vec<String> = "listener.security.protocol.map", Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), Valid::Form("a list of LISTENER:PROTOCOL separated by commas, the protocol one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", is_protocol_map), Low, PerBroker;
+    LISTENER_SECURITY_PROTOCOL_MAP: String = "listener.security.protocol.map", Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), Valid::Form("a list of LISTENER:PROTOCOL separated by commas, the protocol one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", is_protocol_map), Low, ReadOnly;
     /// Requested size of a connection's send buffer; -1 leaves it to the system.
     SOCKET_SEND_BUFFER_BYTES: i32 = "socket.send.buffer.bytes", Some("102400"), at_least(-1), High, ReadOnly;
     /// Requested size of a connection's receive buffer; -1 leaves it to the system.
@@ -26,6 +26,10 @@ keys! {
     SOCKET_REQUEST_MAX_BYTES: i32 = "socket.request.max.bytes", Some("104857600"), at_least(1), High, ReadOnly;
     /// How many connections may wait to be accepted.
     SOCKET_LISTEN_BACKLOG_SIZE: i32 = "socket.listen.backlog.size", Some("50"), at_least(1), Medium, ReadOnly;
+    /// Threads of Kafka's network layer; without effect, since the runtime follows the machine's cores.
+    NUM_NETWORK_THREADS: i32 = "num.network.threads", Some("3"), at_least(1), High, ClusterWide;
+    /// Threads of Kafka's request handlers; without effect, since the runtime follows the machine's cores.
+    NUM_IO_THREADS: i32 = "num.io.threads", Some("8"), at_least(1), High, ClusterWide;
     /// How many requests of all connections may be in work before reading stops.
     QUEUED_MAX_REQUESTS: i32 = "queued.max.requests", Some("500"), at_least(1), High, ReadOnly;
     /// How many bytes of requests may be in memory before reading stops; -1 sets no limit by itself.

@@ -1,6 +1,7 @@
 //! Who this node is: roles, ids, the metadata quorum, ZooKeeper.
 
 use crate::config::key::{Valid, at_least, keys};
+use crate::config::listeners::split_host_port;
 
 keys! {
     /// The keys of the node and of the metadata quorum.
@@ -65,15 +66,8 @@ keys! {
     DEFAULT_REPLICATION_FACTOR: i32 = "default.replication.factor", Some("1"), Valid::Range(1, i16::MAX as i64), Medium, ReadOnly;
 }
 
-/// Whether the text is `host:port`, the host a name, an IPv4 address or an IPv6 address in brackets.
-pub(crate) fn is_host_port(text: &str) -> bool {
-    text.trim().rsplit_once(':').is_some_and(|(host, port)| {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .map_or(!host.contains(':'), |h| !h.is_empty());
-        !host.is_empty() && bare && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok()
-    })
+fn is_host_port(text: &str) -> bool {
+    split_host_port(text).is_some_and(|(host, _)| !host.is_empty())
 }
 
 fn is_host_ports(text: &str) -> bool {

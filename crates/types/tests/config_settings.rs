@@ -1,0 +1,180 @@
+//! Claims about a node's settings as a whole.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use ottla_types::BrokerId;
+use ottla_types::config::broker::{coordinators, log, network, node, replication};
+use ottla_types::config::{Assignment, Origin, Problems, Settings, Warning};
+
+fn load(text: &str) -> (Settings, Vec<String>) {
+    let (settings, warnings) = Settings::parse("server.properties", text).unwrap();
+    (settings, warnings.iter().map(Warning::to_string).collect())
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let Problems(problems) = Settings::parse("server.properties", text).unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The keys that Apache Kafka 4.3's own `config/server.properties` sets.
+const KAFKAS_OWN: &str = "
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=localhost:9093
+listeners=PLAINTEXT://:9092,CONTROLLER://:9093
+inter.broker.listener.name=PLAINTEXT
+advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
+num.network.threads=3
+num.io.threads=8
+socket.send.buffer.bytes=102400
+socket.receive.buffer.bytes=102400
+socket.request.max.bytes=104857600
+log.dirs=/tmp/kraft-combined-logs
+num.partitions=1
+num.recovery.threads.per.data.dir=1
+offsets.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+log.retention.hours=168
+log.segment.bytes=1073741824
+log.retention.check.interval.ms=300000
+";
+
+#[test]
+fn the_file_that_comes_with_kafka_is_taken_without_a_word() {
+    let (settings, warnings) = load(KAFKAS_OWN);
+    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(settings.node_id(), BrokerId(1));
+    assert_eq!(settings.log_dirs(), ["/tmp/kraft-combined-logs"]);
+    assert_eq!(settings.get(&coordinators::OFFSETS_TOPIC_REPLICATION_FACTOR), 1);
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let (settings, warnings) = load("");
+    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(settings.get(&node::NUM_PARTITIONS), 1);
+    assert_eq!(settings.get(&network::SOCKET_REQUEST_MAX_BYTES), 100 * 1024 * 1024);
+    assert_eq!(settings.get(&replication::REPLICA_LAG_MAX_MESSAGES), None);
+    assert_eq!(settings.get(&log::LOG_DIRS), None);
+    assert_eq!(settings.metadata_log_dir(), "./ottla-data");
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once_with_line_key_value_and_range() {
+    let found =
+        problems("num.partitions=0\nlog.segment.bytes=big\n\nmin.insync.replicas=1\nlog.cleanup.policy=drop");
+    assert_eq!(
+        found,
+        [
+            "server.properties:1: num.partitions=0 is not valid: expected an int of at least 1",
+            "server.properties:2: log.segment.bytes=big is not valid: expected an int of at least 1048576",
+            "server.properties:5: log.cleanup.policy=drop is not valid: expected a list of compact, delete separated by \
+             commas",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_key_is_warned_of_with_the_nearest_name() {
+    let (_, warnings) = load("log.segement.bytes=1073741824\nwholly.made.up=1");
+    assert_eq!(
+        warnings,
+        [
+            "server.properties:1: log.segement.bytes is not a key that this program knows: did you mean \
+             log.segment.bytes?",
+            "server.properties:2: wholly.made.up is not a key that this program knows",
+        ]
+    );
+}
+
+#[test]
+fn a_key_of_kafka_that_means_nothing_here_is_warned_of_with_the_reason() {
+    let (_, warnings) =
+        load("metric.reporters=x.Y\nssl.keystore.location=/k\nremote.log.storage.system.enable=true");
+    assert_eq!(
+        warnings,
+        [
+            "server.properties:1: metric.reporters has no effect: metrics reporters and their samples are the JVM's",
+            "server.properties:2: ssl.keystore.location has no effect: TLS is not available yet, and a listener that \
+             asks for it is refused",
+            "server.properties:3: remote.log.storage.system.enable has no effect: tiered storage is not available yet",
+        ]
+    );
+}
+
+#[test]
+fn of_two_lines_for_one_key_the_last_counts_and_a_warning_says_so() {
+    let (settings, warnings) = load("num.partitions=2\nnum.partitions=3");
+    assert_eq!(settings.get(&node::NUM_PARTITIONS), 3);
+    assert_eq!(
+        warnings,
+        ["server.properties:2: num.partitions was set on line 1 already; this value counts"]
+    );
+}
+
+#[test]
+fn an_override_replaces_the_file_without_a_warning_and_its_mistakes_name_it() {
+    let over = |value: &str| {
+        let file = Origin::File { name: "f".to_owned(), line: 1 };
+        let assignment = |value: &str, origin| Assignment {
+            key: "num.partitions".to_owned(),
+            value: value.to_owned(),
+            origin,
+        };
+        Settings::load([assignment("2", file), assignment(value, Origin::Override)])
+    };
+    let (settings, warnings) = over("5").unwrap();
+    assert_eq!((settings.get(&node::NUM_PARTITIONS), warnings), (5, Vec::new()));
+    assert_eq!(
+        over("-5").unwrap_err().to_string(),
+        "--override: num.partitions=-5 is not valid: expected an int of at least 1"
+    );
+}
+
+#[test]
+fn a_fetch_wait_above_the_lag_limit_is_refused() {
+    let found = problems("replica.fetch.wait.max.ms=31000");
+    assert!(
+        found[0].starts_with("server.properties:1: replica.fetch.wait.max.ms is 31000, above"),
+        "{found:?}"
+    );
+    load("replica.fetch.wait.max.ms=31000\nreplica.lag.time.max.ms=31000");
+}
+
+#[test]
+fn a_message_detector_needs_its_limit() {
+    assert_eq!(problems("replica.lag.detector=messages").len(), 1);
+    let (settings, _) = load("replica.lag.detector=messages\nreplica.lag.max.messages=4000");
+    assert_eq!(settings.get(&replication::REPLICA_LAG_MAX_MESSAGES), Some(4000));
+}
+
+#[test]
+fn the_node_goes_by_the_older_name_of_its_id_too_but_not_by_two_ids() {
+    assert_eq!(load("broker.id=7").0.node_id(), BrokerId(7));
+    assert_eq!(
+        problems("broker.id=7\nnode.id=8"),
+        ["server.properties:1: broker.id is 7 and node.id is 8: set one of them"]
+    );
+}
+
+#[test]
+fn log_directories_are_split_and_none_may_be_empty() {
+    let (settings, _) = load("log.dirs=/a, /b");
+    assert_eq!(settings.log_dirs(), ["/a", "/b"]);
+    assert_eq!(settings.metadata_log_dir(), "/a");
+    assert_eq!(load("metadata.log.dir=/m").0.metadata_log_dir(), "/m");
+    assert_eq!(problems("log.dirs=/a,,/b").len(), 1);
+}
+
+#[test]
+fn retention_of_zero_is_refused_as_in_kafka() {
+    assert_eq!(
+        problems("log.retention.hours=0"),
+        ["server.properties:1: log.retention.hours=0 is not valid: expected an int of at least 1, or -1"]
+    );
+}
