@@ -16,7 +16,7 @@ use ottla_wire::schema::{Direction, MessageSchema};
 use support::{Filling, Samples, every_version};
 
 /// How many messages of each version.
-const EACH: u64 = 300;
+const EACH: u64 = 1000;
 
 /// Each message and version with random bytes of it.
 fn samples() -> impl Iterator<Item = (&'static ottla_wire::Codec, i16, u64, Vec<u8>)> {
