@@ -47,7 +47,11 @@ pub(crate) struct Core {
 
 impl Core {
     /// The partition of a request, if this broker has a replica of it; else why not.
-    pub(crate) fn find_partition(&self, topic: TopicRef<'_>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+    pub(crate) fn find_partition(
+        &self,
+        topic: TopicRef<'_>,
+        index: i32,
+    ) -> Result<Arc<Partition>, ErrorCode> {
         if let Some(partition) = self.partitions.get(topic, index) {
             return Ok(partition);
         }
@@ -93,10 +97,14 @@ impl Core {
             Ok(answers) => {
                 for (name, answer) in names.iter().zip(answers) {
                     match answer {
-                        Ok(topic) => info!(topic = %name, partitions = topic.partitions, "created on first use"),
+                        Ok(topic) => {
+                            info!(topic = %name, partitions = topic.partitions, "created on first use")
+                        }
                         // Another request was quicker.
                         Err(refused) if refused.error == ErrorCode::TopicAlreadyExists => {}
-                        Err(refused) => warn!(topic = %name, "cannot create on first use: {}", refused.message),
+                        Err(refused) => {
+                            warn!(topic = %name, "cannot create on first use: {}", refused.message)
+                        }
                     }
                 }
             }
@@ -176,6 +184,7 @@ impl Broker {
     pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+        self.core.metadata.close().await;
         self.core.logs.close(self.core.epoch).await
     }
 }

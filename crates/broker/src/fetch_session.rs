@@ -263,7 +263,8 @@ impl SessionCache {
         let size = entries.turns.len();
         let session = Session { id, uses_topic_ids, epoch: next_epoch(INITIAL_EPOCH), entries };
         let session = Arc::new(Mutex::new(session));
-        self.sessions.insert(id, Cached { session: Arc::clone(&session), created: now, last_used: now, size });
+        self.sessions
+            .insert(id, Cached { session: Arc::clone(&session), created: now, last_used: now, size });
         Some(session)
     }
 
@@ -273,7 +274,8 @@ impl SessionCache {
         let stale = |cached: &Cached| now.saturating_sub(cached.last_used) > self.eviction;
         let old = |cached: &Cached| now.saturating_sub(cached.created) > self.eviction;
         let idlest = self.sessions.iter().filter(|(_, c)| stale(c)).min_by_key(|(_, c)| c.last_used);
-        let smallest = || self.sessions.iter().filter(|(_, c)| old(c) && c.size < size).min_by_key(|(_, c)| c.size);
+        let smallest =
+            || self.sessions.iter().filter(|(_, c)| old(c) && c.size < size).min_by_key(|(_, c)| c.size);
         match idlest.or_else(smallest).map(|(&id, _)| id) {
             Some(id) => self.sessions.remove(&id).is_some(),
             None => false,

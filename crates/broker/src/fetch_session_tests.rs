@@ -20,7 +20,8 @@ fn header(session_id: i32, epoch: i32) -> Header {
 }
 
 fn quiet(watermark: i64) -> Answered {
-    let told = Told { high_watermark: Offset(watermark), log_start: Offset(0), last_stable: Offset(watermark) };
+    let told =
+        Told { high_watermark: Offset(watermark), log_start: Offset(0), last_stable: Offset(watermark) };
     Answered { told, has_records: false, is_error: false }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct MetadataHost {
 /// What the holder of the decision lock works with.
 pub(crate) struct Deciding {
     controller: Controller,
-    log: MetadataLog,
+    /// `None` after the broker has stopped.
+    log: Option<MetadataLog>,
     /// Why the log takes nothing more. An append whose outcome is unknown cannot be followed by another: what came
     /// after would have been decided on a state that may not be the log's.
     failed: Option<Arc<str>>,
@@ -41,7 +42,7 @@ pub(crate) struct Committed<A> {
 impl MetadataHost {
     pub(crate) fn new(node_id: BrokerId, controller: Controller, log: MetadataLog) -> Self {
         let (image, _) = watch::channel(Arc::new(controller.committed().clone()));
-        Self { node_id, image, deciding: Mutex::new(Deciding { controller, log, failed: None }) }
+        Self { node_id, image, deciding: Mutex::new(Deciding { controller, log: Some(log), failed: None }) }
     }
 
     /// What is committed, and replayed here.
@@ -57,6 +58,14 @@ impl MetadataHost {
     /// Waits for the turn to change the metadata.
     pub(crate) async fn lock(&self) -> MutexGuard<'_, Deciding> {
         self.deciding.lock().await
+    }
+
+    /// Closes the metadata log; nothing can be changed any more.
+    pub(crate) async fn close(&self) {
+        let log = self.deciding.lock().await.log.take();
+        if let Some(log) = log {
+            log.close().await;
+        }
     }
 
     /// Makes an image what requests see.
@@ -90,7 +99,8 @@ impl Deciding {
 
 impl Deciding {
     async fn commit(&mut self, batch: Vec<Bytes>, records: &[Record]) -> Result<(), Refused> {
-        let failure = match self.log.append(batch).await {
+        let Some(log) = &self.log else { return Err(unavailable("the broker stops")) };
+        let failure = match log.append(batch).await {
             Ok(offset) => match self.controller.replay(offset, records) {
                 Ok(()) => return Ok(()),
                 Err(error) => error.to_string(),

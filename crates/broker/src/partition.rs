@@ -140,7 +140,12 @@ impl Partition {
     }
 
     /// Appends a batch as the leader, and wakes those who wait for records.
-    pub(crate) async fn append(&self, batch: Prepared, epoch: LeaderEpoch, now_ms: i64) -> ottla_log::Result<Appended> {
+    pub(crate) async fn append(
+        &self,
+        batch: Prepared,
+        epoch: LeaderEpoch,
+        now_ms: i64,
+    ) -> ottla_log::Result<Appended> {
         let size = batch.size_bytes();
         let appended = self.log.append(batch, epoch, now_ms).await?;
         if !appended.duplicate {
@@ -157,6 +162,9 @@ impl Partition {
 
 impl std::fmt::Debug for Partition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Partition").field("id", &self.id).field("topic_id", &self.topic_id).finish_non_exhaustive()
+        f.debug_struct("Partition")
+            .field("id", &self.id)
+            .field("topic_id", &self.topic_id)
+            .finish_non_exhaustive()
     }
 }

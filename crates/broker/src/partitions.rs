@@ -72,12 +72,4 @@ impl Partitions {
         partitions.sort_by_key(|partition: &Arc<Partition>| partition.id.partition);
         partitions
     }
-
-    /// All partitions, by topic and index.
-    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let mut partitions: Vec<_> = table.by_id.values().flat_map(|topic| topic.values().cloned()).collect();
-        partitions.sort_by(|a, b| a.id.cmp(&b.id));
-        partitions
-    }
 }

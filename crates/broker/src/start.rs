@@ -103,7 +103,8 @@ fn check_roles(settings: &Settings) -> Result<(), StartError> {
     let roles = settings.get(&node::PROCESS_ROLES);
     if !roles.is_empty() && !roles.iter().any(|role| role == "broker") {
         return Err(StartError::NotYet(
-            "process.roles names no broker, and a controller of its own is not there yet: add broker".to_owned(),
+            "process.roles names no broker, and a controller of its own is not there yet: add broker"
+                .to_owned(),
         ));
     }
     Ok(())
@@ -232,7 +233,8 @@ pub(crate) fn connection_limits(settings: &Settings) -> ConnectionLimits {
 fn per_ip_overrides(text: &str) -> HashMap<IpAddr, usize> {
     let mut overrides = HashMap::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let parsed = item.rsplit_once(':').and_then(|(host, count)| Some((host, count.parse::<usize>().ok()?)));
+        let parsed =
+            item.rsplit_once(':').and_then(|(host, count)| Some((host, count.parse::<usize>().ok()?)));
         let Some((host, count)) = parsed else {
             warn!("max.connections.per.ip.overrides: \"{item}\" is not host:count and is passed over");
             continue;

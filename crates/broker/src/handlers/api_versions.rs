@@ -11,7 +11,10 @@ pub(crate) fn handle(context: &RequestContext, request: &ApiVersionsRequest) -> 
     if context.version >= 3
         && !(named(&request.client_software_name) && named(&request.client_software_version))
     {
-        return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..ApiVersionsResponse::default() };
+        return ApiVersionsResponse {
+            error_code: ErrorCode::InvalidRequest.code(),
+            ..ApiVersionsResponse::default()
+        };
     }
     ApiVersionsResponse { api_keys: served(), ..ApiVersionsResponse::default() }
 }

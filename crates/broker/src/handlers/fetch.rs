@@ -174,13 +174,14 @@ impl Fetch {
         if want.fetch_offset >= upper || (max_bytes == 0 && !at_least_one) {
             return Ok(answer);
         }
-        let read = partition.log.read(want.fetch_offset, max_bytes, at_least_one, upper).await.map_err(|error| {
-            let code = error.code();
-            if code == ErrorCode::KafkaStorageError {
-                warn!(partition = %partition.id, offset = want.fetch_offset.0, %error, "cannot read");
-            }
-            code
-        })?;
+        let read =
+            partition.log.read(want.fetch_offset, max_bytes, at_least_one, upper).await.map_err(|error| {
+                let code = error.code();
+                if code == ErrorCode::KafkaStorageError {
+                    warn!(partition = %partition.id, offset = want.fetch_offset.0, %error, "cannot read");
+                }
+                code
+            })?;
         answer.records = Some(read.chunks.into());
         Ok(answer)
     }
@@ -261,5 +262,9 @@ fn diverging(partition: &Partition, want: &Want) -> Result<Option<EpochEndOffset
         return Err(ErrorCode::OffsetOutOfRange);
     };
     let parts = epoch < want.last_fetched_epoch || end_offset < want.fetch_offset;
-    Ok(parts.then(|| EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0, ..EpochEndOffset::default() }))
+    Ok(parts.then(|| EpochEndOffset {
+        epoch: epoch.0,
+        end_offset: end_offset.0,
+        ..EpochEndOffset::default()
+    }))
 }

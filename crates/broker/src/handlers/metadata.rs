@@ -8,8 +8,8 @@ use ottla_metadata::record::PartitionState;
 use ottla_types::config::broker::node::AUTO_CREATE_TOPICS_ENABLE;
 use ottla_types::{BrokerId, ErrorCode, TopicId, TopicName};
 use ottla_wire::metadata::{
-    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
 };
 use ottla_wire::{Str, Uuid};
 
@@ -17,7 +17,11 @@ use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
 use crate::broker::Core;
 use crate::context::RequestContext;
 
-pub(crate) async fn handle(core: &Core, context: &RequestContext, request: MetadataRequest) -> MetadataResponse {
+pub(crate) async fn handle(
+    core: &Core,
+    context: &RequestContext,
+    request: MetadataRequest,
+) -> MetadataResponse {
     let wanted = Wanted::from_request(context.version, request.topics);
     if request.allow_auto_topic_creation
         && let Wanted::These(topics) = &wanted
@@ -120,8 +124,15 @@ fn wanted_topic(image: &Image, wanted: &MetadataRequestTopic) -> MetadataRespons
 
 fn failed(name: Option<Str>, topic_id: Uuid, error: ErrorCode) -> MetadataResponseTopic {
     // Before version 12 the name cannot be null; the encoder's default for it is the empty string.
-    let is_internal = name.as_deref().and_then(|name| TopicName::new(name).ok()).is_some_and(|name| name.is_internal());
-    MetadataResponseTopic { error_code: error.code(), name, topic_id, is_internal, ..MetadataResponseTopic::default() }
+    let is_internal =
+        name.as_deref().and_then(|name| TopicName::new(name).ok()).is_some_and(|name| name.is_internal());
+    MetadataResponseTopic {
+        error_code: error.code(),
+        name,
+        topic_id,
+        is_internal,
+        ..MetadataResponseTopic::default()
+    }
 }
 
 fn known_topic(image: &Image, topic: &Arc<TopicImage>) -> MetadataResponseTopic {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tracing::warn;
 
 use ottla_records::{InvalidBatch, ProduceRules, TimestampType, prepare};
-use ottla_types::{ErrorCode, LeaderEpoch, TopicName};
+use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicName};
 use ottla_wire::Str;
 use ottla_wire::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 
 use crate::broker::Core;
@@ -50,6 +50,7 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
     let transactional = request.transactional_id.is_some();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     let mut first_error = ErrorCode::None;
+    let mut flushes = Vec::new();
     for topic in request.topic_data {
         let TopicProduceData { name, topic_id, partition_data, .. } = topic;
         let key = if context.version >= 13 { TopicRef::Id(topic_id.into()) } else { TopicRef::Name(&name) };
@@ -65,10 +66,20 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
                 check_internal(&partition.id.topic, context)?;
                 append(core, context, &partition, acks, data).await
             };
-            let response = outcome.await.unwrap_or_else(|refused: Refused| refused.into_response(index));
-            if first_error == ErrorCode::None && response.error_code != 0 {
-                first_error = ErrorCode::from_code(response.error_code).unwrap_or_default();
-            }
+            let response = match outcome.await {
+                Ok((response, unflushed)) => {
+                    let place = (responses.len(), partition_responses.len());
+                    flushes.extend(unflushed.map(|unflushed| (place, unflushed)));
+                    response
+                }
+                Err(refused) => {
+                    let refused: Refused = refused;
+                    if first_error == ErrorCode::None {
+                        first_error = refused.code;
+                    }
+                    refused.into_response(index)
+                }
+            };
             partition_responses.push(response);
         }
         responses.push(TopicProduceResponse {
@@ -84,7 +95,31 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
             Answer::Close(format!("a Produce request with acks=0 was refused: {first_error}"))
         }
         Some(Acks::None) => Answer::Silent,
-        _ => ProduceResponse { responses, ..ProduceResponse::default() }.into(),
+        _ if flushes.is_empty() => ProduceResponse { responses, ..ProduceResponse::default() }.into(),
+        _ => Answer::Later(Box::pin(async move {
+            flush(&mut responses, flushes).await;
+            ProduceResponse { responses, ..ProduceResponse::default() }.into()
+        })),
+    }
+}
+
+/// A batch that `flush.messages` wants on the device before it is acknowledged.
+struct Unflushed {
+    partition: Arc<Partition>,
+    end: Offset,
+}
+
+/// Makes batches durable before their answers go out. Other requests append meanwhile, and one fsync serves all that
+/// wait for it.
+async fn flush(responses: &mut [TopicProduceResponse], flushes: Vec<((usize, usize), Unflushed)>) {
+    for ((topic, index), Unflushed { partition, end }) in flushes {
+        let Err(error) = partition.log.flush_to(end).await else { continue };
+        warn!(partition = %partition.id, %error, "cannot flush");
+        let response = responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(index));
+        if let Some(response) = response {
+            let refused = Refused { message: Some(error.to_string()), ..Refused::from(error.code()) };
+            *response = refused.into_response(response.index);
+        }
     }
 }
 
@@ -153,10 +188,10 @@ fn check_internal(topic: &TopicName, context: &RequestContext) -> Result<(), Ref
 async fn append(
     core: &Core,
     context: &RequestContext,
-    partition: &Partition,
+    partition: &Arc<Partition>,
     acks: Acks,
     data: PartitionProduceData,
-) -> Result<PartitionProduceResponse, Refused> {
+) -> Result<(PartitionProduceResponse, Option<Unflushed>), Refused> {
     let leadership = partition.check_leader(LeaderEpoch::NONE)?;
     let config = partition.config();
     if acks == Acks::InSync && leadership.in_sync < config.min_insync_replicas {
@@ -190,11 +225,15 @@ async fn append(
         }
     })?;
     let by_broker = config.rules.timestamp_type == TimestampType::LogAppendTime;
-    Ok(PartitionProduceResponse {
+    let response = PartitionProduceResponse {
         index: data.index,
         base_offset: appended.base_offset.0,
-        log_append_time_ms: if by_broker { now_ms } else { -1 },
+        log_append_time_ms: if by_broker { appended.max_timestamp_ms } else { -1 },
         log_start_offset: appended.log_start_offset.0,
         ..PartitionProduceResponse::default()
-    })
+    };
+    let unflushed = appended
+        .flush_due
+        .then(|| Unflushed { partition: Arc::clone(partition), end: appended.end_offset() });
+    Ok((response, unflushed))
 }

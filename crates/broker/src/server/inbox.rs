@@ -63,15 +63,12 @@ impl Inbox {
         }
     }
 
-    /// Whether part of a frame has arrived.
-    pub(crate) fn is_mid_frame(&self) -> bool {
-        !self.buffer.is_empty()
-    }
-
     /// The buffer to read into, with room for more.
     pub(crate) fn room(&mut self) -> &mut BytesMut {
         let wanted = match self.frame_size() {
-            Ok(Some(size)) => (4 + size).saturating_sub(self.buffer.len()).min(TRUSTED.max(self.buffer.len())),
+            Ok(Some(size)) => {
+                (4 + size).saturating_sub(self.buffer.len()).min(TRUSTED.max(self.buffer.len()))
+            }
             _ => 0,
         };
         // `reserve` takes the old allocation back when no frame cut from it is alive any more, which is the rule.
@@ -105,7 +102,7 @@ mod tests {
                 }
             }
             assert_eq!(frames, [&b"one"[..], b"", b"three"]);
-            assert!(!inbox.is_mid_frame());
+            assert!(inbox.room().is_empty());
         }
     }
 

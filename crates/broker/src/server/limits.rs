@@ -8,13 +8,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The limits on connections, by Kafka's keys.
 #[derive(Debug, Clone)]
-pub struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// `max.connections`.
-    pub total: usize,
+    pub(crate) total: usize,
     /// `max.connections.per.ip`.
-    pub per_ip: usize,
+    pub(crate) per_ip: usize,
     /// `max.connections.per.ip.overrides`.
-    pub overrides: HashMap<IpAddr, usize>,
+    pub(crate) overrides: HashMap<IpAddr, usize>,
 }
 
 /// Counts the open connections of a broker, over all listeners.

@@ -87,7 +87,8 @@ impl<S: Service> Acceptor<S> {
         let peer = Peer { address, listener: Arc::clone(&self.name) };
         connections.spawn(async move {
             let listener = Arc::clone(&peer.listener);
-            let ended = serve(stream, peer, shared.service, &shared.settings, shared.memory, shared.stop).await;
+            let ended =
+                serve(stream, peer, shared.service, &shared.settings, shared.memory, shared.stop).await;
             match ended {
                 Ended::Frame(_) | Ended::Protocol(_) => {
                     warn!(%listener, %address, "connection closed: {ended}");

@@ -7,6 +7,5 @@ mod listener;
 mod outbox;
 
 pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};
-pub(crate) use limits::{Admission, RequestMemory};
-pub use limits::ConnectionLimits;
+pub(crate) use limits::{Admission, ConnectionLimits, RequestMemory};
 pub(crate) use listener::{Acceptor, Shared};
