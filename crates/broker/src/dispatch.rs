@@ -65,6 +65,27 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::Fetch(request) => handlers::fetch::handle(core, context, request).await,
         Request::Metadata(request) => handlers::metadata::handle(core, context, request).await.into(),
         Request::ApiVersions(request) => handlers::api_versions::handle(context, &request).into(),
+        Request::CreateTopics(request) => {
+            handlers::create_topics::handle(core, context, request).await.into()
+        }
+        Request::DeleteTopics(request) => {
+            handlers::delete_topics::handle(core, context, request).await.into()
+        }
+        Request::CreatePartitions(request) => handlers::create_partitions::handle(core, request).await.into(),
+        Request::DescribeConfigs(request) => handlers::describe_configs::handle(core, request).into(),
+        Request::AlterConfigs(request) => handlers::alter_configs::handle(core, request).await.into(),
+        Request::IncrementalAlterConfigs(request) => {
+            handlers::incremental_alter_configs::handle(core, request).await.into()
+        }
+        Request::ListConfigResources(request) => {
+            handlers::list_config_resources::handle(core, context, &request).into()
+        }
+        Request::DescribeCluster(request) => {
+            handlers::describe_cluster::handle(core, context, &request).into()
+        }
+        Request::DescribeTopicPartitions(request) => {
+            handlers::describe_topic_partitions::handle(core, request).into()
+        }
         other => Answer::Close(format!("{} has no handler", other.api())),
     }
 }

@@ -76,7 +76,12 @@ mod tests {
     use super::*;
 
     fn topic(name: &str, count: i32) -> CreatePartitionsTopic {
-        CreatePartitionsTopic { name: name.into(), count, assignments: None, ..CreatePartitionsTopic::default() }
+        CreatePartitionsTopic {
+            name: name.into(),
+            count,
+            assignments: None,
+            ..CreatePartitionsTopic::default()
+        }
     }
 
     #[test]

@@ -173,7 +173,7 @@ mod tests {
         let result = with_configs("a".into(), topic, &Layers::of(&settings));
         assert_eq!((result.error_code, result.num_partitions, result.replication_factor), (0, 3, 1));
         let configs = result.configs.unwrap();
-        let config = |name| configs.iter().find(|config| config.name == *name).unwrap();
+        let config = |name: &str| configs.iter().find(|config| config.name == *name).unwrap();
         assert_eq!(config("retention.ms").value.as_deref(), Some("1000"));
         assert_eq!(config("retention.ms").config_source, 1);
         assert_eq!(config("cleanup.policy").value.as_deref(), Some("delete"));

@@ -23,7 +23,8 @@ pub(crate) async fn handle(
     context: &RequestContext,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
-    let (named, checked): (Vec<_>, Vec<_>) = check(&core.metadata.image(), wanted(request)).into_iter().unzip();
+    let (named, checked): (Vec<_>, Vec<_>) =
+        check(&core.metadata.image(), wanted(request)).into_iter().unzip();
     let outcomes = decide_each(core, checked, |controller, topics| controller.delete_topics(&topics)).await;
     let answer = |(named, outcome)| match outcome {
         Ok(topic) => deleted(&topic),
@@ -170,8 +171,10 @@ mod tests {
 
     #[test]
     fn old_clients_learn_of_disabled_deletion_by_a_code_they_know() {
-        let refused =
-            Refused { error: ErrorCode::TopicDeletionDisabled, message: "Topic deletion is disabled.".to_owned() };
+        let refused = Refused {
+            error: ErrorCode::TopicDeletionDisabled,
+            message: "Topic deletion is disabled.".to_owned(),
+        };
         let code = |version| failed(name("a"), refused.clone(), version).error_code;
         assert_eq!(code(2), ErrorCode::InvalidRequest.code());
         assert_eq!(code(3), ErrorCode::TopicDeletionDisabled.code());

@@ -41,7 +41,9 @@ where
 fn merge<A>(refusals: Vec<Option<Refused>>, answers: Vec<Result<A, Refused>>) -> Vec<Result<A, Refused>> {
     let mut answers = answers.into_iter();
     let mut next = || {
-        answers.next().unwrap_or_else(|| Err(refuse(ErrorCode::UnknownServerError, "The controller gave no answer.")))
+        answers
+            .next()
+            .unwrap_or_else(|| Err(refuse(ErrorCode::UnknownServerError, "The controller gave no answer.")))
     };
     refusals.into_iter().map(|refusal| refusal.map_or_else(&mut next, Err)).collect()
 }

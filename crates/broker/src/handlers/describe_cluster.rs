@@ -1,0 +1,139 @@
+//! DescribeCluster: the cluster's id, its brokers as the caller's listener reaches them, and the broker to send
+//! administrative requests to (KIP-700, KIP-919, KIP-1073).
+
+use ottla_metadata::Image;
+use ottla_metadata::controller::Refused;
+use ottla_types::{BrokerId, ErrorCode};
+use ottla_wire::Str;
+use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+
+use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED};
+use super::each::refuse;
+use crate::broker::Core;
+use crate::context::RequestContext;
+
+/// `EndpointType`'s numbers.
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+pub(crate) fn handle(
+    core: &Core,
+    context: &RequestContext,
+    request: &DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    if let Err(refused) = check_endpoint_type(request.endpoint_type) {
+        return DescribeClusterResponse {
+            error_code: refused.error.code(),
+            error_message: Some(refused.message.into()),
+            ..DescribeClusterResponse::default()
+        };
+    }
+    let image = core.metadata.image();
+    let brokers = brokers(&image, &context.peer.listener, request.include_fenced_brokers);
+    DescribeClusterResponse {
+        cluster_id: core.cluster_id.as_ref().into(),
+        controller_id: among(&brokers, core.metadata.controller_id()),
+        brokers,
+        cluster_authorized_operations: if request.include_cluster_authorized_operations {
+            CLUSTER_OPERATIONS
+        } else {
+            NOT_ASKED
+        },
+        ..DescribeClusterResponse::default()
+    }
+}
+
+/// Controllers are asked for at a controller's listener, and this is a broker's.
+fn check_endpoint_type(endpoint_type: i8) -> Result<(), Refused> {
+    match endpoint_type {
+        BROKERS => Ok(()),
+        CONTROLLERS => Err(refuse(
+            ErrorCode::MismatchedEndpointType,
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER",
+        )),
+        unknown => {
+            Err(refuse(ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {unknown}")))
+        }
+    }
+}
+
+fn brokers(image: &Image, listener: &str, with_fenced: bool) -> Vec<DescribeClusterBroker> {
+    image
+        .brokers()
+        .filter(|broker| with_fenced || !broker.fenced)
+        .filter_map(|broker| {
+            let registration = &broker.registration;
+            let endpoint = registration.endpoints.iter().find(|endpoint| &*endpoint.listener == listener)?;
+            Some(DescribeClusterBroker {
+                broker_id: registration.id.0,
+                host: (&*endpoint.host).into(),
+                port: i32::from(endpoint.port),
+                rack: registration.rack.as_deref().map(Str::from),
+                is_fenced: broker.fenced,
+                ..DescribeClusterBroker::default()
+            })
+        })
+        .collect()
+}
+
+/// A controller that the answer has no address for would only confuse the client.
+fn among(brokers: &[DescribeClusterBroker], controller: BrokerId) -> i32 {
+    if brokers.iter().any(|broker| broker.broker_id == controller.0) { controller.0 } else { -1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_metadata::record::{
+        BrokerFencing, Endpoint, IncarnationId, Record, RegisterBroker, SecurityProtocol,
+    };
+    use ottla_types::BrokerEpoch;
+
+    use super::*;
+
+    fn image() -> Image {
+        let endpoint = |listener: &str, port| Endpoint {
+            listener: listener.into(),
+            host: "localhost".into(),
+            port,
+            security_protocol: SecurityProtocol::Plaintext,
+        };
+        let mut image = Image::default();
+        for (id, port) in [(1, 9000), (2, 9010)] {
+            let epoch = BrokerEpoch(i64::from(id));
+            let endpoints = vec![endpoint("INTERNAL", port), endpoint("PLAINTEXT", port + 1)];
+            let (id, incarnation) = (BrokerId(id), IncarnationId::default());
+            let rack = Some("r".into());
+            let broker = RegisterBroker { id, epoch, incarnation, endpoints, rack, directories: Vec::new() };
+            image.apply(&Record::RegisterBroker(broker)).unwrap();
+        }
+        let unfenced = BrokerFencing { id: BrokerId(1), epoch: BrokerEpoch(1), fenced: false };
+        image.apply(&Record::BrokerFencing(unfenced)).unwrap();
+        image
+    }
+
+    #[test]
+    fn brokers_are_shown_at_the_callers_listener_and_fenced_ones_when_asked_for() {
+        let shown = |listener, with_fenced| {
+            let brokers = brokers(&image(), listener, with_fenced);
+            brokers.into_iter().map(|b| (b.broker_id, b.port, b.is_fenced)).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("PLAINTEXT", false), [(1, 9001, false)]);
+        assert_eq!(shown("INTERNAL", true), [(1, 9000, false), (2, 9010, true)]);
+        assert_eq!(shown("OTHER", true), []);
+    }
+
+    #[test]
+    fn a_controller_that_is_not_among_the_brokers_is_not_named() {
+        let brokers = brokers(&image(), "PLAINTEXT", false);
+        assert_eq!(among(&brokers, BrokerId(1)), 1);
+        assert_eq!(among(&brokers, BrokerId(2)), -1);
+    }
+
+    #[test]
+    fn controllers_are_not_described_by_a_brokers_listener() {
+        let code = |endpoint_type| check_endpoint_type(endpoint_type).map_err(|refused| refused.error);
+        assert_eq!(code(BROKERS), Ok(()));
+        assert_eq!(code(CONTROLLERS), Err(ErrorCode::MismatchedEndpointType));
+        assert_eq!(code(3), Err(ErrorCode::UnsupportedEndpointType));
+    }
+}
