@@ -65,6 +65,14 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::Fetch(request) => handlers::fetch::handle(core, context, request).await,
         Request::Metadata(request) => handlers::metadata::handle(core, context, request).await.into(),
         Request::ApiVersions(request) => handlers::api_versions::handle(context, &request).into(),
+        Request::ListOffsets(request) => handlers::list_offsets::handle(core, context, request).await.into(),
+        Request::DeleteRecords(request) => handlers::delete_records::handle(core, request).await.into(),
+        Request::InitProducerId(request) => handlers::init_producer_id::handle(core, request).await.into(),
+        Request::OffsetForLeaderEpoch(request) => {
+            handlers::offset_for_leader_epoch::handle(core, request).into()
+        }
+        Request::DescribeProducers(request) => handlers::describe_producers::handle(core, request).into(),
+        Request::DescribeLogDirs(request) => handlers::describe_log_dirs::handle(core, request).await.into(),
         Request::CreateTopics(request) => {
             handlers::create_topics::handle(core, context, request).await.into()
         }

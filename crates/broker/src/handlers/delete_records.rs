@@ -1,0 +1,134 @@
+//! DeleteRecords: moves the start of logs forward (KIP-107).
+//!
+//! The answer has the low watermark, the lowest start of all replicas' logs: with one replica that of its log, so there
+//! is nothing to wait for.
+
+use std::collections::BTreeMap;
+
+use tracing::warn;
+
+use ottla_types::{ErrorCode, LeaderEpoch, Offset};
+use ottla_wire::Str;
+use ottla_wire::delete_records::{
+    DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
+    DeleteRecordsTopicResult,
+};
+
+use crate::broker::Core;
+use crate::partition::Partition;
+use crate::partitions::TopicRef;
+use crate::replicas::topic_config;
+
+/// The offset that stands for the high watermark.
+const HIGH_WATERMARK: i64 = -1;
+
+/// The low watermark of an answer that has none.
+const NO_LOW_WATERMARK: i64 = -1;
+
+pub(crate) async fn handle(core: &Core, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for (name, wanted) in by_partition(request.topics) {
+        let mut partitions = Vec::with_capacity(wanted.len());
+        for (index, offset) in wanted {
+            let (low_watermark, error) = match delete(core, &name, index, offset).await {
+                Ok(start) => (start.0, ErrorCode::None),
+                Err(error) => (NO_LOW_WATERMARK, error),
+            };
+            partitions.push(DeleteRecordsPartitionResult {
+                partition_index: index,
+                low_watermark,
+                error_code: error.code(),
+                ..DeleteRecordsPartitionResult::default()
+            });
+        }
+        topics.push(DeleteRecordsTopicResult { name, partitions, ..DeleteRecordsTopicResult::default() });
+    }
+    DeleteRecordsResponse { topics, ..DeleteRecordsResponse::default() }
+}
+
+/// The offsets asked for. Of a partition that is named twice the later offset counts, and it is answered once, since
+/// clients keep the answers by partition.
+fn by_partition(topics: Vec<DeleteRecordsTopic>) -> BTreeMap<Str, BTreeMap<i32, i64>> {
+    let mut offsets: BTreeMap<Str, BTreeMap<i32, i64>> = BTreeMap::new();
+    for topic in topics {
+        let partitions =
+            topic.partitions.into_iter().map(|partition| (partition.partition_index, partition.offset));
+        offsets.entry(topic.name).or_default().extend(partitions);
+    }
+    offsets
+}
+
+/// Deletes what lies below `offset`. Returns where the log starts then.
+async fn delete(core: &Core, topic: &str, index: i32, offset: i64) -> Result<Offset, ErrorCode> {
+    let partition = core.find_partition(TopicRef::Name(topic), index)?;
+    if partition.id.topic.is_internal() {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    partition.check_leader(LeaderEpoch::NONE)?;
+    if is_compacted_only(core, &partition) {
+        return Err(ErrorCode::PolicyViolation);
+    }
+    let start = new_start(offset, partition.high_watermark())?;
+    partition.log.advance_start(start).await.map_err(|error| {
+        let code = error.code();
+        if code == ErrorCode::KafkaStorageError {
+            warn!(partition = %partition.id, %error, "cannot delete records");
+        }
+        code
+    })
+}
+
+/// Whether the topic keeps the last record of each key, however old: deleting by offset would break that promise.
+fn is_compacted_only(core: &Core, partition: &Partition) -> bool {
+    let image = core.metadata.image();
+    let policy = topic_config(&image, core.node_id, &core.settings, &partition.id.topic).cleanup_policy;
+    policy.compact && !policy.delete
+}
+
+fn new_start(offset: i64, high_watermark: Offset) -> Result<Offset, ErrorCode> {
+    match offset {
+        HIGH_WATERMARK => Ok(high_watermark),
+        0.. if offset <= high_watermark.0 => Ok(Offset(offset)),
+        _ => Err(ErrorCode::OffsetOutOfRange),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_wire::delete_records::DeleteRecordsPartition;
+
+    use super::*;
+
+    #[test]
+    fn the_start_moves_up_to_the_high_watermark_and_no_further() {
+        let high_watermark = Offset(10);
+        assert_eq!(new_start(-1, high_watermark), Ok(Offset(10)));
+        assert_eq!(new_start(0, high_watermark), Ok(Offset(0)));
+        assert_eq!(new_start(10, high_watermark), Ok(Offset(10)));
+        for offset in [11, i64::MAX, -2, i64::MIN] {
+            assert_eq!(new_start(offset, high_watermark), Err(ErrorCode::OffsetOutOfRange), "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_partition_that_is_named_twice_is_answered_once_for_its_later_offset() {
+        let partition = |partition_index, offset| DeleteRecordsPartition {
+            partition_index,
+            offset,
+            ..Default::default()
+        };
+        let topic = |name: &str, partitions| DeleteRecordsTopic {
+            name: name.into(),
+            partitions,
+            ..Default::default()
+        };
+        let offsets = by_partition(vec![
+            topic("a", vec![partition(0, 5), partition(1, 6), partition(0, 7)]),
+            topic("b", vec![partition(0, 1)]),
+            topic("a", vec![partition(1, 8)]),
+        ]);
+        let expected =
+            BTreeMap::from([("a".into(), BTreeMap::from([(0, 7), (1, 8)])), ("b".into(), [(0, 1)].into())]);
+        assert_eq!(offsets, expected);
+    }
+}
