@@ -43,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) partitions: Partitions,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
+    pub(crate) admission: Arc<Admission>,
 }
 
 impl Core {
@@ -132,6 +133,8 @@ impl Broker {
         let booted = start::boot(&env, &settings, &bound).await?;
         let slots = settings.get(&network::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
+        let limits = start::connection_limits(&booted.metadata.image().layers(booted.node_id, &settings));
+        let admission = Admission::new(limits);
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,
@@ -141,6 +144,7 @@ impl Broker {
             partitions: Partitions::default(),
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
+            admission,
             env,
             settings,
         });
@@ -148,7 +152,7 @@ impl Broker {
         let (stop, stopped) = watch::channel(false);
         let shared = Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
-            admission: Admission::new(start::connection_limits(&core.settings)),
+            admission: Arc::clone(&core.admission),
             memory: RequestMemory::new(start::request_memory_bytes(&core.settings)),
             settings: Arc::new(ConnectionSettings::from(&*core.settings)),
             stop: stopped.clone(),

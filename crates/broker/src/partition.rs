@@ -78,6 +78,14 @@ fn compression(of: CompressionType) -> Option<Compression> {
     Some(compression)
 }
 
+/// KIP-101: a leader notes where its epoch begins before it writes its first record. ListOffsets tells consumers the epoch,
+/// and OffsetForLeaderEpoch must know it then: a consumer takes an unknown epoch for a truncation, and starts over.
+fn begin_epoch(log: &Log, leadership: Leadership) {
+    if leadership.is_leader && log.latest_epoch().is_none_or(|latest| latest < leadership.epoch) {
+        log.begin_epoch(leadership.epoch);
+    }
+}
+
 impl Partition {
     pub(crate) fn new(
         id: TopicPartition,
@@ -86,6 +94,7 @@ impl Partition {
         leadership: Leadership,
         config: PartitionConfig,
     ) -> Self {
+        begin_epoch(&log, leadership);
         let state = State { leadership, config: Arc::new(config) };
         Self { id, topic_id, log, waiters: Arc::default(), state: RwLock::new(state) }
     }
@@ -104,6 +113,7 @@ impl Partition {
 
     /// Takes what the metadata now say, and wakes those who waited under what they said before.
     pub(crate) fn lead(&self, leadership: Leadership) {
+        begin_epoch(&self.log, leadership);
         self.state.write().unwrap_or_else(PoisonError::into_inner).leadership = leadership;
         self.waiters.wake_all();
     }

@@ -14,6 +14,7 @@ use ottla_types::{BrokerId, TopicName, TopicPartition};
 
 use crate::broker::Core;
 use crate::partition::{Leadership, Partition, PartitionConfig};
+use crate::start::connection_limits;
 
 impl Core {
     /// Makes this broker's logs what `image` says, of which `delta` is what is new.
@@ -73,6 +74,7 @@ impl Core {
             ConfigResource::Topic(_) => false,
         });
         if all {
+            self.admission.set_limits(connection_limits(&image.layers(self.node_id, &self.settings)));
             for topic in image.topics() {
                 self.reconfigure_topic(image, &topic.name);
             }

@@ -14,9 +14,9 @@ use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
 use ottla_metadata::record::{Endpoint, IncarnationId, SecurityProtocol};
 use ottla_metadata::{Controller, Image, Record};
-use ottla_types::config::Settings;
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
+use ottla_types::config::{Layers, Settings};
 use ottla_types::{BrokerEpoch, BrokerId, TopicPartition};
 
 use crate::broker::Core;
@@ -220,12 +220,12 @@ pub(crate) async fn open_logs(core: &Core) {
     }
 }
 
-pub(crate) fn connection_limits(settings: &Settings) -> ConnectionLimits {
+pub(crate) fn connection_limits(layers: &Layers<'_>) -> ConnectionLimits {
     let count = |n: i32| usize::try_from(n).unwrap_or(0);
     ConnectionLimits {
-        total: count(settings.get(&network::MAX_CONNECTIONS)),
-        per_ip: count(settings.get(&network::MAX_CONNECTIONS_PER_IP)),
-        overrides: per_ip_overrides(&settings.get(&network::MAX_CONNECTIONS_PER_IP_OVERRIDES)),
+        total: count(layers.get(&network::MAX_CONNECTIONS)),
+        per_ip: count(layers.get(&network::MAX_CONNECTIONS_PER_IP)),
+        overrides: per_ip_overrides(&layers.get(&network::MAX_CONNECTIONS_PER_IP_OVERRIDES)),
     }
 }
 

@@ -20,12 +20,12 @@ pub(crate) struct ConnectionLimits {
 /// Counts the open connections of a broker, over all listeners.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    limits: ConnectionLimits,
     open: Mutex<Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
+    limits: ConnectionLimits,
     total: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
@@ -48,15 +48,20 @@ pub(crate) struct Admitted {
 
 impl Admission {
     pub(crate) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::default() })
+        Arc::new(Self { open: Mutex::new(Open { limits, total: 0, by_ip: HashMap::new() }) })
+    }
+
+    /// Puts other limits in force. Connections that are open stay so.
+    pub(crate) fn set_limits(&self, limits: ConnectionLimits) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).limits = limits;
     }
 
     /// Admits a connection from `ip`, or says which limit is reached.
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Admitted, Refused> {
-        let limit = self.limits.overrides.get(&ip).copied().unwrap_or(self.limits.per_ip);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.limits.total {
-            return Err(Refused::Total(self.limits.total));
+        let limit = open.limits.overrides.get(&ip).copied().unwrap_or(open.limits.per_ip);
+        if open.total >= open.limits.total {
+            return Err(Refused::Total(open.limits.total));
         }
         if open.by_ip.get(&ip).copied().unwrap_or(0) >= limit {
             return Err(Refused::PerIp { ip, limit });
@@ -135,6 +140,15 @@ mod tests {
         let _held = [admission.admit(ip).unwrap(), admission.admit(ip).unwrap()];
         let _third = admission.admit("127.0.0.2".parse().unwrap()).unwrap();
         assert_eq!(admission.admit("127.0.0.3".parse().unwrap()).unwrap_err(), Refused::Total(3));
+    }
+
+    #[test]
+    fn limits_that_change_count_for_the_next_connection() {
+        let admission = Admission::new(limits(1, 1));
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        let _first = admission.admit(ip).unwrap();
+        admission.set_limits(limits(2, 2));
+        assert!(admission.admit(ip).is_ok());
     }
 
     #[tokio::test]
