@@ -257,6 +257,10 @@ impl Image {
         Ok(())
     }
 
+    pub(crate) fn set_offset(&mut self, offset: Offset) {
+        self.offset = Some(offset);
+    }
+
     /// Applies a record that has no offset yet.
     ///
     /// # Errors

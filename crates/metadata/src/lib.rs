@@ -2,6 +2,7 @@
 //!
 //! - [`record`]: the changes of metadata, and their encoding in the metadata log.
 //! - [`image`]: what a node knows after replaying the log up to an offset. Cheap to clone and to compare.
+//!   [`Image::to_records`] makes a snapshot of it.
 //! - [`delta`]: what differs between two images.
 //! - [`controller`]: decides requests into records.
 //!
@@ -15,6 +16,7 @@ pub mod controller;
 pub mod delta;
 pub mod image;
 pub mod record;
+mod snapshot;
 
 pub use controller::{Controller, Decision};
 pub use delta::Delta;

@@ -36,7 +36,7 @@ impl Controller {
             .zip(&request.topics)
             .map(|(nth, topic)| {
                 let room = MAX_PARTITIONS_PER_REQUEST.saturating_sub(records.len());
-                records.extend(self.add_partitions(topic, room, request.seed.wrapping_add(nth))?);
+                records.extend(self.add_partitions(topic, room, placement::seed_for(request.seed, nth))?);
                 Ok(())
             })
             .collect();

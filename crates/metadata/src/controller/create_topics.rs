@@ -78,7 +78,7 @@ impl Controller {
         };
         let answer = (0u64..)
             .zip(&request.topics)
-            .map(|(nth, topic)| self.create_topic(&mut draft, topic, request.seed.wrapping_add(nth)))
+            .map(|(nth, topic)| self.create_topic(&mut draft, topic, placement::seed_for(request.seed, nth)))
             .collect();
         let records = if request.validate_only { Vec::new() } else { draft.records };
         self.decide(records, answer)

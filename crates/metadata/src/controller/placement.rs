@@ -64,6 +64,15 @@ pub fn place(
     Ok((0..partitions).map(|_| racks.place(replicas)).collect())
 }
 
+/// The seed for the `nth` topic of a request: without it every topic would start at the same broker.
+pub(super) fn seed_for(seed: u64, nth: u64) -> u64 {
+    // SplitMix64: each step's bits depend on all bits of the state (Steele, Lea, Flood 2014).
+    let state = seed.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 struct Racks {
     racks: Vec<Rack>,
     start: usize,

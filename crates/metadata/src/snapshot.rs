@@ -1,0 +1,62 @@
+//! An image as records, and back: what a snapshot of the log holds.
+
+use ottla_types::{BrokerEpoch, BrokerId, Offset};
+
+use crate::image::{Image, ReplayError};
+use crate::record::{BrokerFencing, Config, FeatureLevel, Partition, ProducerIdsBlock, Record, Topic};
+
+/// Whom the block of producer ids in a snapshot belongs to: it stands for many.
+const NOBODY: (BrokerId, BrokerEpoch) = (BrokerId(-1), BrokerEpoch(-1));
+
+impl Image {
+    /// Records that lead from an empty image to one like this.
+    #[must_use]
+    pub fn to_records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        records.extend(
+            self.features()
+                .map(|(name, level)| Record::FeatureLevel(FeatureLevel { name: name.into(), level })),
+        );
+        // In the order of their registrations, since the epochs must rise.
+        let mut brokers: Vec<_> = self.brokers().collect();
+        brokers.sort_by_key(|broker| broker.registration.epoch);
+        for broker in brokers {
+            let (id, epoch) = (broker.registration.id, broker.registration.epoch);
+            records.push(Record::RegisterBroker(broker.registration.clone()));
+            if !broker.fenced {
+                records.push(Record::BrokerFencing(BrokerFencing { id, epoch, fenced: false }));
+            }
+        }
+        for topic in self.topics() {
+            records.push(Record::Topic(Topic { name: topic.name.clone(), id: topic.id }));
+            records.extend(topic.partitions().map(|(index, state)| {
+                Record::Partition(Partition { topic: topic.id, index, state: (**state).clone() })
+            }));
+        }
+        for (resource, configs) in self.config_resources() {
+            records.extend(configs.iter().map(|(key, value)| {
+                Record::Config(Config {
+                    resource: resource.clone(),
+                    key: key.into(),
+                    value: Some(value.into()),
+                })
+            }));
+        }
+        if self.next_producer_id().0 > 0 {
+            let (broker, epoch) = NOBODY;
+            let next = self.next_producer_id();
+            records.push(Record::ProducerIdsBlock(ProducerIdsBlock { broker, epoch, next }));
+        }
+        records
+    }
+
+    /// Applies one record of a snapshot that stands for the log up to `upto`.
+    ///
+    /// # Errors
+    /// The record does not fit; the image is as it was.
+    pub fn load(&mut self, upto: Offset, record: &Record) -> Result<(), ReplayError> {
+        self.apply(record)?;
+        self.set_offset(upto);
+        Ok(())
+    }
+}

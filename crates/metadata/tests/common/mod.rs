@@ -1,0 +1,147 @@
+//! What the tests of the controller share: a cluster of one controller whose log never fails unless told to.
+
+#![allow(dead_code, unreachable_pub, reason = "shared: each test file uses a part")]
+
+use std::sync::Arc;
+
+use ottla_metadata::controller::Refused;
+use ottla_metadata::controller::brokers::Registration;
+use ottla_metadata::controller::configs::{Changes, ConfigOp};
+use ottla_metadata::controller::create_topics::{CreateTopics, CreatedTopic, NewTopic};
+use ottla_metadata::record::{ConfigResource, Endpoint, IncarnationId, PartitionState, SecurityProtocol};
+use ottla_metadata::{Controller, Decision, Image, Record};
+use ottla_types::config::Settings;
+use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicId, TopicName};
+
+/// A controller, and the log of what it decided.
+pub struct Cluster {
+    pub controller: Controller,
+    pub log: Vec<Record>,
+    next_id: u8,
+}
+
+impl Cluster {
+    /// No broker yet.
+    pub fn new(properties: &str) -> Self {
+        let settings = Settings::parse("test.properties", properties).unwrap().0;
+        let controller = Controller::new(Image::default(), Arc::new(settings));
+        Self { controller, log: Vec::new(), next_id: 0 }
+    }
+
+    /// Brokers 1 to `n`, unfenced, without racks.
+    pub fn of(n: i32) -> Self {
+        let mut cluster = Self::new("");
+        for id in 1..=n {
+            cluster.start(id, None);
+        }
+        cluster
+    }
+
+    /// Commits a decision and gives its answer.
+    pub fn commit<A>(&mut self, decision: Decision<A>) -> A {
+        let offset = Offset(self.log.len() as i64);
+        self.controller.replay(offset, &decision.records).unwrap();
+        self.log.extend(decision.records);
+        decision.answer
+    }
+
+    /// A broker registers as a new process, and is still fenced.
+    pub fn register(&mut self, id: i32, rack: Option<&str>) -> BrokerEpoch {
+        self.next_id += 1;
+        let registration = registration(id, self.next_id, rack);
+        let decision = self.controller.register_broker(&registration);
+        self.commit(decision).unwrap()
+    }
+
+    /// A broker registers and is unfenced.
+    pub fn start(&mut self, id: i32, rack: Option<&str>) -> BrokerEpoch {
+        let epoch = self.register(id, rack);
+        self.set_fenced(id, false);
+        epoch
+    }
+
+    /// Fences or unfences a broker at its newest epoch.
+    pub fn set_fenced(&mut self, id: i32, fenced: bool) {
+        let epoch = self.controller.committed().broker(BrokerId(id)).unwrap().registration.epoch;
+        let decision = self.controller.set_fenced(BrokerId(id), epoch, fenced);
+        self.commit(decision).unwrap();
+    }
+
+    /// A topic to create, with an id of its own.
+    pub fn topic(&mut self, name: &str, partitions: i32, replication_factor: i16) -> NewTopic {
+        self.next_id += 1;
+        let id = TopicId([self.next_id; 16]);
+        NewTopic { partitions, replication_factor, ..NewTopic::named(name, id) }
+    }
+
+    /// Creates one topic.
+    pub fn create(&mut self, topic: NewTopic) -> Result<CreatedTopic, Refused> {
+        let request = CreateTopics { topics: vec![topic], validate_only: false, seed: 0 };
+        let decision = self.controller.create_topics(&request);
+        self.commit(decision).remove(0)
+    }
+
+    /// Creates one topic that must succeed.
+    pub fn created(&mut self, name: &str, partitions: i32, replication_factor: i16) -> CreatedTopic {
+        let topic = self.topic(name, partitions, replication_factor);
+        self.create(topic).unwrap()
+    }
+
+    /// Changes one key.
+    pub fn configure(&mut self, resource: ConfigResource, key: &str, op: ConfigOp) -> Result<(), Refused> {
+        let changes = [Changes { resource, ops: vec![(key.to_owned(), op)] }];
+        let decision = self.controller.incremental_alter_configs(&changes, false);
+        self.commit(decision).remove(0)
+    }
+
+    /// What is committed.
+    pub fn image(&self) -> &Image {
+        self.controller.committed()
+    }
+
+    /// A partition's state.
+    pub fn partition(&self, topic: &str, index: i32) -> PartitionState {
+        (**self.image().topic_by_name(topic).unwrap().partition(index).unwrap()).clone()
+    }
+
+    /// The replicas of every partition of a topic.
+    pub fn replicas(&self, topic: &str) -> Vec<Vec<i32>> {
+        let topic = self.image().topic_by_name(topic).unwrap();
+        topic.partitions().map(|(_, state)| ids(&state.replicas)).collect()
+    }
+}
+
+/// Plain numbers.
+pub fn ids(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|id| id.0).collect()
+}
+
+/// What a broker says of itself.
+pub fn registration(id: i32, incarnation: u8, rack: Option<&str>) -> Registration {
+    Registration {
+        id: BrokerId(id),
+        incarnation: IncarnationId([incarnation; 16]),
+        endpoints: vec![Endpoint {
+            listener: "PLAINTEXT".into(),
+            host: "localhost".into(),
+            port: 9092,
+            security_protocol: SecurityProtocol::Plaintext,
+        }],
+        rack: rack.map(str::to_owned),
+        directories: vec![DirectoryId([9; 16])],
+    }
+}
+
+/// The configuration of a topic.
+pub fn on_topic(name: &str) -> ConfigResource {
+    ConfigResource::Topic(TopicName::new(name).unwrap())
+}
+
+/// The image that a log leads to.
+pub fn replayed(log: &[Record]) -> Image {
+    let mut image = Image::default();
+    for (offset, record) in (0..).zip(log) {
+        image.replay(Offset(offset), record).unwrap();
+    }
+    image
+}
