@@ -9,7 +9,6 @@ mod inbox;
 mod link;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -278,12 +277,10 @@ impl<M: ottla_wire::Message> Pending<M> {
     ///
     /// # Errors
     /// [`Error::Disconnected`], [`Error::TimedOut`] or [`Error::BadAnswer`].
-    pub fn wait(self) -> impl Future<Output = Result<M, Error>> + Send {
-        async move {
-            let (broker, api, version) = (self.raw.broker.clone(), self.raw.api, self.version);
-            let frame = self.raw.wait().await?;
-            decode(&broker, api, version, frame)
-        }
+    pub async fn wait(self) -> Result<M, Error> {
+        let (broker, api, version) = (self.raw.broker.clone(), self.raw.api, self.version);
+        let frame = self.raw.wait().await?;
+        decode(&broker, api, version, frame)
     }
 
     /// The version in which the request was sent, and the answer comes.

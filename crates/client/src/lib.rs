@@ -25,7 +25,6 @@ mod offsets;
 pub mod producer;
 mod retry;
 
-
 pub use address::Address;
 pub use admin::{ConfigEntry, CreatedTopic, NewTopic};
 pub use client::{Client, ClientOptions};

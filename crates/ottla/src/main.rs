@@ -1,2 +1,59 @@
-//! Placeholder entry point until the first command lands.
-fn main() {}
+//! `ottla`: the broker and its command line in one binary. One file per command.
+//!
+//! - [`cli`]: what can be typed.
+//! - [`serve`]: runs a broker.
+//! - [`topic`], [`produce`], [`consume`]: clients of a broker, ottla's or Kafka's.
+//! - [`cluster`]: how those find their broker, and what they say when they do not.
+//! - [`output`]: standard output, and who stopped reading it. [`logging`]: what goes to standard error.
+//!
+//! Exit codes: 0 for done, 1 for failed, 2 for a command that was not understood.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod cluster;
+mod consume;
+mod logging;
+mod output;
+mod produce;
+mod serve;
+mod topic;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads the output has seen enough: `ottla consume orders | head -1` is no failure.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let level = match cli.command {
+        Command::Serve(_) => "info",
+        _ => "warn",
+    };
+    logging::start(cli.log_level.as_deref(), level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Topic(arguments) => topic::run(arguments).await,
+            Command::Produce(arguments) => produce::run(arguments).await,
+            Command::Consume(arguments) => consume::run(arguments).await,
+        }
+    });
+    // What still runs is of no use to anybody, and standard input may never end.
+    runtime.shutdown_background();
+    result
+}

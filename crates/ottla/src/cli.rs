@@ -1,0 +1,156 @@
+//! What can be typed: the commands, their help, and the small texts that arguments are made of.
+
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand};
+use ottla_types::TopicName;
+
+use crate::{consume, produce, serve, topic};
+
+/// A partitioned log that speaks Apache Kafka's protocol
+///
+/// `ottla serve` runs a broker; the other commands are clients of one, whether it is ottla or Apache Kafka.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ottla",
+    version,
+    after_help = "Examples:\n  \
+        ottla serve                       # a broker on 127.0.0.1:9092, data in ./ottla-data\n  \
+        ottla topic create orders\n  \
+        echo hello | ottla produce orders\n  \
+        ottla consume orders"
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log to standard error: a level (error, warn, info, debug, trace) or directives such as
+    /// `info,ottla_broker=debug`. It goes before RUST_LOG
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = crate::logging::check)]
+    pub(crate) log_level: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a broker
+    Serve(serve::Arguments),
+    /// Create, list, describe and delete topics
+    Topic(topic::Arguments),
+    /// Write lines of standard input to a topic
+    Produce(produce::Arguments),
+    /// Read records of a topic to standard output
+    Consume(consume::Arguments),
+}
+
+/// Two texts with `=` in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyValue {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for KeyValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self { key: key.trim().to_owned(), value: value.to_owned() })
+            }
+            _ => Err("expected key=value".to_owned()),
+        }
+    }
+}
+
+/// Checks a topic's name before a broker has to.
+pub(crate) fn topic_name(text: &str) -> Result<TopicName, String> {
+    TopicName::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example() {
+        for line in [
+            "ottla serve",
+            "ottla topic create",
+            "ottla topic list",
+            "ottla topic describe",
+            "ottla topic delete",
+            "ottla produce",
+            "ottla consume",
+        ] {
+            let error = parse(&format!("{line} --help")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{line}");
+            assert!(error.to_string().contains("Examples:"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2_and_name_the_argument() {
+        for (line, named) in [
+            ("ottla", "Usage"),
+            ("ottla fly", "fly"),
+            ("ottla serve --override novalue", "novalue"),
+            ("ottla topic create a/b", "a/b"),
+            ("ottla topic create orders --partitions many", "many"),
+            ("ottla topic create orders --partitions 0", "--partitions"),
+            ("ottla produce orders --codec brotli", "brotli"),
+            ("ottla produce orders --acks 2", "2"),
+            ("ottla consume orders --from yesterday", "yesterday"),
+            ("ottla consume orders --follow --exit-at-end", "--exit-at-end"),
+            ("ottla consume orders --json --format %s", "--format"),
+            ("ottla consume orders --format %q", "%q"),
+            ("ottla topic list -b host:port", "host:port"),
+            ("ottla --log-level =x= topic list", "=x="),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(named), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn bootstrap_servers_default_to_the_broker_that_serve_starts() {
+        let Command::Topic(arguments) = parse("ottla topic list").unwrap().command else { panic!() };
+        let topic::TopicCommand::List(list) = arguments.command else { panic!() };
+        // The variable of the environment may be set where the tests run.
+        if std::env::var_os(crate::cluster::BOOTSTRAP_VARIABLE).is_none() {
+            assert_eq!(list.cluster.bootstrap_server[0].to_string(), "127.0.0.1:9092");
+        }
+    }
+
+    #[test]
+    fn bootstrap_servers_come_as_a_list() {
+        let Command::Consume(arguments) = parse("ottla consume -b a:1,b:2 orders").unwrap().command else {
+            panic!()
+        };
+        let servers: Vec<String> =
+            arguments.cluster.bootstrap_server.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn a_value_may_hold_equals_signs_and_may_be_empty() {
+        let parsed: KeyValue = "a=b=c".parse().unwrap();
+        assert_eq!((parsed.key.as_str(), parsed.value.as_str()), ("a", "b=c"));
+        assert_eq!("a=".parse::<KeyValue>().unwrap().value, "");
+        assert!("=b".parse::<KeyValue>().is_err());
+    }
+}

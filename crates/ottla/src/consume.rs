@@ -1,0 +1,224 @@
+//! `ottla consume`: records of a topic to standard output, in the order of each partition.
+
+mod format;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write as _};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use ottla_client::{ConsumedRecord, Consumer, ConsumerOptions, OffsetSpec, Start};
+use ottla_types::{Offset, TopicName, TopicPartition};
+
+use crate::cli::topic_name;
+use crate::cluster::{Cluster, explain};
+use format::{Format, Printer};
+
+/// How long one look for records lasts. Looks follow each other, so it bounds nothing but this program's own rhythm.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Arguments of `ottla consume`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ottla consume orders                            # what is there now, from the start\n  \
+    ottla consume orders --follow                   # and what comes\n  \
+    ottla consume orders --from latest              # only what comes\n  \
+    ottla consume orders --partition 0 --from 1000 --count 10\n  \
+    ottla consume orders --from @1767225600000 --json\n  \
+    ottla consume orders --format '%p:%o %k=%s\\n'\n\n\
+    Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %s value, %K and %S their lengths\n\
+    (-1 for null), %h headers, %% a percent sign; \\n, \\t, \\r and \\\\ as usual.")]
+pub(crate) struct Arguments {
+    /// The topic to read
+    #[arg(value_parser = topic_name)]
+    topic: TopicName,
+
+    /// A partition to read (may be repeated); all if none is given
+    #[arg(long = "partition", short, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    partitions: Vec<i32>,
+
+    /// Where to start in each partition: earliest, latest, an offset, or @ and a time in ms since 1970
+    #[arg(long, value_name = "PLACE", default_value = "earliest")]
+    from: Place,
+
+    /// Stop after so many records
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Wait for more records at the end; so it is without saying with --from latest
+    #[arg(long, short)]
+    follow: bool,
+
+    /// Stop at what is the end of the partitions now; so it is without saying except with --from latest
+    #[arg(long, short, conflicts_with = "follow")]
+    exit_at_end: bool,
+
+    /// Print each record as a line of JSON
+    #[arg(long)]
+    json: bool,
+
+    /// How to print each record; the value and a line end if not given
+    #[arg(long, conflicts_with = "json")]
+    format: Option<Format>,
+
+    /// What to print for a null key or value, except in JSON; nothing if not given
+    #[arg(long, short = 'Z', value_name = "TEXT", default_value = "", conflicts_with = "json")]
+    null_marker: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// The values of `--from`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place(Start);
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected earliest, latest, an offset, or @ and a time in ms since 1970".to_owned();
+        let number = |text: &str| text.parse::<i64>().ok().filter(|&number| number >= 0);
+        match text {
+            "earliest" => Ok(Self(Start::Earliest)),
+            "latest" => Ok(Self(Start::Latest)),
+            _ => match text.strip_prefix('@') {
+                Some(time) => number(time).map(|time_ms| Self(Start::Timestamp(time_ms))),
+                None => number(text).map(|offset| Self(Start::Offset(Offset(offset)))),
+            }
+            .ok_or_else(expected),
+        }
+    }
+}
+
+/// Reads a topic to standard output.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let client = arguments.cluster.connect().await?;
+    let topic = client.topic(&arguments.topic).await.map_err(explain)?;
+    let numbers: Vec<i32> = match arguments.partitions.as_slice() {
+        [] => topic.partitions.iter().map(|partition| partition.index).collect(),
+        chosen => chosen.to_vec(),
+    };
+    for &number in &numbers {
+        anyhow::ensure!(
+            topic.partition(number).is_some(),
+            "the topic {} has {} partitions, from 0, and none with number {number}",
+            topic.name,
+            topic.partitions.len()
+        );
+    }
+    let at = |&partition: &i32| TopicPartition { topic: topic.name.clone(), partition };
+    let partitions: Vec<TopicPartition> = numbers.iter().map(at).collect();
+
+    let ends = if arguments.follows() {
+        None
+    } else {
+        let specs = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest));
+        let found = client.offsets(specs).await.map_err(explain)?;
+        Some(found.into_iter().filter_map(|(partition, end)| Some((partition, end?))).collect())
+    };
+    let mut consumer = Consumer::new(client, ConsumerOptions::default());
+    let starts = partitions.into_iter().map(|partition| (partition, arguments.from.0));
+    consumer.assign(starts).await.map_err(explain)?;
+    let printer = arguments.printer();
+    read(&mut consumer, ends, arguments.count, &printer).await
+}
+
+/// Prints records until the ends, if there are any, or `count` is reached.
+async fn read(
+    consumer: &mut Consumer,
+    mut ends: Option<BTreeMap<TopicPartition, Offset>>,
+    count: Option<u64>,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut left = count.unwrap_or(u64::MAX);
+    loop {
+        if let Some(ends) = &mut ends {
+            leave_finished(consumer, ends);
+            if ends.is_empty() {
+                return Ok(());
+            }
+        }
+        let records = consumer.poll(LOOK).await.map_err(explain)?;
+        for record in &records {
+            if !is_before_end(record, ends.as_ref()) {
+                continue;
+            }
+            printer.print(&mut out, record)?;
+            left -= 1;
+            if left == 0 {
+                out.flush()?;
+                return Ok(());
+            }
+        }
+        // Whoever follows a topic wants to see what has come, not what fills a buffer.
+        out.flush()?;
+    }
+}
+
+/// Stops reading partitions that are read up to their end.
+fn leave_finished(consumer: &mut Consumer, ends: &mut BTreeMap<TopicPartition, Offset>) {
+    ends.retain(|partition, end| {
+        // A start beyond the end is for the broker to refuse.
+        let is_finished = consumer.position(partition).is_none_or(|position| position == *end)
+            || consumer.high_watermark(partition).is_some() && consumer.position(partition) > Some(*end);
+        if is_finished {
+            consumer.unassign(partition);
+        }
+        !is_finished
+    });
+}
+
+/// Whether a record was there when reading began.
+fn is_before_end(record: &ConsumedRecord, ends: Option<&BTreeMap<TopicPartition, Offset>>) -> bool {
+    ends.is_none_or(|ends| ends.get(&record.partition).is_some_and(|end| record.offset < *end))
+}
+
+impl Arguments {
+    fn follows(&self) -> bool {
+        self.follow || (self.from.0 == Start::Latest && !self.exit_at_end)
+    }
+
+    fn printer(&self) -> Printer {
+        if self.json {
+            return Printer::Json;
+        }
+        let format = self.format.clone().unwrap_or_default();
+        Printer::Text { format, null: self.null_marker.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn parse(line: &str) -> Arguments {
+        match Cli::parse_from(line.split_whitespace()).command {
+            Command::Consume(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn places_are_names_offsets_and_times() {
+        assert_eq!("earliest".parse(), Ok(Place(Start::Earliest)));
+        assert_eq!("42".parse(), Ok(Place(Start::Offset(Offset(42)))));
+        assert_eq!("@1000".parse(), Ok(Place(Start::Timestamp(1000))));
+        for text in ["", "@", "-1", "@-1", "first", "1.5"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reading_ends_at_the_end_unless_told_to_follow_or_to_begin_there() {
+        assert!(!parse("ottla consume orders").follows());
+        assert!(parse("ottla consume orders --follow").follows());
+        assert!(parse("ottla consume orders --from latest").follows());
+        assert!(!parse("ottla consume orders --from latest --exit-at-end").follows());
+    }
+}

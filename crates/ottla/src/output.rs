@@ -1,0 +1,30 @@
+//! Standard output, and the last words on standard error.
+
+use std::io::{self, Write as _};
+
+/// Writes lines to standard output at once.
+pub(crate) fn say(text: impl std::fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Writes a value as JSON to standard output.
+pub(crate) fn say_json<T: serde::Serialize>(value: &T) -> anyhow::Result<()> {
+    say(serde_json::to_string_pretty(value)?)?;
+    Ok(())
+}
+
+/// Says on standard error why the command failed.
+pub(crate) fn complain(error: &anyhow::Error) {
+    // Nobody is left to tell when standard error is closed too.
+    let _ = writeln!(io::stderr().lock(), "ottla: {error:#}");
+}
+
+/// Whether the command failed because nobody reads its output any more.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,251 @@
+//! `ottla produce`: each line of standard input becomes a record.
+//!
+//! Lines are read on a thread, sent as they come, and watched until each is written or has failed.
+
+mod line;
+
+use std::io::{self, BufRead as _};
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, ValueEnum};
+use ottla_client::{Acks, Delivery, Producer, ProducerOptions};
+use ottla_records::{Codec, Compression};
+use ottla_types::TopicName;
+use tokio::sync::mpsc;
+
+use crate::cli::{Cli, KeyValue, topic_name};
+use crate::cluster::{Cluster, advice, explain};
+use line::LineFormat;
+
+/// Lines that may be read ahead, and records whose fate may be unread, at most.
+const AHEAD: usize = 4096;
+
+/// Failures that are told line by line; later ones are counted.
+const TOLD_FAILURES: u64 = 20;
+
+/// Arguments of `ottla produce`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    echo hello | ottla produce orders\n  \
+    echo 'alice:3 apples' | ottla produce orders --key-separator :\n  \
+    ottla produce orders --codec zstd --idempotent < orders.txt\n  \
+    echo 'alice:NULL' | ottla produce users --key-separator : --null-marker NULL    # a tombstone\n\n\
+    Lines that are not written are named on standard error, and the exit code is 1.")]
+pub(crate) struct Arguments {
+    /// The topic to write to. A broker with auto.create.topics.enable creates it if it does not exist
+    #[arg(value_parser = topic_name)]
+    topic: TopicName,
+
+    /// What separates key and value in a line. Without it lines are values, and keys are null
+    #[arg(long, short = 'K', value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    key_separator: Option<String>,
+
+    /// A key or value that is exactly this text is null
+    #[arg(long, short = 'Z', value_name = "TEXT")]
+    null_marker: Option<String>,
+
+    /// A header for every record (may be repeated)
+    #[arg(long = "header", short = 'H', value_name = "KEY=VALUE")]
+    headers: Vec<KeyValue>,
+
+    /// How batches are compressed: none, gzip, snappy, lz4 or zstd
+    #[arg(long, short = 'z', default_value = "none")]
+    codec: Codec,
+
+    /// Which replicas must have a record before it counts as written
+    #[arg(long, value_enum, default_value = "all")]
+    acks: AcksArgument,
+
+    /// The partition to write to. Without it the key decides, as in Kafka's Java producer
+    #[arg(long, short, value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Option<i32>,
+
+    /// Let the broker drop what is sent twice after a fault
+    #[arg(long)]
+    idempotent: bool,
+
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+/// The values of `--acks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AcksArgument {
+    /// None: the broker does not answer
+    #[value(name = "0")]
+    None,
+    /// The leader
+    #[value(name = "1")]
+    Leader,
+    /// All that are in sync
+    #[value(name = "all", alias = "-1")]
+    All,
+}
+
+impl From<AcksArgument> for Acks {
+    fn from(acks: AcksArgument) -> Self {
+        match acks {
+            AcksArgument::None => Self::None,
+            AcksArgument::Leader => Self::Leader,
+            AcksArgument::All => Self::All,
+        }
+    }
+}
+
+/// Writes standard input to a topic.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Err(error) = arguments.check() {
+        error.exit();
+    }
+    let mut options = arguments.cluster.options();
+    options.allow_auto_create_topics = true;
+    let client = arguments.cluster.connect_with(options).await?;
+    // A topic that cannot be had is one error, not one for every line.
+    client.topic(&arguments.topic).await.map_err(explain)?;
+    let producer = Producer::new(client, arguments.producer_options());
+    let format = arguments.line_format();
+
+    let mut lines = read_lines();
+    let (sent, watched) = mpsc::channel(AHEAD);
+    let watching = tokio::spawn(watch(watched));
+    let mut number = 0;
+    let mut reading = Ok(());
+    while let Some(line) = lines.recv().await {
+        match line {
+            Ok(line) => {
+                number += 1;
+                let delivery = send(&producer, &format, &line).await;
+                sent.send((number, delivery)).await.context("the watch over records ended early")?;
+            }
+            Err(error) => reading = Err(error),
+        }
+    }
+    drop(sent);
+    producer.flush().await;
+    let failures = watching.await?;
+    reading.context("cannot read standard input")?;
+    anyhow::ensure!(failures == 0, "{failures} of {number} records were not written");
+    Ok(())
+}
+
+async fn send(producer: &Producer, format: &LineFormat, line: &[u8]) -> Result<Delivery, String> {
+    let record = format.record(line)?;
+    producer.send(record).await.map_err(|error| error.to_string())
+}
+
+/// Tells which lines failed; gives their number.
+async fn watch(mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>) -> u64 {
+    let mut failures = 0;
+    while let Some((number, delivery)) = watched.recv().await {
+        let outcome = match delivery {
+            Ok(delivery) => delivery.wait().await.map(drop).map_err(|error| with_advice(&error)),
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = outcome {
+            failures += 1;
+            if failures <= TOLD_FAILURES {
+                complain(format_args!("line {number}: {reason}"));
+            } else if failures == TOLD_FAILURES + 1 {
+                complain(format_args!("further failures are counted, and not named"));
+            }
+        }
+    }
+    failures
+}
+
+fn with_advice(error: &ottla_client::DeliveryError) -> String {
+    match error {
+        ottla_client::DeliveryError::Failed { error: cause, .. } => match advice(cause) {
+            Some(advice) => format!("{error}\n{advice}"),
+            None => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+fn complain(text: std::fmt::Arguments<'_>) {
+    use io::Write as _;
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "ottla: {text}");
+}
+
+/// Reads the lines of standard input on a thread of its own, without their ends.
+fn read_lines() -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            let read = input.read_until(b'\n', &mut line);
+            if matches!(read, Ok(0)) {
+                return;
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            }
+            let is_over = read.is_err();
+            if sender.blocking_send(read.map(|_| line)).is_err() || is_over {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Arguments {
+    /// What clap cannot say of two arguments of which one has a default.
+    fn check(&self) -> Result<(), clap::Error> {
+        if self.idempotent && self.acks != AcksArgument::All {
+            let message = "--idempotent needs --acks all: without an answer from the replicas nothing is known to be \
+                           written once";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
+    }
+
+    fn producer_options(&self) -> ProducerOptions {
+        ProducerOptions {
+            acks: self.acks.into(),
+            compression: Compression::new(self.codec),
+            is_idempotent: self.idempotent,
+            ..ProducerOptions::default()
+        }
+    }
+
+    fn line_format(&self) -> LineFormat {
+        LineFormat {
+            topic: self.topic.clone(),
+            partition: self.partition,
+            key_separator: self.key_separator.clone(),
+            null_marker: self.null_marker.clone(),
+            headers: self
+                .headers
+                .iter()
+                .map(|header| (header.key.clone(), Some(header.value.clone().into())))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Command;
+
+    fn parse(line: &str) -> Arguments {
+        match Cli::parse_from(line.split_whitespace()).command {
+            Command::Produce(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn idempotence_takes_all_acks() {
+        assert_eq!(parse("ottla produce orders --idempotent --acks 1").check().unwrap_err().exit_code(), 2);
+        assert!(parse("ottla produce orders --idempotent --acks all").check().is_ok());
+        assert!(parse("ottla produce orders --acks -1").check().is_ok());
+    }
+}

@@ -1,0 +1,211 @@
+//! `ottla serve`: reads the settings, starts a broker, and stops it when it is told to.
+//!
+//! The settings are those of a combined KRaft node of Kafka; what they mean, and what is wrong with them, is known to
+//! [`ottla_types::config`]. The broker itself is [`ottla_broker::Broker`].
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use ottla_broker::Broker;
+use ottla_env::Env;
+use ottla_types::config::settings::assignments;
+use ottla_types::config::{Assignment, Origin, Settings, Warning};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::KeyValue;
+use crate::output;
+
+/// Where a broker without a file listens.
+const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
+
+/// Where a broker without a file keeps its data.
+const DEFAULT_LOG_DIRS: &str = "./ottla-data";
+
+/// Arguments of `ottla serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ottla serve\n  \
+    ottla serve server.properties\n  \
+    ottla serve --override listeners=PLAINTEXT://127.0.0.1:9192 --override log.dirs=/tmp/ottla\n\n\
+    SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once.")]
+pub(crate) struct Arguments {
+    /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it the broker listens on
+    /// 127.0.0.1:9092 and keeps its data in ./ottla-data
+    file: Option<PathBuf>,
+
+    /// Set a key, whatever the file says (may be repeated)
+    #[arg(long = "override", value_name = "KEY=VALUE")]
+    overrides: Vec<KeyValue>,
+}
+
+/// Runs a broker until a signal stops it.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let (settings, warnings) = settings(&arguments)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let log_dirs = settings.log_dirs();
+    let mut signals = StopSignals::new()?;
+    let broker = tokio::select! {
+        biased;
+        started = Broker::start(Env::real(), settings) => started?,
+        name = signals.next() => {
+            tracing::info!("stopped by {name} before it was started");
+            return Ok(());
+        }
+    };
+    // Whoever started the broker without reading what it says wants it to run all the same.
+    let _ = output::say(greeting(broker.listeners(), &log_dirs, arguments.file.is_none()));
+
+    let name = signals.next().await;
+    tracing::info!("stopping after {name}; another signal ends the broker at once");
+    tokio::select! {
+        biased;
+        stopped = broker.stop() => stopped.context("the broker did not stop cleanly, and recovers at its next start"),
+        name = signals.next() => anyhow::bail!("ended at once by {name}: the next start recovers what was not closed"),
+    }
+}
+
+/// The settings of the file and of the command line, or all that is wrong with them.
+fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Vec<Warning>)> {
+    let mut all = match &arguments.file {
+        Some(path) => read(path)?,
+        None => vec![
+            Assignment::built_in("listeners", DEFAULT_LISTENERS),
+            Assignment::built_in("log.dirs", DEFAULT_LOG_DIRS),
+        ],
+    };
+    all.extend(arguments.overrides.iter().map(|KeyValue { key, value }| Assignment {
+        key: key.clone(),
+        value: value.clone(),
+        origin: Origin::Override,
+    }));
+    Settings::load(all).map_err(|problems| anyhow::anyhow!("the settings are not valid:\n{problems}"))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Assignment>> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    assignments(&name, &text).map_err(|problems| anyhow::anyhow!("the settings are not valid:\n{problems}"))
+}
+
+/// What a broker says when it has started.
+fn greeting(listeners: &[(String, SocketAddr)], log_dirs: &[String], is_first_steps: bool) -> String {
+    let mut text = String::new();
+    for (name, address) in listeners {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "Listening on {name}://{address}");
+    }
+    let dirs: Vec<String> = log_dirs.iter().map(|dir| absolute(dir)).collect();
+    let _ = write!(text, "Data in {}", dirs.join(", "));
+    if let (true, Some((_, address))) = (is_first_steps, listeners.first()) {
+        let option =
+            if address.to_string() == "127.0.0.1:9092" { String::new() } else { format!(" -b {address}") };
+        let _ = write!(
+            text,
+            "\n\nTry, in another terminal:\n  \
+             ottla topic create orders --partitions 3{option}\n  \
+             echo hello | ottla produce orders{option}\n  \
+             ottla consume orders{option}\n\
+             or any Kafka client:\n  \
+             kcat -b {address} -t orders -C -e\n\
+             Ctrl-C stops the broker."
+        );
+    }
+    text
+}
+
+fn absolute(dir: &str) -> String {
+    std::path::absolute(dir).map_or_else(|_| dir.to_owned(), |path| path.display().to_string())
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    term: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        let term = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+        Ok(Self { term, interrupt })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use ottla_types::config::broker;
+
+    use super::*;
+
+    fn arguments(file: Option<&Path>, overrides: &[&str]) -> Arguments {
+        Arguments {
+            file: file.map(Path::to_owned),
+            overrides: overrides.iter().map(|text| text.parse().unwrap()).collect(),
+        }
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn without_a_file_the_broker_is_on_loopback_and_keeps_its_data_here() {
+        let (settings, warnings) = settings(&arguments(None, &[])).unwrap();
+        assert_eq!(settings.get(&broker::network::LISTENERS), [DEFAULT_LISTENERS]);
+        assert_eq!(settings.log_dirs(), [DEFAULT_LOG_DIRS]);
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn overrides_go_before_the_file() {
+        let file = file("num.partitions=3\nnode.id=7\n");
+        let (settings, _) = settings(&arguments(Some(file.path()), &["num.partitions=5"])).unwrap();
+        assert_eq!(settings.get(&broker::node::NUM_PARTITIONS), 5);
+        assert_eq!(settings.node_id().0, 7);
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_with_file_and_line() {
+        let file = file("num.partitions=none\n\nnode.id=-4\n");
+        let error = settings(&arguments(Some(file.path()), &["log.retention.ms=soon"])).unwrap_err();
+        let text = format!("{error:#}");
+        let name = file.path().display().to_string();
+        assert!(text.contains(&format!("{name}:1: num.partitions=none")), "{text}");
+        assert!(text.contains(&format!("{name}:3: node.id=-4")), "{text}");
+        assert!(text.contains("--override: log.retention.ms=soon"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = settings(&arguments(Some(Path::new("no/such.properties")), &[])).unwrap_err();
+        assert!(format!("{error:#}").contains("cannot read no/such.properties"), "{error:#}");
+    }
+
+    #[test]
+    fn the_greeting_names_the_real_port_and_what_to_type_next() {
+        let listeners = [("PLAINTEXT".to_owned(), "127.0.0.1:40123".parse().unwrap())];
+        let first_steps = greeting(&listeners, &["/data".to_owned()], true);
+        assert!(first_steps.starts_with("Listening on PLAINTEXT://127.0.0.1:40123\nData in /data\n"));
+        assert!(first_steps.contains("ottla topic create orders --partitions 3 -b 127.0.0.1:40123"));
+        let with_a_file = greeting(&listeners, &["/data".to_owned()], false);
+        assert_eq!(with_a_file.lines().count(), 2);
+    }
+}

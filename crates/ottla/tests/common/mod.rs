@@ -1,0 +1,120 @@
+//! A broker of its own for a test: the real binary, on a free port, in a directory that goes with it.
+#![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use ottla_wire::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use ottla_wire::frame::encode_request;
+use ottla_wire::header::parse_response;
+use ottla_wire::{ApiKey, Message as _, RequestHeader};
+
+/// A running `ottla serve`. Killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a broker with these settings (`key=value`) over the defaults.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    fn start_in(directory: tempfile::TempDir, settings: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        command.arg("serve").args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
+        command.arg("--override").arg(format!("log.dirs={}", directory.path().join("data").display()));
+        for setting in settings {
+            command.args(["--override", setting]);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let address = listening_address(&mut child);
+        Self { child, address, directory }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Stops it as an operator does, by SIGTERM, and starts it again in the same directory.
+    pub(crate) fn restart(mut self, settings: &[&str]) -> Self {
+        self.signal("TERM");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "SIGTERM ends it with {status}");
+        let empty = tempfile::tempdir().unwrap();
+        let directory = std::mem::replace(&mut self.directory, empty);
+        drop(self);
+        Self::start_in(directory, settings)
+    }
+
+    /// Kills it as a crash does, and starts it again in the same directory.
+    pub(crate) fn crash_and_restart(mut self, settings: &[&str]) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let directory = std::mem::replace(&mut self.directory, empty);
+        drop(self);
+        Self::start_in(directory, settings)
+    }
+
+    fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The memory that the process has in RAM.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
+    }
+
+    /// Asks for the versions that it serves.
+    pub(crate) fn assert_answers(&self) {
+        let header = RequestHeader::new(ApiKey::ApiVersions, 0, 1);
+        let request = encode_request(&header, &ApiVersionsRequest::default().into()).unwrap();
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(&request.into_bytes()).unwrap();
+        let mut prefix = [0; 4];
+        stream.read_exact(&mut prefix).unwrap();
+        let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
+        stream.read_exact(&mut body).unwrap();
+        let (_, mut reader) = parse_response(body.into(), ApiKey::ApiVersions, 0).unwrap();
+        let response = ApiVersionsResponse::decode(&mut reader, 0).unwrap();
+        assert!(!response.api_keys.is_empty());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads what the broker says on its standard output until it names the address that it listens on.
+fn listening_address(child: &mut Child) -> SocketAddr {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let (_, rest) = line.split_once("127.0.0.1:")?;
+        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+    });
+    // What it says later is read too, or a full pipe would stop it.
+    std::thread::spawn(move || lines.for_each(drop));
+    address.expect("the broker ended without naming its address")
+}
