@@ -29,7 +29,8 @@ pub(crate) struct LogDir {
     start_offsets: Mutex<Offsets>,
     /// One writer of checkpoint files at a time, so that an older content never replaces a newer one.
     writing: tokio::sync::Mutex<()>,
-    _lock: Box<dyn DirLock>,
+    /// Gone once the directory is closed: nothing writes to it then, whoever still holds one of its logs.
+    lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
 /// A directory that was locked and looked at.
@@ -99,7 +100,7 @@ impl Claimed {
             recovery_points: Mutex::new(recovery_points),
             start_offsets: Mutex::new(start_offsets),
             writing: tokio::sync::Mutex::new(()),
-            _lock: self.lock,
+            lock: Mutex::new(Some(self.lock)),
         })
     }
 }
@@ -145,6 +146,11 @@ impl LogDir {
         if self.failure.set(Arc::clone(&reason)).is_ok() {
             tracing::error!("the log directory {} is offline: {reason}", self.path.display());
         }
+    }
+
+    /// Lets another process have the directory.
+    pub(crate) fn unlock(&self) {
+        lock(&self.lock).take();
     }
 
     pub(crate) fn recovery_point(&self, partition: &TopicPartition) -> Offset {

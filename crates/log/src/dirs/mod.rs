@@ -252,6 +252,7 @@ impl LogDirs {
         let mut result = Ok(());
         for dir in &self.dirs {
             result = result.and(self.close_dir(dir, epoch).await);
+            dir.unlock();
         }
         result
     }

@@ -102,9 +102,8 @@ impl Log {
 
         note_batch(&mut lock(&self.producers), &batch.header, &batch.body, now_ms);
         self.end.store(end_offset.0, Ordering::Release);
-        writer.unflushed_records = writer.unflushed_records.saturating_add(records);
-        let appended =
-            Appended::written(&batch, self.start_offset(), writer.unflushed_records >= config.flush_messages);
+        let unflushed = end_offset.0.saturating_sub(self.flushed_offset().0);
+        let appended = Appended::written(&batch, self.start_offset(), unflushed >= config.flush_messages);
         if segment.wants_index_write()
             && let Err(error) = segment.write_indexes().await
         {

@@ -66,7 +66,6 @@ pub struct Log {
 struct Writer {
     /// A write was begun and its end not seen: bytes may lie beyond the end of the active segment.
     in_doubt: bool,
-    unflushed_records: i64,
     /// There is a producer snapshot of this offset.
     snapshot_at: Option<Offset>,
 }
@@ -258,7 +257,7 @@ impl Log {
     async fn settled_generation(&self) -> u64 {
         loop {
             let generation = self.generation.load(Ordering::Acquire);
-            if generation % 2 == 0 {
+            if generation.is_multiple_of(2) {
                 return generation;
             }
             drop(self.writer.lock().await);

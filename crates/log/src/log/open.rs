@@ -84,7 +84,6 @@ impl OpenLog {
             &self.dir,
             &files.snapshots,
             &parts.segments,
-            start,
             end,
             self.now_ms,
         )
@@ -123,7 +122,7 @@ impl OpenLog {
             generation: AtomicU64::new(0),
             names_unsynced: AtomicBool::new(!self.clean),
             closed: AtomicBool::new(false),
-            writer: tokio::sync::Mutex::new(Writer { in_doubt: false, unflushed_records: 0, snapshot_at }),
+            writer: tokio::sync::Mutex::new(Writer { in_doubt: false, snapshot_at }),
             flusher: tokio::sync::Mutex::new(()),
         }
     }
@@ -183,7 +182,8 @@ impl OpenLog {
         let path = self.dir.join(LEADER_EPOCH_CHECKPOINT);
         let Some(bytes) = atomic::read_optional(&**self.disk(), &path).await? else { return Ok(None) };
         match checkpoint::decode_epochs(&bytes) {
-            Ok(entries) => Ok(Some(LeaderEpochs::new(entries))),
+            // A crash may leave an empty file; a log without records is searched quickly.
+            Ok(entries) => Ok(Some(LeaderEpochs::new(entries)).filter(|epochs| epochs.latest().is_some())),
             Err(reason) => {
                 tracing::warn!("{} is made again from the records: {reason}", path.display());
                 Ok(None)

@@ -44,12 +44,12 @@ pub(super) async fn producers_at(
     dir: &Path,
     snapshots: &[Offset],
     segments: &[Arc<Segment>],
-    start: Offset,
     end: Offset,
     now_ms: i64,
 ) -> Result<(Producers, Option<Offset>)> {
     let (mut producers, snapshot_at) = latest_snapshot(disk, dir, snapshots, end, now_ms).await?;
-    let from = snapshot_at.unwrap_or(start).max(start);
+    // Records below the start of the log still tell of their producers, as long as they are there.
+    let from = snapshot_at.unwrap_or_default();
     for segment in segments.iter().filter(|segment| segment.next_offset() > from) {
         replay(&mut producers, segment, from, end, now_ms).await?;
     }

@@ -53,51 +53,71 @@ impl Log {
     async fn truncate_locked(&self, offset: Offset, writer: &mut Writer, now_ms: i64) -> Result<Offset> {
         // The recovery point comes down first: records that take the place of truncated ones are not durable, though the
         // old ones at the same offsets were.
-        let flushed = self.flushed_offset().min(offset);
+        let flushed = self.flushed_offset().min(self.cut_offset(offset).await?);
         self.flushed.store(flushed.0, Ordering::Release);
         self.home.lower_recovery_point(&self.partition, flushed).await?;
         lock(&self.hints).clear();
 
-        let segments = self.segments();
-        let kept: Vec<Arc<Segment>> =
-            segments.iter().filter(|segment| segment.base() <= offset).cloned().collect();
-        let removed = segments.iter().filter(|segment| segment.base() > offset).rev();
-        let end = match kept.last() {
-            Some(active) => {
-                let active = Arc::clone(active);
-                self.end.store(offset.0, Ordering::Release);
-                self.publish(kept);
-                let end = active.truncate(offset).await?;
-                self.end.store(end.0, Ordering::Release);
-                self.remove_segments(removed).await?;
-                active.sync(false).await?;
-                end
-            }
-            None => {
-                let fresh = self.new_segment(offset, now_ms).await?;
-                self.publish(vec![fresh]);
-                self.start.store(offset.0, Ordering::Release);
-                self.end.store(offset.0, Ordering::Release);
-                self.home.set_start_offset(&self.partition, offset).await?;
-                self.remove_segments(removed).await?;
-                offset
-            }
+        let mut end = if offset < self.start_offset() { None } else { self.cut_segments(offset).await? };
+        // A start in the middle of the batch that was cut leaves nothing at all.
+        end = end.filter(|&end| end >= self.start_offset());
+        let end = match end {
+            Some(end) => end,
+            None => self.begin_anew(offset, now_ms).await?,
         };
         lock(&self.epochs).truncate_from_end(end);
         self.write_epochs().await?;
         self.reload_producers(end, writer, now_ms).await?;
         self.names_unsynced.store(true, Ordering::Release);
         self.sync_names().await?;
-        self.flushed.store(flushed.min(end).0, Ordering::Release);
-        writer.unflushed_records = 0;
         writer.in_doubt = false;
         tracing::info!("{}: truncated to offset {end}", self.partition);
         Ok(end)
     }
 
+    /// Where the log will end: `offset`, or the start of the batch that contains it.
+    async fn cut_offset(&self, offset: Offset) -> Result<Offset> {
+        let segments = self.segments();
+        let Some(segment) = segments.iter().rfind(|segment| segment.base() <= offset) else {
+            return Ok(offset);
+        };
+        Ok(segment.find(offset).await?.map_or(offset, |(found, _)| offset.min(found.header.base_offset)))
+    }
+
+    /// Cuts the segment that contains `offset` and removes those after it; `None` if all of them begin after it.
+    async fn cut_segments(&self, offset: Offset) -> Result<Option<Offset>> {
+        let segments = self.segments();
+        let kept: Vec<Arc<Segment>> =
+            segments.iter().filter(|segment| segment.base() <= offset).cloned().collect();
+        let Some(active) = kept.last().cloned() else { return Ok(None) };
+        self.end.store(offset.0, Ordering::Release);
+        self.publish(kept);
+        let end = active.truncate(offset).await?;
+        self.end.store(end.0, Ordering::Release);
+        self.remove_segments(segments.iter().filter(|segment| segment.base() > offset)).await?;
+        active.sync(false).await?;
+        Ok(Some(end))
+    }
+
+    /// Removes everything and goes on at `offset`.
+    async fn begin_anew(&self, offset: Offset, now_ms: i64) -> Result<Offset> {
+        self.home.set_start_offset(&self.partition, offset).await?;
+        self.remove_segments(self.segments().iter()).await?;
+        // With the records go the producers that wrote them, as in Kafka.
+        self.remove_snapshots(|_| true).await?;
+        let fresh = self.new_segment(offset, now_ms).await?;
+        self.publish(vec![fresh]);
+        self.start.store(offset.0, Ordering::Release);
+        self.end.store(offset.0, Ordering::Release);
+        Ok(offset)
+    }
+
     /// From the last to the first, so that a crash in between leaves no hole.
-    async fn remove_segments<'a>(&self, segments: impl Iterator<Item = &'a Arc<Segment>>) -> Result<()> {
-        for segment in segments {
+    async fn remove_segments<'a>(
+        &self,
+        segments: impl DoubleEndedIterator<Item = &'a Arc<Segment>>,
+    ) -> Result<()> {
+        for segment in segments.rev() {
             segment.remove().await?;
         }
         Ok(())
@@ -105,23 +125,28 @@ impl Log {
 
     /// The producers' state as of a new end; snapshots of later offsets speak of records that are gone.
     async fn reload_producers(&self, end: Offset, writer: &mut Writer, now_ms: i64) -> Result<()> {
-        let mut snapshots = Vec::new();
-        for entry in self.disk.list(&self.dir).await? {
-            match FileKind::parse(&entry.name) {
-                Some((FileKind::Snapshot, offset)) if offset > end => {
-                    self.disk.remove_file(&self.dir.join(&entry.name)).await?;
-                }
-                Some((FileKind::Snapshot, offset)) => snapshots.push(offset),
-                _ => {}
-            }
-        }
+        let snapshots = self.remove_snapshots(|offset| offset > end).await?;
         let segments = self.segments();
-        let start = self.start_offset();
         let (producers, snapshot_at) =
-            replay::producers_at(&*self.disk, &self.dir, &snapshots, &segments, start, end, now_ms).await?;
+            replay::producers_at(&*self.disk, &self.dir, &snapshots, &segments, end, now_ms).await?;
         *lock(&self.producers) = producers;
         writer.snapshot_at = snapshot_at.filter(|&offset| offset == end);
         Ok(())
+    }
+
+    /// Removes some of the producers' snapshots, and says which are left.
+    async fn remove_snapshots(&self, remove: impl Fn(Offset) -> bool) -> Result<Vec<Offset>> {
+        let mut kept = Vec::new();
+        for entry in self.disk.list(&self.dir).await? {
+            match FileKind::parse(&entry.name) {
+                Some((FileKind::Snapshot, offset)) if remove(offset) => {
+                    self.disk.remove_file(&self.dir.join(&entry.name)).await?;
+                }
+                Some((FileKind::Snapshot, offset)) => kept.push(offset),
+                _ => {}
+            }
+        }
+        Ok(kept)
     }
 
     /// Moves the start of the log up to `offset` (DeleteRecords), durably, and removes segments that lie below it whole.

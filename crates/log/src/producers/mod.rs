@@ -111,10 +111,6 @@ pub(crate) struct Producers {
 }
 
 impl Producers {
-    pub(crate) fn clear(&mut self) {
-        self.by_id.clear();
-    }
-
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (ProducerId, &Producer)> {
         self.by_id.iter().map(|(id, producer)| (*id, producer))
     }

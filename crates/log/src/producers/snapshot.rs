@@ -90,7 +90,9 @@ mod tests {
     use super::*;
 
     /// Written by Kafka 4.3.1's ProducerStateManager.writeSnapshot; see the test below for its content.
-    const BY_KAFKA: &str = "";
+    const BY_KAFKA: &str = "0001c271cddf000000020000000000000fa00003000000290000000000000411000000090000018bcfe56800\
+        ffffffffffffffffffffffff0000000000000fa10000ffffffffffffffffffffffff00000000000000000000004d\
+        000000050000000000000384";
 
     fn producers() -> Producers {
         let mut producers = Producers::default();
