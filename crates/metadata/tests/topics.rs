@@ -182,11 +182,14 @@ fn replicas_can_be_assigned_by_hand() {
     );
 }
 
+/// Assignments, partitions, replicas, and how they are refused.
+type AssignedCase = (&'static [(i32, &'static [i32])], i32, i16, ErrorCode, &'static str);
+
 #[test]
 fn assignments_by_hand_are_checked() {
     let mut cluster = Cluster::of(3);
     cluster.set_fenced(3, true);
-    let cases: &[(&[(i32, &[i32])], i32, i16, ErrorCode, &str)] = &[
+    let cases: &[AssignedCase] = &[
         (&[(0, &[1])], 1, -1, ErrorCode::InvalidRequest, "numPartitions was not set to -1"),
         (&[(0, &[1])], -1, 1, ErrorCode::InvalidRequest, "replication factor was not set to -1"),
         (&[(0, &[])], -1, -1, ErrorCode::InvalidReplicaAssignment, "empty replica list"),
@@ -294,13 +297,16 @@ fn partitions_can_be_added() {
     assert_eq!(cluster.image().partition_count(), 5);
 }
 
+/// Partitions in all, assignments, and how they are refused.
+type AddedCase = (i32, Option<&'static [&'static [i32]]>, ErrorCode, &'static str);
+
 #[test]
 fn added_partitions_are_checked() {
     let mut cluster = Cluster::of(3);
     let missing = more(&mut cluster, 3, None).unwrap_err();
     assert_eq!(missing.0, ErrorCode::UnknownTopicOrPartition);
     cluster.created("orders", 2, 2);
-    let cases: &[(i32, Option<&[&[i32]]>, ErrorCode, &str)] = &[
+    let cases: &[AddedCase] = &[
         (2, None, ErrorCode::InvalidPartitions, "Topic already has 2 partition(s)."),
         (1, None, ErrorCode::InvalidPartitions, "would not be an increase"),
         (-1, None, ErrorCode::InvalidPartitions, "would not be an increase"),
