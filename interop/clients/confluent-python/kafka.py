@@ -14,9 +14,27 @@ class Kafka:
         self.remembered = {}
 
     def create(self, topic, partitions=1, **config):
-        """Creates a topic; config keys with `_` for `.`."""
+        """Creates a topic; config keys with `_` for `.`. Returns when every partition has a leader that answers.
+
+        Kafka answers the creation before its brokers act on it. A producer that is not idempotent would repeat what comes
+        too early, out of order.
+        """
         config = {key.replace("_", "."): str(value) for key, value in config.items()}
         self.admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(LIMIT_S)
+
+        def led():
+            # Each time with a new client: one that once saw a partition without leader holds on to that for long.
+            consumer = self.consumer()
+            try:
+                for partition in range(partitions):
+                    consumer.get_watermark_offsets(TopicPartition(topic, partition), LIMIT_S, cached=False)
+                return True
+            except KafkaException:
+                return False
+            finally:
+                consumer.close()
+
+        eventually(f"every partition of {topic} has a leader", led)
 
     def producer(self, **config):
         config = {key.replace("_", "."): value for key, value in config.items()}
