@@ -1,6 +1,6 @@
 //! AlterConfigs and IncrementalAlterConfigs: what is set on topics and brokers (KIP-133, KIP-226, KIP-339).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_types::config::{broker, dynamic, topic, topic_config};
 use ottla_types::{BrokerId, ErrorCode, TopicName};
@@ -145,13 +145,14 @@ impl Controller {
             return Err(Refused::new(ErrorCode::InvalidConfig, message));
         };
         let current = set.get(key).map(String::as_str).or(definition.default).unwrap_or_default();
-        let mut list: Vec<&str> = current.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-        for item in items.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            match (append, list.contains(&item)) {
-                (true, false) => list.push(item),
-                (false, true) => list.retain(|known| *known != item),
-                _ => {}
-            }
+        let split = |text| str::split(text, ',').map(str::trim).filter(|item| !item.is_empty());
+        let mut list: Vec<&str> = split(current).collect();
+        if append {
+            let mut known: BTreeSet<&str> = list.iter().copied().collect();
+            list.extend(split(items).filter(|item| known.insert(item)));
+        } else {
+            let taken: BTreeSet<&str> = split(items).collect();
+            list.retain(|item| !taken.contains(item));
         }
         Ok(Some(list.join(",")))
     }

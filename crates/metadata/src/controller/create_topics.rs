@@ -3,6 +3,7 @@
 //! Each topic stands for itself: one that is refused does not keep the others from being made. Two topics of one name
 //! in a request are the handler's to refuse.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_types::config::broker::node::{DEFAULT_REPLICATION_FACTOR, NUM_PARTITIONS};
@@ -124,9 +125,10 @@ impl Controller {
 
     fn check_configs(&self, image: &Image, topic: &NewTopic) -> Result<Vec<(String, String)>, Refused> {
         let mut configs: Vec<(String, String)> = Vec::new();
+        let mut known = BTreeSet::new();
         for (key, value) in &topic.configs {
             let Some(value) = value else { continue };
-            if configs.iter().any(|(known, _)| known == key) {
+            if !known.insert(key) {
                 let message = format!("The configuration {key} is given twice.");
                 return Err(Refused::new(ErrorCode::InvalidRequest, message));
             }
