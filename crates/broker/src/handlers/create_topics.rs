@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::create_topics::{CreateTopics, CreatedTopic, NewTopic};
 use ottla_types::config::{Described, Layers};
-use ottla_types::{BrokerId, TopicId};
+use ottla_types::{BrokerId, ErrorCode, TopicId};
 use ottla_wire::Str;
 use ottla_wire::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 
-use super::each::{decide_each, invalid_request, repeated};
+use super::each::{decide_each, invalid_request, refuse, repeated};
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -63,11 +63,21 @@ fn check(topics: Vec<CreatableTopic>, new_id: impl Fn() -> TopicId) -> Vec<(Str,
         } else if name == CLUSTER_METADATA {
             Err(invalid_request(format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.")))
         } else {
-            Ok(new_topic(topic, new_id()))
+            check_values(&topic).map(|()| new_topic(topic, new_id()))
         };
         checked.push((name, outcome));
     }
     checked
+}
+
+fn check_values(topic: &CreatableTopic) -> Result<(), Refused> {
+    let null = topic.configs.iter().filter(|config| config.value.is_none());
+    let null: Vec<_> = null.map(|config| config.name.as_str()).collect();
+    if null.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Null value not supported for topic configs: {}", null.join(","));
+    Err(refuse(ErrorCode::InvalidConfig, message))
 }
 
 fn new_topic(topic: CreatableTopic, id: TopicId) -> NewTopic {
@@ -94,6 +104,7 @@ fn created(name: Str, topic: &CreatedTopic) -> CreatableTopicResult {
     CreatableTopicResult {
         name,
         topic_id: topic.id.into(),
+        error_message: None,
         num_partitions: topic.partitions,
         replication_factor: topic.replication_factor,
         ..CreatableTopicResult::default()
@@ -131,8 +142,8 @@ fn failed(name: Str, refused: Refused) -> CreatableTopicResult {
 
 #[cfg(test)]
 mod tests {
-    use ottla_types::ErrorCode;
     use ottla_types::config::Settings;
+    use ottla_wire::create_topics::CreatableTopicConfig;
 
     use super::*;
 
@@ -161,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_without_a_value_is_refused() {
+        let config = CreatableTopicConfig { name: "retention.ms".into(), value: None, ..Default::default() };
+        let topic = CreatableTopic { configs: vec![config], ..named("a") };
+        let refused = checked(vec![topic])[0].1.clone().unwrap_err();
+        assert_eq!(refused.error, ErrorCode::InvalidConfig);
+        assert_eq!(refused.message, "Null value not supported for topic configs: retention.ms");
+    }
+
+    #[test]
     fn the_answer_has_every_configuration_with_its_source() {
         let topic = CreatedTopic {
             name: ottla_types::TopicName::new("a").unwrap(),
@@ -171,6 +191,7 @@ mod tests {
         };
         let settings = Settings::default();
         let result = with_configs("a".into(), topic, &Layers::of(&settings));
+        assert_eq!(result.error_message, None);
         assert_eq!((result.error_code, result.num_partitions, result.replication_factor), (0, 3, 1));
         let configs = result.configs.unwrap();
         let config = |name: &str| configs.iter().find(|config| config.name == *name).unwrap();

@@ -53,7 +53,8 @@ impl Describe<'_> {
     fn result(&self, resource: DescribeConfigsResource) -> DescribeConfigsResult {
         let (error_code, error_message, mut configs) =
             match self.resource(resource.resource_type, &resource.resource_name) {
-                Ok(configs) => (ErrorCode::None.code(), None, configs),
+                // Kafka leaves the message of a success empty, where other responses have null.
+                Ok(configs) => (ErrorCode::None.code(), Some(Str::default()), configs),
                 Err(refused) => (refused.error.code(), Some(refused.message.into()), Vec::new()),
             };
         if !wants_all(&resource) {

@@ -78,7 +78,12 @@ impl Start {
 
 /// INVALID_REQUEST has no place of its own in this response, so each topic carries it.
 fn invalid(topics: Vec<TopicRequest>) -> DescribeTopicPartitionsResponse {
-    let topics = topics.into_iter().map(|topic| failed(topic.name, ErrorCode::InvalidRequest)).collect();
+    let invalid = |topic: TopicRequest| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name),
+        ..DescribeTopicPartitionsResponseTopic::default()
+    };
+    let topics = topics.into_iter().map(invalid).collect();
     DescribeTopicPartitionsResponse { topics, ..DescribeTopicPartitionsResponse::default() }
 }
 
@@ -173,6 +178,8 @@ fn failed(name: Str, error: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
         error_code: error.code(),
         name: Some(name),
         is_internal,
+        // What may be done to a topic does not depend on whether it is there.
+        topic_authorized_operations: TOPIC_OPERATIONS,
         ..DescribeTopicPartitionsResponseTopic::default()
     }
 }
