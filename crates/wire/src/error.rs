@@ -117,9 +117,6 @@ pub enum Fault {
     /// Tagged fields in a version that has none.
     #[error("has tagged fields, which this version cannot carry")]
     TagsNotInVersion,
-    /// Bytes after the end of the message.
-    #[error("{0} bytes follow the message")]
-    TrailingBytes(usize),
 }
 
 impl Error {

@@ -65,14 +65,6 @@ impl Reader {
         self.data.slice(self.at..self.end)
     }
 
-    /// Errors unless everything has been read.
-    pub fn finish(&self) -> Result<(), Error> {
-        match self.remaining() {
-            0 => Ok(()),
-            left => Err(Error::new(Fault::TrailingBytes(left))),
-        }
-    }
-
     #[cold]
     fn truncated(&self, needed: usize) -> Error {
         Error::new(Fault::Truncated { needed, left: self.remaining() })
@@ -320,7 +312,7 @@ mod tests {
         assert_eq!(reader.read_i16(), Ok(0));
         assert_eq!(reader.read_i64().unwrap_err().fault(), &Fault::Truncated { needed: 8, left: 1 });
         assert_eq!(reader.read_i8(), Ok(1));
-        assert!(reader.finish().is_ok());
+        assert_eq!(reader.remaining(), 0);
     }
 
     #[test]

@@ -69,15 +69,13 @@ pub trait Message: Value + Default {
         Err(Error::new(fault).in_message(Self::SCHEMA.name, number))
     }
 
-    /// Reads the message, which takes all that is left to read.
+    /// Reads the message. Bytes that follow it are passed over, as Kafka passes them over.
     ///
-    /// Kafka's broker lets bytes follow a request and ignores them. They are refused here: what put them there meant
-    /// something else than what was read.
+    /// Real clients send such bytes: librdkafka 2.x ends Metadata from version 11 on with the two fields that version 11
+    /// dropped.
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, Error> {
         let named = |error: Error| error.in_message(Self::SCHEMA.name, version);
-        let message = Self::read(reader, Self::version(version)?).map_err(named)?;
-        reader.finish().map_err(named)?;
-        Ok(message)
+        Self::read(reader, Self::version(version)?).map_err(named)
     }
 
     /// Writes the message.
