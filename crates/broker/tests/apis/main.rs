@@ -1,0 +1,11 @@
+//! Requests to a running broker, over a connection: one file per API.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod delete_records;
+mod describe_log_dirs;
+mod describe_producers;
+mod init_producer_id;
+mod list_offsets;
+mod offset_for_leader_epoch;
