@@ -1,6 +1,7 @@
 //! OffsetForLeaderEpoch, in all its versions.
 
 use ottla_types::ErrorCode;
+use ottla_wire::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use ottla_wire::offset_for_leader_epoch::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
@@ -73,4 +74,25 @@ async fn what_does_not_exist_is_unknown() {
     assert_eq!(end_of(&mut client, 3, "u", 0).await, (ErrorCode::UnknownTopicOrPartition, -1, -1));
     let wanted = OffsetForLeaderPartition { partition: 1, ..Default::default() };
     assert_eq!(ask(&mut client, 2, "t", wanted).await, (ErrorCode::UnknownTopicOrPartition, -1, -1));
+}
+
+#[tokio::test]
+async fn the_epoch_that_list_offsets_tells_is_known_also_after_a_restart() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    client.create_topic("t", 1, &[]).await;
+    client.produce("t", 0, &[100, 200]).await;
+    let broker = broker.restart().await;
+    let mut client = broker.connect().await;
+    let partition = ListOffsetsPartition { timestamp: -1, ..ListOffsetsPartition::default() };
+    let topic = ListOffsetsTopic { name: "t".into(), partitions: vec![partition], ..Default::default() };
+    let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+    let epoch = client.call(4, request).await.topics[0].partitions[0].leader_epoch;
+    assert!(epoch > 0, "a start begins an epoch");
+    assert_eq!(end_of(&mut client, 4, "t", epoch).await, (ErrorCode::None, epoch, 2));
+    assert_eq!(end_of(&mut client, 4, "t", 0).await, (ErrorCode::None, 0, 2));
+    let stale = OffsetForLeaderPartition { current_leader_epoch: epoch - 1, ..Default::default() };
+    assert_eq!(ask(&mut client, 4, "t", stale).await, (ErrorCode::FencedLeaderEpoch, -1, -1));
+    client.produce("t", 0, &[300]).await;
+    assert_eq!(end_of(&mut client, 4, "t", epoch).await, (ErrorCode::None, epoch, 3));
 }
