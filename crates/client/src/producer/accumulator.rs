@@ -150,6 +150,8 @@ impl Accumulator {
         for queue in self.queues.values_mut().filter(|queue| !queue.is_in_flight) {
             while queue.waiting.front().is_some_and(|batch| now.duration_since(batch.opened) >= timeout) {
                 expired.extend(queue.waiting.pop_front());
+                // The pause was that batch's.
+                queue.not_before = None;
             }
         }
         expired
