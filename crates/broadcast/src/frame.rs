@@ -72,7 +72,15 @@ pub enum Damage {
     Records,
 }
 
-/// Appends a file's header.
+impl Damage {
+    /// Whether a later version of this program would find no damage.
+    #[must_use]
+    pub fn is_from_later(&self) -> bool {
+        matches!(self, Self::Version(version) if *version > VERSION)
+    }
+}
+
+/// Makes a file's header.
 #[must_use]
 pub fn header(kind: FileKind, base: Offset) -> Bytes {
     let mut out = BytesMut::with_capacity(HEADER_LEN);

@@ -96,6 +96,8 @@ pub(crate) struct Recovered {
     pub(crate) end: u64,
     pub(crate) base: Offset,
     pub(crate) next: Offset,
+    /// Whether the last frame is an empty one, or there is none.
+    pub(crate) is_sealed: bool,
     pub(crate) warnings: Vec<String>,
     pub(crate) lock: Box<dyn DirLock>,
 }
@@ -117,7 +119,11 @@ pub(crate) async fn recover(
     let mut next = Offset(0);
     if let Some(upto) = files.snapshots.last() {
         next = read_snapshot(disk, &dir.join(snapshot_name(*upto)), *upto, replay).await?;
-        remove_superfluous(disk, dir, *upto).await?;
+        if let Err(error) = remove_superfluous(disk, dir, *upto).await {
+            warnings.push(format!(
+                "cannot delete what the metadata snapshot up to {upto} made superfluous: {error}"
+            ));
+        }
     }
     // The segments that the snapshot does not stand for, the last one with its end.
     let mut last = None;
@@ -133,20 +139,21 @@ pub(crate) async fn recover(
         let file = disk.open(&path, OpenMode::Existing).await?;
         let scan = Scan { file: &*file, path: &path, is_last: follower.is_none(), replay_from: next };
         match scan.run(*base, replay, &mut warnings).await? {
-            Some((end, after)) => {
-                next = after.max(next);
-                last = Some((file, end, *base, after));
+            Some(scanned) => {
+                next = scanned.next.max(next);
+                last = Some((file, *base, scanned));
             }
             // It was just being created.
             None => disk.remove_file(&path).await?,
         }
     }
     // A segment that ends elsewhere than the log does cannot be appended to: its offsets would have a gap.
-    let (segment, end, base) = match last {
-        Some((file, end, base, after)) if after == next => (file, end, base),
-        _ => (create_segment(disk, dir, next).await?, HEADER_LEN as u64, next),
+    let (segment, base, scanned) = match last {
+        Some((file, base, scanned)) if scanned.next == next => (file, base, scanned),
+        _ => (create_segment(disk, dir, next).await?, next, Scanned::empty(next)),
     };
-    Ok(Recovered { segment, end, base, next, warnings, lock })
+    let Scanned { end, is_sealed, .. } = scanned;
+    Ok(Recovered { segment, end, base, next, is_sealed, warnings, lock })
 }
 
 /// The segments and snapshots of a directory, by offset.
@@ -202,7 +209,7 @@ pub(crate) async fn create_segment(
     Ok(file)
 }
 
-/// Deletes the segments and snapshots that the snapshot up to `upto` stands for, and what was left half done.
+/// Deletes the segments and snapshots that the snapshot up to `upto` stands for.
 pub(crate) async fn remove_superfluous(disk: &Arc<dyn Disk>, dir: &Path, upto: Offset) -> io::Result<()> {
     let files = Files::list(disk, dir).await?;
     for snapshot in files.snapshots.iter().filter(|other| **other < upto) {
@@ -216,6 +223,22 @@ pub(crate) async fn remove_superfluous(disk: &Arc<dyn Disk>, dir: &Path, upto: O
     Ok(())
 }
 
+/// What a segment was found to hold.
+struct Scanned {
+    /// Where its frames end.
+    end: u64,
+    /// The offset after its last record.
+    next: Offset,
+    /// Whether its last frame is an empty one, or there is none.
+    is_sealed: bool,
+}
+
+impl Scanned {
+    fn empty(base: Offset) -> Self {
+        Self { end: HEADER_LEN as u64, next: base, is_sealed: true }
+    }
+}
+
 /// Reads one segment.
 struct Scan<'a> {
     file: &'a dyn File,
@@ -226,14 +249,13 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Replays the segment's records. Returns where its frames end and the next offset; `None` for a last segment
-    /// without a whole header, which holds nothing yet.
+    /// Replays the segment's records. `None` for a last segment without a whole header, which holds nothing yet.
     async fn run(
         &self,
         base: Offset,
         replay: &mut Replay<'_>,
         warnings: &mut Vec<String>,
-    ) -> Result<Option<(u64, Offset)>, OpenError> {
+    ) -> Result<Option<Scanned>, OpenError> {
         let size = self.file.size().await?;
         let header = self.file.read_at(0, HEADER_LEN).await?;
         match frame::parse_header(&header, FileKind::Segment) {
@@ -243,13 +265,16 @@ impl Scan<'_> {
                 return Err(OpenError::Gap { path, found, expected: base });
             }
             // The header is durable before the first frame is written.
-            Err(_) if self.is_last && size <= HEADER_LEN as u64 => return Ok(None),
+            Err(damage) if self.is_last && size <= HEADER_LEN as u64 && !damage.is_from_later() => {
+                return Ok(None);
+            }
             Err(damage) => return Err(self.damaged(0, damage)),
         }
-        let (mut at, mut next) = (HEADER_LEN as u64, base);
-        while at < size {
-            match self.frame(at, next, replay).await? {
-                Ok((end, after)) => (at, next) = (end, after),
+        let mut scanned = Scanned::empty(base);
+        while scanned.end < size {
+            let at = scanned.end;
+            match self.frame(at, scanned.next, replay).await? {
+                Ok((end, next)) => scanned = Scanned { end, next, is_sealed: next == scanned.next },
                 Err(damage) => {
                     self.check_torn(at, size, damage.clone()).await?;
                     self.file.set_len(at).await?;
@@ -264,7 +289,7 @@ impl Scan<'_> {
                 }
             }
         }
-        Ok(Some((at, next)))
+        Ok(Some(scanned))
     }
 
     /// Replays the frame at `at`, or says why there is none.

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     },
 }
 
+/// A snapshot that is being written.
+const PARTIAL_SNAPSHOT: &str = "snapshot.partial";
+
 type Waiting = (oneshot::Sender<Result<Offset, AppendError>>, Offset);
 
 /// The open end of the log.
@@ -48,6 +51,8 @@ pub(crate) struct Writer {
     base: Offset,
     /// The offset of the next record.
     next: Offset,
+    /// Whether the last frame is an empty one, or there is none.
+    is_sealed: bool,
     /// Set when the log's end on disk is not known any more.
     failed: Option<Arc<io::Error>>,
     _lock: Box<dyn DirLock>,
@@ -62,6 +67,7 @@ impl Writer {
             end: recovered.end,
             base: recovered.base,
             next: recovered.next,
+            is_sealed: recovered.is_sealed,
             failed: None,
             _lock: recovered.lock,
         }
@@ -73,7 +79,7 @@ impl Writer {
             if backlog.is_empty() {
                 match inbox.recv().await {
                     Some(command) => backlog.push_back(command),
-                    None => return,
+                    None => return self.seal().await,
                 }
             }
             while let Ok(command) = inbox.try_recv() {
@@ -126,8 +132,20 @@ impl Writer {
             return Err(self.fail(error));
         }
         self.end += buffers.iter().map(|buffer| buffer.len() as u64).sum::<u64>();
+        self.is_sealed = self.next == next;
         self.next = next;
         Ok(())
+    }
+
+    /// Writes an empty frame behind what was answered for: should the disk lose the last batch while nobody looks, the
+    /// whole frame behind it tells that from an interrupted write.
+    async fn seal(mut self) {
+        if self.is_sealed || self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = self.write(FrameBuilder::new(self.next)).await {
+            tracing::warn!(%error, "cannot seal the metadata log");
+        }
     }
 
     fn check(&self) -> Result<(), AppendError> {
@@ -168,7 +186,7 @@ impl Writer {
             )));
         }
         let rejected = |error: io::Error| AppendError::Rejected(error.to_string());
-        let partial = self.dir.join("snapshot.partial");
+        let partial = self.dir.join(PARTIAL_SNAPSHOT);
         self.write_snapshot(&partial, upto, records).await.map_err(rejected)?;
         self.disk.rename(&partial, &self.dir.join(snapshot_name(upto))).await.map_err(rejected)?;
         self.disk.sync_dir(&self.dir).await.map_err(rejected)?;
@@ -181,8 +199,12 @@ impl Writer {
     }
 
     async fn write_snapshot(&self, path: &Path, upto: Offset, records: &[Bytes]) -> io::Result<()> {
-        let file = self.disk.open(path, OpenMode::Create).await?;
-        file.set_len(0).await?;
+        // What an earlier attempt left is not written over: nothing that may have been renamed is ever changed.
+        match self.disk.remove_file(path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.disk.open(path, OpenMode::CreateNew).await?;
         file.write_at(0, &[frame::header(FileKind::Snapshot, upto)]).await?;
         let mut at = HEADER_LEN as u64;
         let mut frame = FrameBuilder::new(upto);
@@ -208,6 +230,7 @@ impl Writer {
         match recovery::create_segment(&self.disk, &self.dir, self.next).await {
             Ok(segment) => {
                 (self.segment, self.end, self.base) = (segment, HEADER_LEN as u64, self.next);
+                self.is_sealed = true;
                 Ok(())
             }
             // A segment that is there in part, under the name of the next one, would be taken for the log's end.
