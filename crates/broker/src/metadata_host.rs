@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tracing::error;
+use tracing::{error, warn};
 
 use ottla_broadcast::{AppendError, MetadataLog};
 use ottla_metadata::controller::Refused;
 use ottla_metadata::{Controller, Decision, Delta, Image, Record};
+use ottla_types::config::Settings;
+use ottla_types::config::broker::node::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS;
 use ottla_types::{BrokerId, ErrorCode};
 
 /// The controller with its log.
@@ -30,6 +32,10 @@ pub(crate) struct Deciding {
     /// Why the log takes nothing more. An append whose outcome is unknown cannot be followed by another: what came
     /// after would have been decided on a state that may not be the log's.
     failed: Option<Arc<str>>,
+    /// Bytes of records that a start would have to replay after the last snapshot.
+    unsnapshotted_bytes: usize,
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    snapshot_every_bytes: usize,
 }
 
 /// A change that is committed.
@@ -40,9 +46,23 @@ pub(crate) struct Committed<A> {
 }
 
 impl MetadataHost {
-    pub(crate) fn new(node_id: BrokerId, controller: Controller, log: MetadataLog) -> Self {
+    /// Hosts `controller` on a log of which `replayed_bytes` come after its last snapshot.
+    pub(crate) fn new(
+        settings: &Settings,
+        controller: Controller,
+        log: MetadataLog,
+        replayed_bytes: usize,
+    ) -> Self {
         let (image, _) = watch::channel(Arc::new(controller.committed().clone()));
-        Self { node_id, image, deciding: Mutex::new(Deciding { controller, log: Some(log), failed: None }) }
+        let between = settings.get(&METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
+        let deciding = Deciding {
+            controller,
+            log: Some(log),
+            failed: None,
+            unsnapshotted_bytes: replayed_bytes,
+            snapshot_every_bytes: usize::try_from(between).unwrap_or(usize::MAX),
+        };
+        Self { node_id: settings.node_id(), image, deciding: Mutex::new(deciding) }
     }
 
     /// What is committed, and replayed here.
@@ -90,14 +110,14 @@ impl Deciding {
         let Decision { records, answer } = decide(&mut self.controller);
         if !records.is_empty() {
             let batch: Vec<Bytes> = records.iter().map(|record| record.to_bytes()).collect();
+            self.unsnapshotted_bytes += batch.iter().map(Bytes::len).sum::<usize>();
             self.commit(batch, &records).await?;
+            self.snapshot_if_due().await;
         }
         let delta = Delta::of(&before, self.controller.committed(), &records);
         Ok(Committed { answer, image: Arc::new(self.controller.committed().clone()), delta })
     }
-}
 
-impl Deciding {
     async fn commit(&mut self, batch: Vec<Bytes>, records: &[Record]) -> Result<(), Refused> {
         let Some(log) = &self.log else { return Err(unavailable("the broker stops")) };
         let failure = match log.append(batch).await {
@@ -115,6 +135,21 @@ impl Deciding {
         self.controller.abandon();
         self.failed = Some(failure.as_str().into());
         Err(unavailable(&failure))
+    }
+
+    /// Writes a snapshot of what is committed, if there is much to replay without one. Without it the next start takes
+    /// longer, and nothing is lost: so a failure is reported, and the next change tries again.
+    async fn snapshot_if_due(&mut self) {
+        if self.unsnapshotted_bytes < self.snapshot_every_bytes {
+            return;
+        }
+        let image = self.controller.committed();
+        let (Some(log), Some(upto)) = (&self.log, image.offset()) else { return };
+        let records = image.to_records().iter().map(Record::to_bytes).collect();
+        match log.snapshot(upto, records).await {
+            Ok(()) => self.unsnapshotted_bytes = 0,
+            Err(error) => warn!(%error, "cannot write a snapshot of the metadata"),
+        }
     }
 }
 

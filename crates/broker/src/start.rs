@@ -115,13 +115,20 @@ pub(crate) async fn boot(env: &Env, settings: &Arc<Settings>, bound: &[Bound]) -
     let node_id = settings.node_id();
     let mut image = Image::default();
     let directory = PathBuf::from(settings.metadata_log_dir()).join(DIRECTORY);
-    let mut replaying = |replayed: Replayed<'_>| replay(&mut image, replayed);
+    let mut replayed_bytes = 0;
+    let mut replaying = |replayed: Replayed<'_>| {
+        if let Replayed::Committed { record, .. } = replayed {
+            replayed_bytes += record.len();
+        }
+        replay(&mut image, replayed)
+    };
     let opened = MetadataLog::open(Arc::clone(&env.disk), &directory, &mut replaying).await?;
     for warning in &opened.warnings {
         warn!("{warning}");
     }
     let logs = open_directories(env, settings, &image).await?;
-    let metadata = MetadataHost::new(node_id, Controller::new(image, Arc::clone(settings)), opened.log);
+    let controller = Controller::new(image, Arc::clone(settings));
+    let metadata = MetadataHost::new(settings, controller, opened.log, replayed_bytes);
     let registration = Registration {
         id: node_id,
         incarnation: IncarnationId(env.rng.id_bytes()),
@@ -160,9 +167,9 @@ async fn open_directories(env: &Env, settings: &Settings, image: &Image) -> Resu
 
 fn replay(image: &mut Image, replayed: Replayed<'_>) -> Result<(), String> {
     match replayed {
-        Replayed::FromSnapshot { record, .. } => {
+        Replayed::FromSnapshot { upto, record } => {
             let record = Record::decode(record).map_err(|error| error.to_string())?;
-            image.apply(&record).map_err(|error| error.to_string())
+            image.load(upto, &record).map_err(|error| error.to_string())
         }
         Replayed::Committed { offset, record } => {
             let record = Record::decode(record).map_err(|error| error.to_string())?;
