@@ -198,7 +198,7 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     fn parse(line: &str) -> Arguments {
-        match Cli::parse_from(line.split_whitespace()).command {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
             Command::Consume(arguments) => arguments,
             other => panic!("{other:?}"),
         }

@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     codec: Codec,
 
     /// Which replicas must have a record before it counts as written
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, default_value = "all", allow_negative_numbers = true)]
     acks: AcksArgument,
 
     /// The partition to write to. Without it the key decides, as in Kafka's Java producer
@@ -236,7 +236,7 @@ mod tests {
     use crate::cli::Command;
 
     fn parse(line: &str) -> Arguments {
-        match Cli::parse_from(line.split_whitespace()).command {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
             Command::Produce(arguments) => arguments,
             other => panic!("{other:?}"),
         }
