@@ -89,6 +89,10 @@ impl Claimed {
                 directory_id: Some(id),
             };
             atomic::replace(&**disk, &file, Bytes::from(meta.encode())).await?;
+            // The directory itself may be new.
+            if let Some(above) = self.path.parent().filter(|above| !above.as_os_str().is_empty()) {
+                disk.sync_dir(above).await?;
+            }
         }
         let recovery_points = read_offsets(&**disk, &self.path.join(RECOVERY_POINT_CHECKPOINT)).await?;
         let start_offsets = read_offsets(&**disk, &self.path.join(LOG_START_CHECKPOINT)).await?;

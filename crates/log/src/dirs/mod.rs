@@ -132,7 +132,10 @@ impl LogDirs {
 
     fn emptiest_dir(&self) -> Result<Arc<LogDir>> {
         let logs = read(&self.logs);
-        let count = |dir: &LogDir| logs.values().filter(|log| log.log_dir() == dir.path()).count();
+        let count = |dir: &Arc<LogDir>| match self.dirs.len() {
+            1 => 0,
+            _ => logs.values().filter(|log| Arc::ptr_eq(log.home(), dir)).count(),
+        };
         let online = self.dirs.iter().filter(|dir| dir.failure().is_none());
         online.min_by_key(|dir| count(dir)).cloned().ok_or(Error::NoDirOnline)
     }
@@ -175,9 +178,7 @@ impl LogDirs {
         let renamed = log.log_dir().join(name);
         self.disk.rename(log.dir(), &renamed).await?;
         self.disk.sync_dir(log.log_dir()).await?;
-        if let Some(home) = self.dirs.iter().find(|dir| dir.path() == log.log_dir()) {
-            home.forget(log.partition()).await?;
-        }
+        log.home().forget(log.partition()).await?;
         Ok(renamed)
     }
 
@@ -257,8 +258,9 @@ impl LogDirs {
         result
     }
 
-    async fn close_dir(&self, dir: &LogDir, epoch: BrokerEpoch) -> Result<()> {
-        let logs: Vec<Arc<Log>> = self.list().into_iter().filter(|log| log.log_dir() == dir.path()).collect();
+    async fn close_dir(&self, dir: &Arc<LogDir>, epoch: BrokerEpoch) -> Result<()> {
+        let logs: Vec<Arc<Log>> =
+            self.list().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir)).collect();
         let mut result = open::at_most(CLOSED_AT_A_TIME, logs, |log| async move { log.close().await })
             .await
             .into_iter()

@@ -194,11 +194,12 @@ async fn open_all(
             }
         }
     }
+    failed.sort_by(|a, b| a.partition.cmp(&b.partition));
     (logs, failed)
 }
 
-/// Runs `work` on all items, so many at a time. The results come in no order; of work that was stopped with the runtime
-/// there is none.
+/// Runs `work` on all items, so many at a time. The results come in no order. A panic goes on in the caller; of work that
+/// was stopped with the runtime there is no result.
 pub(super) async fn at_most<T, R, F>(limit: usize, items: Vec<T>, work: impl Fn(T) -> F) -> Vec<R>
 where
     F: Future<Output = R> + Send + 'static,
@@ -206,14 +207,21 @@ where
 {
     let mut results = Vec::with_capacity(items.len());
     let mut running = JoinSet::new();
-    for item in items {
-        while running.len() >= limit {
-            results.extend(running.join_next().await.and_then(std::result::Result::ok));
+    let mut items = items.into_iter();
+    loop {
+        while running.len() < limit
+            && let Some(item) = items.next()
+        {
+            running.spawn(work(item));
         }
-        running.spawn(work(item));
+        match running.join_next().await {
+            None => return results,
+            Some(Ok(result)) => results.push(result),
+            Some(Err(stopped)) => {
+                if let Ok(panic) = stopped.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
     }
-    while let Some(result) = running.join_next().await {
-        results.extend(result.ok());
-    }
-    results
 }

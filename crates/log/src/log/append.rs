@@ -150,7 +150,8 @@ impl Log {
         let last_offset = Offset(end.0.saturating_add(i64::from(batch.header().last_offset_delta)));
         let jitter_ms = jitter_ms(&self.partition, active.base(), config);
         let rules = RollRules { config, jitter_ms, now_ms };
-        if active.size() == 0 || !active.is_full_for(batch.header(), last_offset, &rules) {
+        if !writer.rolling && (active.size() == 0 || !active.is_full_for(batch.header(), last_offset, &rules))
+        {
             return Ok(active);
         }
         self.roll(&active, writer, now_ms).await
@@ -165,6 +166,7 @@ impl Log {
         writer: &mut Writer,
         now_ms: i64,
     ) -> Result<Arc<Segment>> {
+        writer.rolling = true;
         active.seal().await?;
         let base = self.end_offset();
         self.write_snapshot(base, writer, false).await?;
@@ -172,6 +174,7 @@ impl Log {
         let mut segments = self.segments().to_vec();
         segments.push(Arc::clone(&next));
         self.publish(segments);
+        writer.rolling = false;
         Ok(next)
     }
 

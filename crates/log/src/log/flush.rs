@@ -77,7 +77,11 @@ impl Log {
         let segments = self.segments();
         for (i, segment) in segments.iter().enumerate() {
             if segment.next_offset() > flushed && segment.base() < end {
-                segment.sync(i + 1 < segments.len()).await?;
+                segment.sync().await?;
+            }
+            // The last segment's indexes are made again by recovery; the others are not looked at.
+            if i + 1 < segments.len() {
+                segment.sync_indexes().await?;
             }
         }
         // Recovery finds the epochs after the recovery point in the batches; those before it must be in the file.
@@ -147,17 +151,17 @@ impl Log {
         if writer.snapshot_at != Some(end) && (end.0 > 0 || active.size() > 0) {
             self.write_snapshot(end, writer, true).await?;
         }
-        if self.flushed_offset() == end && !active.has_unwritten_index() {
-            self.write_epochs().await?;
+        if end.0 == 0 && active.size() == 0 {
             // A log without a record may vanish in a power loss: the next start makes it again.
-            return if end.0 > 0 { self.sync_names().await } else { Ok(()) };
+            return self.write_epochs().await;
         }
-        active.seal().await?;
+        if active.has_unwritten_index() {
+            active.seal().await?;
+            self.names_unsynced.store(true, Ordering::Release);
+        }
+        active.sync_indexes().await?;
         self.flush_locked().await?;
-        active.sync(true).await?;
-        // The index files of the active segment are new names, if they are.
-        self.names_unsynced.store(true, Ordering::Release);
-        self.sync_names().await
+        Ok(())
     }
 
     /// Closes the log without making anything durable: it is to be deleted.
@@ -168,10 +172,12 @@ impl Log {
         self.segments().iter().for_each(|segment| segment.release());
     }
 
-    /// Lets go of the files of segments that take no appends; the next read opens them again.
+    /// Lets go of the files of segments that are flushed and take no appends; their next use opens them again.
     pub fn release_idle_files(&self) {
         let segments = self.segments();
-        let inactive = segments.len().saturating_sub(1);
-        segments.iter().take(inactive).for_each(|segment| segment.release());
+        // With records that are not flushed the file stays open: it is where the kernel reports that it lost them.
+        let unflushed = usize::from(self.flushed_offset() < self.end_offset());
+        let idle = segments.len().saturating_sub(unflushed);
+        segments.iter().take(idle).for_each(|segment| segment.release());
     }
 }

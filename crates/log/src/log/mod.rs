@@ -66,6 +66,8 @@ pub struct Log {
 struct Writer {
     /// A write was begun and its end not seen: bytes may lie beyond the end of the active segment.
     in_doubt: bool,
+    /// A roll was begun and its end not seen: the file of the next segment may be there, so appends must go to it.
+    rolling: bool,
     /// There is a producer snapshot of this offset.
     snapshot_at: Option<Offset>,
 }
@@ -215,6 +217,10 @@ impl Log {
                 .iter()
                 .rfind(|segment| segment.base() <= offset)
                 .map_or(0, |segment| segment.bytes_from(offset))
+    }
+
+    pub(crate) fn home(&self) -> &Arc<LogDir> {
+        &self.home
     }
 
     fn segments(&self) -> Arc<Vec<Arc<Segment>>> {

@@ -71,14 +71,14 @@ impl OpenLog {
 
     /// Opens the log in its directory.
     pub(crate) async fn open(self) -> Result<Log> {
-        let files = self.list().await?;
+        let mut files = self.list().await?;
         let epochs = self.read_epochs().await?;
         let mut parts = self.load_segments(&files, epochs).await?;
         let start = self.settle_start(&mut parts).await?;
         let end = parts.segments.last().map_or(start, |segment| segment.next_offset());
         parts.epochs.truncate_from_end(end);
         parts.epochs.truncate_from_start(start);
-        self.remove_stale_snapshots(&files, end, &mut parts).await?;
+        self.remove_stale_snapshots(&mut files, end, &mut parts).await?;
         let (producers, snapshot_at) = replay::producers_at(
             &**self.disk(),
             &self.dir,
@@ -104,6 +104,8 @@ impl OpenLog {
         (start, end): (Offset, Offset),
     ) -> Log {
         let flushed = if self.clean { end } else { self.recovery_point.min(end) };
+        // Most logs of a broker are idle: files are opened again when they are used.
+        parts.segments.iter().for_each(|segment| segment.release());
         Log {
             disk: Arc::clone(self.disk()),
             partition: self.partition,
@@ -122,7 +124,7 @@ impl OpenLog {
             generation: AtomicU64::new(0),
             names_unsynced: AtomicBool::new(!self.clean),
             closed: AtomicBool::new(false),
-            writer: tokio::sync::Mutex::new(Writer { in_doubt: false, snapshot_at }),
+            writer: tokio::sync::Mutex::new(Writer { in_doubt: false, rolling: false, snapshot_at }),
             flusher: tokio::sync::Mutex::new(()),
         }
     }
@@ -230,7 +232,9 @@ impl OpenLog {
         next_base: Option<Offset>,
         parts: &mut Parts,
     ) -> Result<bool> {
-        let durable = self.clean || next_base.is_some_and(|next| next <= self.recovery_point);
+        // A segment that ends at the recovery point may have been sealed after the flush, with indexes that are not on
+        // the device; one that ends before it was flushed as a whole.
+        let durable = self.clean || next_base.is_some_and(|next| next < self.recovery_point);
         if durable && sizes.indexes_look_whole() {
             if next_base.is_some() {
                 return Ok(false);
@@ -315,7 +319,7 @@ impl OpenLog {
             torn.reason
         );
         segment.cut_beyond_end().await?;
-        segment.sync(false).await
+        segment.sync().await
     }
 
     /// Where the log starts. If all its records lie below that, or there is no segment, it begins anew there.
@@ -344,9 +348,17 @@ impl OpenLog {
         Ok(start)
     }
 
-    /// Snapshots beyond the end speak of records that are gone.
-    async fn remove_stale_snapshots(&self, files: &Files, end: Offset, parts: &mut Parts) -> Result<()> {
-        for &offset in files.snapshots.iter().filter(|&&offset| offset > end) {
+    /// Snapshots beyond the end speak of records that are gone. Of the others those are kept that a segment begins with,
+    /// and the last one.
+    async fn remove_stale_snapshots(&self, files: &mut Files, end: Offset, parts: &mut Parts) -> Result<()> {
+        let last = files.snapshots.iter().copied().filter(|&offset| offset <= end).max();
+        let is_kept = |offset: &Offset| {
+            Some(*offset) == last
+                || *offset < end && parts.segments.iter().any(|segment| segment.base() == *offset)
+        };
+        let (kept, stale) = files.snapshots.iter().copied().partition::<Vec<_>, _>(is_kept);
+        files.snapshots = kept;
+        for offset in stale {
             self.disk().remove_file(&FileKind::Snapshot.path(&self.dir, offset)).await?;
             parts.names_changed = true;
         }

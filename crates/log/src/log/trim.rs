@@ -70,7 +70,7 @@ impl Log {
         self.reload_producers(end, writer, now_ms).await?;
         self.names_unsynced.store(true, Ordering::Release);
         self.sync_names().await?;
-        writer.in_doubt = false;
+        (writer.in_doubt, writer.rolling) = (false, false);
         tracing::info!("{}: truncated to offset {end}", self.partition);
         Ok(end)
     }
@@ -95,7 +95,7 @@ impl Log {
         let end = active.truncate(offset).await?;
         self.end.store(end.0, Ordering::Release);
         self.remove_segments(segments.iter().filter(|segment| segment.base() > offset)).await?;
-        active.sync(false).await?;
+        active.sync().await?;
         Ok(Some(end))
     }
 

@@ -129,6 +129,9 @@ impl Producers {
             return Ok(Verdict::Duplicate(batch));
         }
         check_epoch(producer, header, partition)?;
+        if header.attributes.is_control() {
+            return Ok(Verdict::Append);
+        }
         check_sequence(producer, header, partition)?;
         match producer.txn_start {
             Some(since) if !header.attributes.is_transactional() => Err(Error::InvalidTxnState {

@@ -113,11 +113,12 @@ impl Segment {
             self.cut_index(kind, 0).await?;
         }
         let mut state = self.state();
-        *state = State::empty(self.base, state.created_ms);
+        *state = State { indexes_unsynced: true, ..State::empty(self.base, state.created_ms) };
         Ok(())
     }
 
     async fn cut_index(&self, kind: FileKind, len: u64) -> Result<()> {
+        self.state().indexes_unsynced = true;
         let path = self.path(kind);
         match self.disk.open(&path, OpenMode::Existing).await {
             Ok(file) => Ok(file.set_len(len).await?),
@@ -214,6 +215,7 @@ impl Segment {
         let file = self.disk.open(&self.path(kind), OpenMode::Existing).await?;
         let entries = tail::read::<E>(&*file, 0, written).await?;
         let kept = entries.partition_point(keep);
+        self.state().indexes_unsynced = true;
         file.set_len((kept * E::SIZE) as u64).await?;
         Ok(u32::try_from(kept).unwrap_or(u32::MAX))
     }

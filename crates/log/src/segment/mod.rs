@@ -55,6 +55,8 @@ struct State {
     since_index: u64,
     offsets: IndexTail<OffsetEntry>,
     times: IndexTail<TimeEntry>,
+    /// The index files were written and not fsynced.
+    indexes_unsynced: bool,
 }
 
 impl State {
@@ -68,6 +70,7 @@ impl State {
             since_index: 0,
             offsets: IndexTail::default(),
             times: IndexTail::default(),
+            indexes_unsynced: false,
         }
     }
 
@@ -223,6 +226,7 @@ impl Segment {
     }
 
     async fn write_index(&self, kind: FileKind, write: IndexWrite) -> Result<usize> {
+        self.state().indexes_unsynced = true;
         let file = self.disk.open(&self.path(kind), OpenMode::Create).await?;
         file.write_at(write.at, &[Bytes::from(write.bytes)]).await?;
         Ok(write.entries)
@@ -234,24 +238,30 @@ impl Segment {
         self.state().note_newest(self.base);
         self.write_indexes().await?;
         // An index without an entry is a file too: one that is missing would be made again from the records.
+        self.state().indexes_unsynced = true;
         for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
             self.disk.open(&self.path(kind), OpenMode::Create).await?;
         }
         Ok(())
     }
 
-    /// Makes the batches durable; with `indexes`, these too. Only sealed indexes are worth it: recovery makes the others
-    /// again.
-    pub(crate) async fn sync(&self, indexes: bool) -> Result<()> {
+    /// Makes the batches durable.
+    pub(crate) async fn sync(&self) -> Result<()> {
         if self.size() == 0 {
             return Ok(());
         }
-        self.file(OpenMode::Existing).await?.sync().await?;
-        if indexes {
-            for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
-                self.disk.open(&self.path(kind), OpenMode::Create).await?.sync().await?;
-            }
+        Ok(self.file(OpenMode::Existing).await?.sync().await?)
+    }
+
+    /// Makes the index files durable, if they were written since they last were.
+    pub(crate) async fn sync_indexes(&self) -> Result<()> {
+        if !self.state().indexes_unsynced {
+            return Ok(());
         }
+        for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
+            self.disk.open(&self.path(kind), OpenMode::Create).await?.sync().await?;
+        }
+        self.state().indexes_unsynced = false;
         Ok(())
     }
 
