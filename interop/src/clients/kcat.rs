@@ -5,6 +5,7 @@
 //! partition 0 where the order over the whole topic matters.
 
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     fs,
     path::Path,
@@ -108,9 +109,7 @@ impl Client for Kcat {
 
 /// Without root: the package and the libraries it needs beyond the base system, unpacked, behind a small wrapper.
 fn unpack(folder: &Path) -> Result<()> {
-    let packages =
-        ["kcat", "librdkafka1", "libavro23", "libserdes1", "libyajl2", "libsnappy1v5", "libjansson4"];
-    run(Command::new("apt-get").current_dir(folder).args(["download", "-qq"]).args(packages))?;
+    run(Command::new("apt-get").current_dir(folder).args(["download", "-qq"]).args(missing_packages()?))?;
     for entry in fs::read_dir(folder).context("cannot list the downloaded packages")? {
         let package = entry.context("cannot list the downloaded packages")?.path();
         if package.extension().is_some_and(|extension| extension == "deb") {
@@ -125,6 +124,21 @@ fn unpack(folder: &Path) -> Result<()> {
     let wrapper = folder.join("kcat");
     fs::write(&wrapper, script).context("cannot write kcat's wrapper")?;
     run(Command::new("chmod").arg("+x").arg(&wrapper)).map(|_| ())
+}
+
+/// The package and everything it depends on, without what is installed.
+fn missing_packages() -> Result<Vec<String>> {
+    let only = ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
+    let closure = run(Command::new("apt-cache")
+        .args(["depends", "--recurse"])
+        .args(only.map(|kind| format!("--no-{kind}")))
+        .arg("kcat"))?;
+    let states =
+        run(Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}${Package}\\n"]))?;
+    let installed: HashSet<_> = states.lines().filter_map(|line| line.strip_prefix("ii ")).collect();
+    // Indented lines are the relations themselves, and names in angle brackets are virtual.
+    let names = closure.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_alphanumeric()));
+    Ok(names.filter(|name| !installed.contains(name)).map(str::to_owned).collect())
 }
 
 /// A record as kcat prints it.
