@@ -182,7 +182,7 @@ impl Consumer {
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumedRecord>, Error> {
         let deadline = Instant::now() + timeout;
         loop {
-            self.start_fetches();
+            self.start_fetches()?;
             self.refresh_what_is_stale();
             let next_look = self.next_look(deadline);
             tokio::select! {
@@ -191,7 +191,8 @@ impl Consumer {
                     if let Ok(Event::Fetched(results)) = event {
                         let records = self.take(results).await?;
                         if !records.is_empty() {
-                            self.start_fetches();
+                            // An error comes again at the next call, and these records would not.
+                            let _ = self.start_fetches();
                             return Ok(records);
                         }
                     } else {
@@ -215,9 +216,10 @@ impl Consumer {
     }
 
     /// Asks each leader for the partitions that are not asked for yet.
-    fn start_fetches(&mut self) {
+    fn start_fetches(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         let mut by_leader: BTreeMap<BrokerId, Vec<Wanted>> = BTreeMap::new();
+        let mut without_leader = Vec::new();
         for (partition, position) in &mut self.positions {
             if position.is_in_flight || position.not_before.is_some_and(|at| at > now) {
                 continue;
@@ -231,16 +233,16 @@ impl Consumer {
                         leader,
                     });
                 }
-                Err(_) => {
-                    self.stale_topics.insert(partition.topic.clone());
-                    position.not_before = Some(now + self.client.options().retry_backoff);
-                }
+                Err(error) => without_leader.push((partition.clone(), position.next, error)),
             }
         }
         for (broker, wanted) in by_leader {
             let (client, options) = (self.client.clone(), Arc::clone(&self.options));
             self.tasks.spawn(async move { Event::Fetched(fetch(&client, broker, wanted, &options).await) });
         }
+        without_leader
+            .into_iter()
+            .try_for_each(|(partition, offset, error)| self.failed(&partition, offset, error))
     }
 
     /// Takes what a broker answered; of several errors the first is told.
@@ -261,7 +263,7 @@ impl Consumer {
                     position.advance(&fetched);
                     records.extend(fetched.records);
                 }
-                Err(error) => outcome = outcome.and(self.failed(&wanted, error)),
+                Err(error) => outcome = outcome.and(self.failed(&wanted.partition, wanted.offset, error)),
             }
         }
         match outcome {
@@ -275,34 +277,28 @@ impl Consumer {
     }
 
     /// Lets a partition pause, unless its error is one to tell.
-    fn failed(&mut self, wanted: &Wanted, error: Error) -> Result<(), Error> {
+    fn failed(&mut self, partition: &TopicPartition, offset: Offset, error: Error) -> Result<(), Error> {
         if error.code() == Some(ErrorCode::OffsetOutOfRange) {
             let (log_start, high_watermark) = (Offset(-1), Offset(-1));
-            let partition = wanted.partition.clone();
-            return Err(Error::OffsetOutOfRange {
-                partition,
-                offset: wanted.offset,
-                log_start,
-                high_watermark,
-            });
+            let partition = partition.clone();
+            return Err(Error::OffsetOutOfRange { partition, offset, log_start, high_watermark });
         }
         if !error.is_retriable() {
             return Err(error);
         }
-        let Some(position) = self.positions.get_mut(&wanted.partition) else { return Ok(()) };
+        let Some(position) = self.positions.get_mut(partition) else { return Ok(()) };
         let now = Instant::now();
-        let since = *position.failing_since.get_or_insert(now);
-        let within = self.client.options().api_timeout;
-        if now.duration_since(since) >= within {
-            position.failing_since = None;
-            let what = format!("reading {}", wanted.partition);
-            return Err(Error::GaveUp { what, after: within, last: Box::new(error) });
-        }
         position.failures += 1;
         let pause = self.client.backoff().pause(position.failures, &*self.client.env().rng);
         position.not_before = Some(now + pause);
-        tracing::debug!(partition = %wanted.partition, %error, "reading a partition again");
-        self.stale_topics.insert(wanted.partition.topic.clone());
+        self.stale_topics.insert(partition.topic.clone());
+        tracing::debug!(%partition, %error, "reading a partition again");
+        let since = *position.failing_since.get_or_insert(now);
+        let within = self.client.options().api_timeout;
+        if now.duration_since(since) >= within {
+            let what = format!("reading {partition}");
+            return Err(Error::GaveUp { what, after: within, last: Box::new(error) });
+        }
         Ok(())
     }
 

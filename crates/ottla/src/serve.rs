@@ -29,7 +29,7 @@ const DEFAULT_LOG_DIRS: &str = "./ottla-data";
 #[command(after_help = "Examples:\n  \
     ottla serve\n  \
     ottla serve server.properties\n  \
-    ottla serve --override listeners=PLAINTEXT://127.0.0.1:9192 --override log.dirs=/tmp/ottla\n\n\
+    ottla serve --override listeners=PLAINTEXT://127.0.0.1:9192 --override log.dirs=/srv/ottla\n\n\
     SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once.")]
 pub(crate) struct Arguments {
     /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it the broker listens on

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_client::{ConsumedRecord, Consumer, ConsumerOptions, Error, Start};
+use ottla_client::{Client, ConsumedRecord, Consumer, ConsumerOptions, Error, Start};
+use ottla_env::Env;
 use ottla_records::{BatchBuilder, Codec, Compression, NewRecord};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset};
 use ottla_wire::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
@@ -271,4 +272,18 @@ async fn partitions_are_read_from_their_leaders_and_followed_when_leadership_mov
     }
     assert_eq!(seen, BTreeMap::from([(0, vec![0, 1]), (1, vec![0, 1])]));
     drop(second);
+}
+
+#[tokio::test]
+async fn a_partition_that_stays_without_leader_is_told_when_its_time_is_over() {
+    let bound = Bound::new().await;
+    let brokers = BTreeMap::from([(1, bound.address.clone())]);
+    let broker = bound.run(move |_, _| metadata(&brokers, &[-1]).into());
+    let mut options = super::fake::options(vec![broker.address.clone()]);
+    options.api_timeout = Duration::from_millis(20);
+    let client = Client::connect(Env::real(), options).await.unwrap();
+    let mut consumer = Consumer::new(client, ConsumerOptions::default());
+    consumer.assign([(at(0), Start::Offset(Offset(0)))]).await.unwrap();
+    let error = consumer.poll(SOON).await.unwrap_err().to_string();
+    assert!(error.contains("reading orders-0") && error.contains("has no leader now"), "{error}");
 }
