@@ -30,6 +30,15 @@ fn a_registration_that_is_asked_for_again_gets_the_same_epoch() {
 }
 
 #[test]
+fn what_does_not_fit_into_a_record_is_refused() {
+    let mut cluster = Cluster::new("");
+    for broken in [registration(-1, 1, None), registration(1, 1, Some(&"r".repeat(65_536)))] {
+        let refused = cluster.controller.register_broker(&broken).answer.unwrap_err();
+        assert_eq!(refused.error, ErrorCode::InvalidRequest);
+    }
+}
+
+#[test]
 fn only_the_newest_registration_speaks_for_a_broker() {
     let mut cluster = Cluster::new("");
     let old = cluster.start(1, None);

@@ -8,6 +8,7 @@ use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, TopicId};
 
 use super::{Controller, Decision, Refused};
 use crate::image::Image;
+use crate::record::codec::MAX_STRING;
 use crate::record::{
     BrokerFencing, Endpoint, IncarnationId, PartitionChange, PartitionState, Record, RegisterBroker,
 };
@@ -27,12 +28,24 @@ pub struct Registration {
     pub directories: Vec<DirectoryId>,
 }
 
+impl Registration {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let endpoints = self.endpoints.iter().flat_map(|endpoint| [&*endpoint.listener, &*endpoint.host]);
+        endpoints.chain(self.rack.as_deref())
+    }
+}
+
 impl Controller {
     /// Registers a broker. It is fenced until [`Controller::set_fenced`] says otherwise. A broker that asks again for
     /// the same incarnation gets the same epoch.
     pub fn register_broker(&mut self, broker: &Registration) -> Decision<Result<BrokerEpoch, Refused>> {
         if broker.id.0 < 0 {
             let message = format!("{} is not a broker's id: it must not be negative.", broker.id);
+            return refuse(Refused::new(ErrorCode::InvalidRequest, message));
+        }
+        if let Some(text) = broker.texts().find(|text| text.len() > MAX_STRING) {
+            let message =
+                format!("A host, listener or rack has {} bytes, and {MAX_STRING} is the most.", text.len());
             return refuse(Refused::new(ErrorCode::InvalidRequest, message));
         }
         let epoch = self.speculative.next_broker_epoch();

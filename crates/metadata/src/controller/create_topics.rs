@@ -271,12 +271,14 @@ pub(super) fn check_replicas(
 /// The state of a new partition: its unfenced replicas are in sync, the first of them leads.
 pub(super) fn new_partition(candidates: &[Candidate], replicas: &[BrokerId]) -> PartitionState {
     let isr = active(candidates, replicas);
+    let replicas: Arc<[BrokerId]> = replicas.into();
     PartitionState {
-        replicas: replicas.into(),
         directories: vec![DirectoryId::ZERO; replicas.len()].into(),
         leader: isr.first().copied(),
-        isr: isr.into(),
-        elr: Arc::from([]),
+        // Nearly always all are in sync: then one list in memory is enough.
+        isr: if *isr == *replicas { replicas.clone() } else { isr.into() },
+        elr: Arc::default(),
+        replicas,
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),
     }

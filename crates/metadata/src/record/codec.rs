@@ -257,10 +257,11 @@ fn decode_partition(r: &mut Reader<'_>) -> Result<Partition, DecodeError> {
     if directories.len() != replicas.len() {
         return Err(r.invalid("directories"));
     }
+    let isr = r.brokers("isr")?;
     let state = PartitionState {
+        isr: if isr == replicas { replicas.clone() } else { isr },
         replicas,
         directories: directories.into(),
-        isr: r.brokers("isr")?,
         elr: r.brokers("elr")?,
         leader: r.option("leader", |r| Ok(BrokerId(r.i32("leader")?)))?,
         leader_epoch: LeaderEpoch(r.i32("leader_epoch")?),
@@ -525,7 +526,8 @@ impl<'a> Reader<'a> {
     }
 
     fn brokers(&mut self, field: &'static str) -> Result<Arc<[BrokerId]>, DecodeError> {
-        self.list(field, 4, |r| Ok(BrokerId(r.i32(field)?))).map(Arc::from)
+        let list = self.list(field, 4, |r| Ok(BrokerId(r.i32(field)?)))?;
+        Ok(if list.is_empty() { Arc::default() } else { list.into() })
     }
 
     fn directories(&mut self, field: &'static str) -> Result<Vec<DirectoryId>, DecodeError> {
