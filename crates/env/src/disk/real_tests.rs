@@ -1,3 +1,5 @@
+//! What the real disk does, on a temporary directory.
+
 use super::*;
 
 fn disk() -> (tempfile::TempDir, RealDisk) {

@@ -1,3 +1,5 @@
+//! The rules for producers, each as a claim.
+
 use ottla_records::Attributes;
 use ottla_types::{LeaderEpoch, TopicName};
 
