@@ -5,7 +5,6 @@
 //!
 //! What is not here: which broker to ask, and asking again.
 
-mod inbox;
 mod link;
 
 use std::collections::BTreeMap;
@@ -42,7 +41,7 @@ pub struct ConnectionOptions {
     /// How long an answer may take where a call does not say: `request.timeout.ms`.
     pub request_timeout: Duration,
     /// The largest answer that is read.
-    pub max_response_bytes: usize,
+    pub max_response_bytes: u32,
 }
 
 impl Default for ConnectionOptions {

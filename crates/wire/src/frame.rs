@@ -1,7 +1,7 @@
 //! What goes over a connection: a length of four bytes, a header and a body.
 //!
-//! A frame to send is a list of chunks, so that record batches need no copy. Cutting the bytes of a connection into
-//! frames, and how long one may be, is the business of whoever reads the connection.
+//! A frame to send is a list of chunks, so that record batches need no copy. [`Inbox`](crate::Inbox) cuts the
+//! bytes of a connection into frames.
 
 use bytes::{Bytes, BytesMut};
 

@@ -21,6 +21,7 @@ pub mod header;
 pub mod messages;
 pub mod schema;
 
+mod inbox;
 mod reader;
 mod records;
 mod string;
@@ -36,6 +37,7 @@ pub use api::Codec;
 pub use error::Error;
 pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};
+pub use inbox::{FrameError, Inbox};
 pub use messages::*;
 pub use ottla_wire_derive::Message;
 pub use reader::{MEMORY_AT_LEAST, MEMORY_PER_BYTE, Reader};

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use ottla_env::Stream;
+use ottla_wire::{FrameError, Inbox};
 
-use super::inbox::{FrameError, Inbox};
 use super::limits::{RequestBytes, RequestMemory};
 use super::outbox::Outbox;
 
@@ -85,7 +85,7 @@ pub(crate) enum Ended {
     Stopping,
     #[error("nothing moved for connections.max.idle.ms ({0:?})")]
     Idle(Duration),
-    #[error(transparent)]
+    #[error("{0} (socket.request.max.bytes is the limit of a request)")]
     Frame(#[from] FrameError),
     #[error("{0}")]
     Protocol(String),

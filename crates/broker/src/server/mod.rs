@@ -1,7 +1,6 @@
 //! Listeners and the connections that they accept. Knows frames; knows nothing of what is in them.
 
 mod connection;
-mod inbox;
 mod limits;
 mod listener;
 mod outbox;

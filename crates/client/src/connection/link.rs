@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use ottla_env::Stream;
-use ottla_wire::{ApiKey, Frame};
+use ottla_wire::{ApiKey, Frame, Inbox};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
-use super::inbox::Inbox;
 use crate::address::Address;
 use crate::error::Error;
 
@@ -81,7 +80,7 @@ impl Link {
     pub(super) fn new(
         broker: Address,
         stream: Box<dyn Stream>,
-        max_response_bytes: usize,
+        max_response_bytes: u32,
         commands: mpsc::UnboundedReceiver<Command>,
         ended: Ended,
     ) -> Self {

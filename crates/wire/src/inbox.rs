@@ -1,9 +1,13 @@
-//! Request bytes on their way in: a read buffer that gives whole frames (four bytes of length, then the request).
+//! Bytes on their way in: a read buffer that gives whole frames (four bytes of length, then what they announce).
 //!
 //! A frame's bytes are handed out as a slice of the buffer they were read into; nothing is copied. Room is made as
-//! bytes arrive: a length prefix alone buys at most [`TRUSTED`] bytes.
+//! bytes arrive: a length alone buys little.
+//!
+//! What is not here: reading. Whoever has the connection reads into [`Inbox::room`].
 
 use bytes::{Bytes, BytesMut};
+
+use crate::frame::LENGTH_SIZE;
 
 /// Room made for a frame on the word of its length prefix. Larger frames earn more by arriving.
 const TRUSTED: usize = 1 << 20;
@@ -11,11 +15,11 @@ const TRUSTED: usize = 1 << 20;
 /// The least room to read into: small requests come several to a read.
 const READ_SIZE: usize = 64 << 10;
 
-/// Why a connection's bytes are not frames.
+/// Why bytes are not frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameError {
-    /// More than `socket.request.max.bytes`.
-    #[error("a request of {size} bytes is larger than socket.request.max.bytes ({max})")]
+pub enum FrameError {
+    /// More than the reader takes.
+    #[error("a frame of {size} bytes is larger than the {max} that are allowed")]
     TooLarge {
         /// What the prefix says.
         size: u32,
@@ -23,26 +27,30 @@ pub(crate) enum FrameError {
         max: u32,
     },
     /// A length below zero.
-    #[error("the length prefix is negative ({0}): this is not the Kafka protocol")]
+    #[error("the length of a frame is negative ({0}): this is not the Kafka protocol")]
     Negative(i32),
 }
 
-/// The read side of a connection.
+/// The read side of a connection: a buffer, and where frames begin in it.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub struct Inbox {
     buffer: BytesMut,
     max_frame: u32,
 }
 
 impl Inbox {
     /// An empty buffer for frames of at most `max_frame` bytes.
-    pub(crate) fn new(max_frame: u32) -> Self {
+    #[must_use]
+    pub fn new(max_frame: u32) -> Self {
         Self { buffer: BytesMut::new(), max_frame }
     }
 
-    /// The size of the frame that the buffer starts with, without its prefix; `None` until the prefix is there.
-    pub(crate) fn frame_size(&self) -> Result<Option<usize>, FrameError> {
-        let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(None) };
+    /// The size of the frame that the buffer starts with, without its length; `None` until the length is there.
+    ///
+    /// # Errors
+    /// The length is negative, or over the limit: nothing that follows can be understood.
+    pub fn frame_size(&self) -> Result<Option<usize>, FrameError> {
+        let Some(prefix) = self.buffer.first_chunk::<LENGTH_SIZE>() else { return Ok(None) };
         let size = i32::from_be_bytes(*prefix);
         let unsigned = u32::try_from(size).map_err(|_| FrameError::Negative(size))?;
         if unsigned > self.max_frame {
@@ -51,12 +59,15 @@ impl Inbox {
         Ok(Some(unsigned as usize))
     }
 
-    /// Takes the next whole frame, without its prefix.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+    /// Takes the next whole frame, without its length; `None` until all of it is there.
+    ///
+    /// # Errors
+    /// As [`Self::frame_size`].
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         match self.frame_size()? {
-            Some(size) if self.buffer.len() - 4 >= size => {
-                let mut frame = self.buffer.split_to(4 + size).freeze();
-                let body = frame.split_off(4);
+            Some(size) if self.buffer.len() - LENGTH_SIZE >= size => {
+                let mut frame = self.buffer.split_to(LENGTH_SIZE + size).freeze();
+                let body = frame.split_off(LENGTH_SIZE);
                 Ok(Some(body))
             }
             _ => Ok(None),
@@ -64,10 +75,10 @@ impl Inbox {
     }
 
     /// The buffer to read into, with room for more.
-    pub(crate) fn room(&mut self) -> &mut BytesMut {
+    pub fn room(&mut self) -> &mut BytesMut {
         let wanted = match self.frame_size() {
             Ok(Some(size)) => {
-                (4 + size).saturating_sub(self.buffer.len()).min(TRUSTED.max(self.buffer.len()))
+                (LENGTH_SIZE + size).saturating_sub(self.buffer.len()).min(TRUSTED.max(self.buffer.len()))
             }
             _ => 0,
         };
