@@ -174,6 +174,17 @@ pub enum Error {
         second: PathBuf,
     },
 
+    /// The partition's log is there and could not be opened. It is not replaced by an empty one.
+    #[error("{partition}: the log in {} could not be opened: {reason}", path.display())]
+    Unusable {
+        /// Whose log.
+        partition: TopicPartition,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        reason: Arc<str>,
+    },
+
     /// There is a log of the partition already, of this or another topic id.
     #[error("{partition}: there is a log already in {}", path.display())]
     AlreadyExists {
@@ -211,6 +222,7 @@ impl Error {
             | Self::DirInUse { .. }
             | Self::ForeignDir { .. }
             | Self::DuplicateLog { .. }
+            | Self::Unusable { .. }
             | Self::AlreadyExists { .. }
             | Self::NoDirOnline => ErrorCode::KafkaStorageError,
         }

@@ -179,8 +179,15 @@ async fn one_bad_log_does_not_keep_the_others_from_opening() {
     let opened = try_open(&[bench.dir.path()], &LogConfig::default()).await.unwrap();
     assert_eq!(opened.failed_logs.len(), 1);
     assert!(opened.failed_logs[0].error.to_string().contains("partition.metadata"));
-    let other = opened.dirs.get(&partition_of("other", 0)).unwrap();
+    let dirs = opened.dirs;
+    let other = dirs.get(&partition_of("other", 0)).unwrap();
     assert_eq!(other.end_offset(), Offset(3));
+    // It is not replaced by an empty one, and can be deleted.
+    let error = dirs.create(&partition(), topic_id(), Arc::default(), NOW_MS).await.unwrap_err();
+    assert!(matches!(error, Error::Unusable { .. }) && error.to_string().contains("topic-0"), "{error}");
+    dirs.delete(&partition(), NOW_MS).await.unwrap();
+    assert!(!bench.partition_dir().exists());
+    create(&dirs, "topic", 0).await;
 }
 
 #[tokio::test]
@@ -192,6 +199,7 @@ async fn a_directory_that_cannot_be_made_leaves_the_others_working() {
     let opened = try_open(&[&bad, &good], &LogConfig::default()).await.unwrap();
     assert_eq!(opened.failed_dirs[0].0, bad);
     assert!(opened.failed_dirs[0].1.to_string().contains("file/dir"));
+    assert!(!opened.dirs.is_whole());
     create(&opened.dirs, "t", 0).await;
     assert!(good.join("t-0").exists());
     assert!(try_open(&[&bad], &LogConfig::default()).await.is_err());

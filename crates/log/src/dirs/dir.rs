@@ -126,6 +126,12 @@ async fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets> {
     }))
 }
 
+impl std::fmt::Debug for LogDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogDir({}, {})", self.path.display(), self.id)
+    }
+}
+
 impl LogDir {
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

@@ -7,7 +7,7 @@ mod dir;
 mod open;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::disk::DiskSpace;
@@ -43,10 +43,22 @@ pub struct LogDirs {
     clean_broker_epoch: Option<BrokerEpoch>,
     dirs: Vec<Arc<LogDir>>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
+    /// Logs that are there and could not be opened.
+    failed: Mutex<BTreeMap<TopicPartition, Unusable>>,
+    /// All of `log.dirs` could be used at the start.
+    is_whole: bool,
     /// Renamed directories and when they may be removed.
     deleted: Mutex<Vec<(i64, PathBuf)>>,
     /// Logs are created, deleted and closed one at a time.
     changing: tokio::sync::Mutex<()>,
+}
+
+/// A log that could not be opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Unusable {
+    home: Arc<LogDir>,
+    path: PathBuf,
+    reason: Arc<str>,
 }
 
 /// A log directory, for DescribeLogDirs.
@@ -85,6 +97,13 @@ impl LogDirs {
         infos
     }
 
+    /// Whether all of `log.dirs` could be used at the start. If not, a partition that is not new and has no log here may
+    /// have one in a directory that is missing: creating it would hide that.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// The log of a partition.
     #[must_use]
     pub fn get(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
@@ -100,7 +119,8 @@ impl LogDirs {
     /// Makes the log of a partition, in the directory with the fewest logs; or returns the one that is there.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] for a log of another topic id. [`Error::NoDirOnline`], [`Error::Io`].
+    /// [`Error::AlreadyExists`] for a log of another topic id, [`Error::Unusable`] for one that could not be opened.
+    /// [`Error::NoDirOnline`], [`Error::Io`].
     pub async fn create(
         &self,
         partition: &TopicPartition,
@@ -113,6 +133,9 @@ impl LogDirs {
             log.set_topic_id(topic_id).await?;
             log.set_config(config);
             return Ok(log);
+        }
+        if let Some(Unusable { path, reason, .. }) = lock(&self.failed).get(partition).cloned() {
+            return Err(Error::Unusable { partition: partition.clone(), path, reason });
         }
         let home = self.emptiest_dir()?;
         let log = OpenLog {
@@ -147,11 +170,18 @@ impl LogDirs {
     /// [`Error::Io`]
     pub async fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<()> {
         let _changing = self.changing.lock().await;
-        let Some(log) = write(&self.logs).remove(partition) else { return Ok(()) };
         let name = names::deleted_dir(partition, self.rng.id_bytes());
-        let renamed = self.put_aside(&log, &name).await?;
-        let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms.max(0));
-        lock(&self.deleted).push((due_ms, renamed));
+        let log = write(&self.logs).remove(partition);
+        let unusable = lock(&self.failed).remove(partition);
+        let (renamed, delay_ms) = match (log, unusable) {
+            (Some(log), _) => (self.put_aside(&log, &name).await?, log.config().file_delete_delay_ms),
+            (None, Some(Unusable { home, path, .. })) => (
+                self.rename_away(&home, partition, &path, &name).await?,
+                LogConfig::default().file_delete_delay_ms,
+            ),
+            (None, None) => return Ok(()),
+        };
+        lock(&self.deleted).push((now_ms.saturating_add(delay_ms.max(0)), renamed));
         Ok(())
     }
 
@@ -175,10 +205,20 @@ impl LogDirs {
 
     async fn put_aside(&self, log: &Log, name: &str) -> Result<PathBuf> {
         log.abandon().await;
-        let renamed = log.log_dir().join(name);
-        self.disk.rename(log.dir(), &renamed).await?;
-        self.disk.sync_dir(log.log_dir()).await?;
-        log.home().forget(log.partition()).await?;
+        self.rename_away(log.home(), log.partition(), log.dir(), name).await
+    }
+
+    async fn rename_away(
+        &self,
+        home: &LogDir,
+        partition: &TopicPartition,
+        path: &Path,
+        name: &str,
+    ) -> Result<PathBuf> {
+        let renamed = home.path().join(name);
+        self.disk.rename(path, &renamed).await?;
+        self.disk.sync_dir(home.path()).await?;
+        home.forget(partition).await?;
         Ok(renamed)
     }
 

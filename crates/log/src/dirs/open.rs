@@ -10,7 +10,7 @@ use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
 use tokio::task::JoinSet;
 
 use super::dir::{Claimed, LogDir, Owner};
-use super::{LogDirs, LogDirsConfig};
+use super::{LogDirs, LogDirsConfig, Unusable};
 use crate::format::names::{self, DirKind};
 use crate::log::OpenLog;
 use crate::{Error, Log, LogConfig, Result};
@@ -69,6 +69,10 @@ impl LogDirs {
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
             dir.retain(|partition| logs.contains_key(partition) || failed(partition));
         }
+        let failed = failed_logs
+            .iter()
+            .filter_map(|log| Some((log.partition.clone(), unusable(log, &dirs)?)))
+            .collect();
         let dirs = LogDirs {
             disk: Arc::clone(&env.disk),
             rng: Arc::clone(&env.rng),
@@ -76,11 +80,18 @@ impl LogDirs {
             clean_broker_epoch: common_epoch(&found.clean_epochs),
             dirs,
             logs: RwLock::new(logs),
+            failed: Mutex::new(failed),
+            is_whole: failed_dirs.is_empty(),
             deleted: Mutex::new(found.deleted.into_iter().map(|path| (now_ms, path)).collect()),
             changing: tokio::sync::Mutex::new(()),
         };
         Ok(OpenedDirs { dirs, failed_dirs, failed_logs })
     }
+}
+
+fn unusable(log: &FailedLog, dirs: &[Arc<LogDir>]) -> Option<Unusable> {
+    let home = dirs.iter().find(|dir| log.path.parent() == Some(dir.path()))?;
+    Some(Unusable { home: Arc::clone(home), path: log.path.clone(), reason: log.error.to_string().into() })
 }
 
 /// Locks the directories. One that is another's is an error; one that does not work is left out, if others do.
