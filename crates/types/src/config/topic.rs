@@ -19,16 +19,20 @@ keys! {
 
     /// What happens to old records: `delete` drops whole segments by age and size, `compact` keeps the last record of
     /// each key, both together do both, and an empty list keeps everything.
-    CLEANUP_POLICY: Vec<String> = "cleanup.policy", Some("delete"), Valid::ListOf(CLEANUP_POLICIES), Medium, ClusterWide;
+    CLEANUP_POLICY: Vec<String> = "cleanup.policy",
+        Some("delete"), Valid::ListOf(CLEANUP_POLICIES), Medium, ClusterWide;
     /// Level for batches that the broker compresses again with gzip; -1 is gzip's own default.
-    COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level", Some("-1"), Valid::RangeOr(-1, 1, 9), Medium, ClusterWide;
+    COMPRESSION_GZIP_LEVEL: i32 = "compression.gzip.level",
+        Some("-1"), Valid::RangeOr(-1, 1, 9), Medium, ClusterWide;
     /// Level for batches that the broker compresses again with lz4.
     COMPRESSION_LZ4_LEVEL: i32 = "compression.lz4.level", Some("9"), Valid::Range(1, 17), Medium, ClusterWide;
     /// How batches are stored: with `producer` as they arrive, else compressed again with the codec named, or not at
     /// all with `uncompressed`.
-    COMPRESSION_TYPE: String = "compression.type", Some("producer"), Valid::OneOf(COMPRESSION_TYPES), Medium, ClusterWide;
+    COMPRESSION_TYPE: String = "compression.type",
+        Some("producer"), Valid::OneOf(COMPRESSION_TYPES), Medium, ClusterWide;
     /// Level for batches that the broker compresses again with zstd.
-    COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level", Some("3"), Valid::Range(-131_072, 22), Medium, ClusterWide;
+    COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level",
+        Some("3"), Valid::Range(-131_072, 22), Medium, ClusterWide;
     /// How long compaction keeps the marker of a deleted key, so that a consumer that reads from the start within this
     /// time sees the deletion.
     DELETE_RETENTION_MS: i64 = "delete.retention.ms", Some("86400000"), at_least(0), Medium, ClusterWide;
@@ -40,28 +44,35 @@ keys! {
     /// Force the log to disk when records have waited for this long.
     FLUSH_MS: i64 = "flush.ms", Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
     /// Replicas whose replication is throttled on the side that fetches: `partition:broker` pairs, or `*` for all.
-    FOLLOWER_REPLICATION_THROTTLED_REPLICAS: Vec<String> = "follower.replication.throttled.replicas", Some(""), Valid::Form(THROTTLED_REPLICAS, is_throttled_replicas), Medium, ClusterWide;
+    FOLLOWER_REPLICATION_THROTTLED_REPLICAS: Vec<String> = "follower.replication.throttled.replicas",
+        Some(""), Valid::Form(THROTTLED_REPLICAS, is_throttled_replicas), Medium, ClusterWide;
     /// About how many bytes of log lie between two entries of the offset index.
     INDEX_INTERVAL_BYTES: i32 = "index.interval.bytes", Some("4096"), at_least(0), Medium, ClusterWide;
     /// Replicas whose replication is throttled on the side that is fetched from: `partition:broker` pairs, or `*` for
     /// all.
-    LEADER_REPLICATION_THROTTLED_REPLICAS: Vec<String> = "leader.replication.throttled.replicas", Some(""), Valid::Form(THROTTLED_REPLICAS, is_throttled_replicas), Medium, ClusterWide;
+    LEADER_REPLICATION_THROTTLED_REPLICAS: Vec<String> = "leader.replication.throttled.replicas",
+        Some(""), Valid::Form(THROTTLED_REPLICAS, is_throttled_replicas), Medium, ClusterWide;
     /// With tiered storage, how many bytes of a partition stay on local disks; -2 means `retention.bytes`.
     LOCAL_RETENTION_BYTES: i64 = "local.retention.bytes", Some("-2"), at_least(-2), Medium, ClusterWide;
     /// With tiered storage, how long segments stay on local disks; -2 means `retention.ms`.
     LOCAL_RETENTION_MS: i64 = "local.retention.ms", Some("-2"), at_least(-2), Medium, ClusterWide;
     /// A record waits for compaction no longer than this.
-    MAX_COMPACTION_LAG_MS: i64 = "max.compaction.lag.ms", Some("9223372036854775807"), at_least(1), Medium, ClusterWide;
+    MAX_COMPACTION_LAG_MS: i64 = "max.compaction.lag.ms",
+        Some("9223372036854775807"), at_least(1), Medium, ClusterWide;
     /// The largest record batch that is accepted, as it is stored (compressed).
     MAX_MESSAGE_BYTES: i32 = "max.message.bytes", Some("1048588"), at_least(0), Medium, ClusterWide;
     /// How far a record's create time may lie ahead of the broker's clock.
-    MESSAGE_TIMESTAMP_AFTER_MAX_MS: i64 = "message.timestamp.after.max.ms", Some("3600000"), at_least(0), Medium, ClusterWide;
+    MESSAGE_TIMESTAMP_AFTER_MAX_MS: i64 = "message.timestamp.after.max.ms",
+        Some("3600000"), at_least(0), Medium, ClusterWide;
     /// How far a record's create time may lie behind the broker's clock.
-    MESSAGE_TIMESTAMP_BEFORE_MAX_MS: i64 = "message.timestamp.before.max.ms", Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
+    MESSAGE_TIMESTAMP_BEFORE_MAX_MS: i64 = "message.timestamp.before.max.ms",
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
     /// Whether a record carries the time at which it was made, or the time at which it was appended.
-    MESSAGE_TIMESTAMP_TYPE: String = "message.timestamp.type", Some("CreateTime"), Valid::OneOf(TIMESTAMP_TYPES), Medium, ClusterWide;
+    MESSAGE_TIMESTAMP_TYPE: String = "message.timestamp.type",
+        Some("CreateTime"), Valid::OneOf(TIMESTAMP_TYPES), Medium, ClusterWide;
     /// Compact a log when this share of it has not been compacted yet.
-    MIN_CLEANABLE_DIRTY_RATIO: f64 = "min.cleanable.dirty.ratio", Some("0.5"), Valid::Between(0.0, 1.0), Medium, ClusterWide;
+    MIN_CLEANABLE_DIRTY_RATIO: f64 = "min.cleanable.dirty.ratio",
+        Some("0.5"), Valid::Between(0.0, 1.0), Medium, ClusterWide;
     /// A record is left alone by compaction for at least this long.
     MIN_COMPACTION_LAG_MS: i64 = "min.compaction.lag.ms", Some("0"), at_least(0), Medium, ClusterWide;
     /// The fewest in-sync replicas, the leader included, with which a write with `acks=all` is accepted. The high
@@ -72,7 +83,8 @@ keys! {
     /// With tiered storage, stop copying to the remote store and only read from it.
     REMOTE_LOG_COPY_DISABLE: bool = "remote.log.copy.disable", Some("false"), Valid::Any, Medium, ClusterWide;
     /// With tiered storage, delete what is in the remote store when it is switched off for the topic.
-    REMOTE_LOG_DELETE_ON_DISABLE: bool = "remote.log.delete.on.disable", Some("false"), Valid::Any, Medium, ClusterWide;
+    REMOTE_LOG_DELETE_ON_DISABLE: bool = "remote.log.delete.on.disable",
+        Some("false"), Valid::Any, Medium, ClusterWide;
     /// Keep old segments in a remote store. Not available yet: only `false` is accepted.
     REMOTE_STORAGE_ENABLE: bool = "remote.storage.enable", Some("false"), Valid::Any, Medium, ClusterWide;
     /// With the policy `delete`, how large a partition may grow before its oldest segments are dropped; -1 is no limit.
@@ -89,7 +101,8 @@ keys! {
     /// Close a segment after this time even if it is not full.
     SEGMENT_MS: i64 = "segment.ms", Some("604800000"), at_least(1), Medium, ClusterWide;
     /// Let a replica that is not in sync become leader when no other is left, at the price of acknowledged records.
-    UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable", Some("false"), Valid::Any, Medium, ClusterWide;
+    UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable",
+        Some("false"), Valid::Any, Medium, ClusterWide;
 }
 
 const THROTTLED_REPLICAS: &str = "partition:broker pairs separated by commas, or *";
