@@ -6,7 +6,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -23,22 +23,34 @@ use crate::{
 /// The longest a scenario may take; a client that hangs must not hang the run.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A scenario program that is running.
+/// A scenario program. One that hangs or dies is started anew for the next scenario.
 pub(crate) struct Driver {
-    process: Owned,
+    command: Command,
+    log: PathBuf,
+    running: Option<Running>,
+}
+
+struct Running {
+    /// Kept for its end: the program does not outlive this.
+    _process: Owned,
     requests: ChildStdin,
     answers: Receiver<String>,
-    log: String,
 }
 
 impl Driver {
     /// Starts `command`, with standard error in `client.log` under `logs`.
-    pub(crate) fn start(mut command: Command, logs: &Path) -> Result<Self> {
+    pub(crate) fn start(command: Command, logs: &Path) -> Result<Self> {
         let log = logs.join("client.log");
-        let errors = command::open_log(&log)?;
-        errors.set_len(0).with_context(|| format!("cannot empty {}", log.display()))?;
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn();
-        let mut process = Owned(child.with_context(|| format!("cannot run {command:?}"))?);
+        command::open_log(&log)?.set_len(0).with_context(|| format!("cannot empty {}", log.display()))?;
+        let mut driver = Self { command, log, running: None };
+        driver.running = Some(driver.spawn()?);
+        Ok(driver)
+    }
+
+    fn spawn(&mut self) -> Result<Running> {
+        let errors = command::open_log(&self.log)?;
+        let child = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn();
+        let mut process = Owned(child.with_context(|| format!("cannot run {:?}", self.command))?);
         let requests = process.0.stdin.take().context("no standard input")?;
         let output = process.0.stdout.take().context("no standard output")?;
         let (sender, answers) = mpsc::channel();
@@ -49,29 +61,48 @@ impl Driver {
                 }
             }
         });
-        Ok(Self { process, requests, answers, log: log.display().to_string() })
+        Ok(Running { _process: process, requests, answers })
     }
 
     /// Has it run one scenario.
     pub(crate) fn run(&mut self, scenario: &str) -> Result<Outcome> {
-        writeln!(self.requests, "{scenario}").with_context(|| self.gone())?;
-        match self.answers.recv_timeout(LIMIT) {
-            Ok(line) if line == "passed" => Ok(Outcome::Passed),
-            Ok(line) if line == "not offered" => Ok(Outcome::NotOffered),
-            Ok(line) => match line.strip_prefix("failed: ") {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.spawn()?,
+        };
+        let gone = || format!("the scenario program is gone; see {}", self.log.display());
+        writeln!(running.requests, "{scenario}").with_context(gone)?;
+        let answer = match running.answers.recv_timeout(LIMIT) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => bail!(gone()),
+            Err(RecvTimeoutError::Timeout) => bail!("no answer within {LIMIT:?}; see {}", self.log.display()),
+        };
+        // Only now: what a program that was late answers would be taken for the answer to the next scenario.
+        self.running = Some(running);
+        match answer.as_str() {
+            "passed" => Ok(Outcome::Passed),
+            "not offered" => Ok(Outcome::NotOffered),
+            other => match other.strip_prefix("failed: ") {
                 Some(reason) => Ok(Outcome::Failed(reason.to_owned())),
-                None => bail!("the scenario program answers {line:?}"),
+                None => bail!("the scenario program answers {other:?}"),
             },
-            Err(RecvTimeoutError::Disconnected) => bail!(self.gone()),
-            Err(RecvTimeoutError::Timeout) => {
-                // Whatever it answers from now on would be taken for the answer to the next scenario.
-                let _ = self.process.0.kill();
-                bail!("no answer within {LIMIT:?}; see {}", self.log)
-            }
         }
     }
+}
 
-    fn gone(&self) -> String {
-        format!("the scenario program is gone; see {}", self.log)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ends_is_started_again_for_the_next_scenario() {
+        let logs = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        let script = "while read name; do case $name in good) echo passed;; bad) echo failed: why;; *) exit;; esac; done";
+        command.args(["-c", script]);
+        let mut driver = Driver::start(command, logs.path()).unwrap();
+        assert_eq!(driver.run("good").unwrap(), Outcome::Passed);
+        assert!(driver.run("ends").unwrap_err().to_string().contains("the scenario program is gone"));
+        assert_eq!(driver.run("bad").unwrap(), Outcome::Failed("why".to_owned()));
     }
 }

@@ -40,8 +40,8 @@ impl Workshop {
         self.root.join("target/interop/logs").join(client)
     }
 
-    /// The folder `name`, made by `install` unless a folder with the very same `recipe` is there. The folder may be
-    /// absolute paths inside (a Python environment is), so it is made in place and only the marker makes it whole.
+    /// The folder `name`, made by `install` unless a folder from the very same `recipe` is there. It may hold absolute
+    /// paths (a Python environment does), so it is made in place, and only the marker makes it whole.
     pub(crate) fn installed(
         &self,
         name: &str,
