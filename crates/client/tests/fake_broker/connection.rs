@@ -136,7 +136,7 @@ async fn a_broker_that_hangs_up_fails_what_is_in_flight() {
 #[tokio::test]
 async fn bytes_that_are_no_answer_end_the_connection() {
     for (bytes, named) in [
-        (vec![0x7f, 0xff, 0xff, 0xff], "larger than the limit of 1000"),
+        (vec![0x7f, 0xff, 0xff, 0xff], "larger than the 1000 that are allowed"),
         (vec![0xff; 4], "negative"),
         (vec![0, 0, 0, 4, 0, 0, 0, 99], "belongs to request 1"),
         (vec![0, 0, 0, 1, 0], "belongs to request 1"),

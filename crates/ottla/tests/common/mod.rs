@@ -28,7 +28,9 @@ impl Server {
 
     fn start_in(directory: tempfile::TempDir, settings: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
-        command.args(["--log-level", "error", "serve"]).args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
+        command
+            .args(["--log-level", "error", "serve"])
+            .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
         command.arg("--override").arg(format!("log.dirs={}", directory.path().join("data").display()));
         for setting in settings {
             command.args(["--override", setting]);
