@@ -1,0 +1,218 @@
+//! The disk as the code under test holds it, and as a test steers it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use ottla_env::Disk;
+use ottla_env::disk::{DirEntry, DirLock, DiskFuture, DiskSpace, File, OpenMode};
+
+use super::faults::Faults;
+use super::file::SimFile;
+use super::loss::{Crash, CrashPoint};
+use super::state::State;
+use crate::rng::SimRng;
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+impl SimDisk {
+    /// An empty disk. What it does to unsynced changes and when it fails follows from the seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::of(State::new(seed))
+    }
+
+    pub(super) fn of(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk as a port.
+    #[must_use]
+    pub fn port(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.state().faults = faults;
+    }
+
+    /// How many changes were made: creations, writes, lengths, renames, removals, syncs.
+    #[must_use]
+    pub fn mutations(&self) -> u64 {
+        self.state().mutations
+    }
+
+    /// Lets this many changes happen, counted from the beginning, and cuts the power before the next one: it and all
+    /// calls after it fail. [`Self::restart`] shows what is left.
+    pub fn cut_power_at(&self, mutation: u64) {
+        self.state().cut_at = Some(mutation);
+    }
+
+    /// Whether the power was cut.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.state().is_off
+    }
+
+    /// What the next process finds if this one ends now. The disk itself goes on as it is.
+    #[must_use]
+    pub fn restart(&self, crash: Crash, seed: u64) -> Self {
+        Self::of(self.state().after(crash, &mut SimRng::new(seed)))
+    }
+
+    /// A copy of the disk as it is, without its locks and faults.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::of(self.state().restarted(0))
+    }
+
+    /// Collects a [`CrashPoint`] with each change from now on.
+    pub fn collect_crash_points(&self) {
+        self.state().points.get_or_insert_default();
+    }
+
+    /// The points collected since the last call.
+    #[must_use]
+    pub fn take_crash_points(&self) -> Vec<CrashPoint> {
+        self.state().points.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A number that two runs share only if they made the same calls with the same bytes.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.state().trace.hash()
+    }
+
+    /// Keeps the last events in words from now on.
+    pub fn keep_events(&self) {
+        self.state().trace.keep_words();
+    }
+
+    /// The last events in words.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.state().trace.words()
+    }
+
+    /// All files below a path with their bytes, as a process sees them.
+    #[must_use]
+    pub fn contents(&self, path: &Path) -> BTreeMap<PathBuf, Bytes> {
+        let mut contents = BTreeMap::new();
+        self.state().contents(path, &mut contents);
+        contents
+    }
+
+    /// Turns one bit of a file around, on the device and in the cache, as a worn cell does.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn flip_bit(&self, path: &Path, bit: u64) -> io::Result<()> {
+        self.state().tamper(path, |content| {
+            if let Some(byte) = content.get_mut((bit / 8) as usize) {
+                *byte ^= 1 << (bit % 8);
+            }
+        })
+    }
+
+    /// Makes a call, after the disk's latency.
+    pub(super) fn call<'a, T: Send + 'a>(
+        &self,
+        call: impl FnOnce(&mut State) -> io::Result<T> + Send + 'a,
+    ) -> DiskFuture<'a, T> {
+        let latency = {
+            let mut state = self.state();
+            let range = state.faults.latency.clone();
+            match range {
+                None => return DiskFuture::ready(call(&mut state)),
+                Some(range) => {
+                    let spread = range.end.saturating_sub(range.start).as_micros() as u64;
+                    range.start + std::time::Duration::from_micros(state.rng.below(spread))
+                }
+            }
+        };
+        let disk = self.clone();
+        DiskFuture::Pending(Box::pin(async move {
+            tokio::time::sleep(latency).await;
+            call(&mut disk.state())
+        }))
+    }
+}
+
+impl Disk for SimDisk {
+    fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>> {
+        let disk = self.clone();
+        self.call(move |state| {
+            let ino = state.open(path, mode)?;
+            Ok(Arc::new(SimFile::new(disk, ino, path.to_owned())) as Arc<dyn File>)
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Bytes> {
+        self.call(move |state| state.read_whole(path))
+    }
+
+    fn create_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        self.call(move |state| state.create_dir_all(path))
+    }
+
+    fn list<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Vec<DirEntry>> {
+        self.call(move |state| state.list(path))
+    }
+
+    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> DiskFuture<'a, ()> {
+        self.call(move |state| state.rename(from, to))
+    }
+
+    fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        self.call(move |state| state.remove_file(path))
+    }
+
+    fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        self.call(move |state| state.remove_dir_all(path))
+    }
+
+    fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        self.call(move |state| state.sync_dir(path))
+    }
+
+    fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>> {
+        let disk = self.clone();
+        self.call(move |state| {
+            state.open(path, OpenMode::Create)?;
+            if !state.locks.insert(path.to_owned()) {
+                let message = format!("the lock file {} is held by another process", path.display());
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+            }
+            Ok(Box::new(SimLock { disk, path: path.to_owned() }) as Box<dyn DirLock>)
+        })
+    }
+
+    fn space<'a>(&'a self, _: &'a Path) -> DiskFuture<'a, DiskSpace> {
+        self.call(|state| Ok(state.space()))
+    }
+}
+
+/// Held until it is dropped, or until the process crashes: [`SimDisk::restart`] knows no locks.
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+}
+
+impl DirLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.state().locks.remove(&self.path);
+    }
+}
