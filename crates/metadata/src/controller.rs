@@ -12,6 +12,9 @@
 //! 3. hand the batch, with its offset, to [`Controller::replay`];
 //! 4. send the answer.
 //!
+//! A decision is never given up between 1 and 3: its records may be in the log by then, and an image that passes over
+//! them is another one than its peers have. A shell whose tasks can be dropped hosts this machine on one that is not.
+//!
 //! When an append fails it calls [`Controller::abandon`], and answers everything outstanding with an error.
 //!
 //! Time, randomness and settings arrive as arguments. One file per request.
