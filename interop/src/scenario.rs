@@ -28,7 +28,11 @@ const fn scenario(name: &'static str, claim: &'static str) -> Scenario {
     Scenario { name, claim, restarts_broker: false }
 }
 
-/// In the order in which they run; the restart comes last, when the broker has something to lose.
+const fn over_a_restart(name: &'static str, claim: &'static str) -> Scenario {
+    Scenario { name, claim, restarts_broker: true }
+}
+
+/// In the order in which they run; the restarts come last, when the broker has something to lose.
 pub(crate) const ALL: &[Scenario] = &[
     scenario("round-trip", "keys and values come back byte for byte, null and empty told apart, in order"),
     scenario("codec-none", "uncompressed batches come back as written"),
@@ -44,13 +48,20 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("value-sizes", "values from 1 byte to 10 MB come back as written"),
     scenario("timestamps", "CreateTime is kept as the producer set it"),
     scenario("log-append-time", "LogAppendTime replaces the producer's timestamp with the broker's"),
+    scenario(
+        "timestamp-limits",
+        "timestamps beyond message.timestamp.before.max.ms and .after.max.ms are refused",
+    ),
     scenario("idempotent", "an idempotent producer's records come back once and in order"),
     scenario("acks-0", "acks=0 records arrive"),
     scenario("acks-1", "acks=1 records are answered with their offsets"),
     scenario("acks-all", "acks=all records are answered with their offsets"),
     scenario("bulk", "100,000 records over 12 partitions come back complete, each partition in order"),
     scenario("older-protocols", "clients held to the versions of Kafka 0.11 to 3.9 write and read"),
+    scenario("concurrent-producers", "eight producers at once into one partition: each keeps its order"),
+    scenario("segments", "a log of several segments is read, searched and trimmed anywhere"),
     scenario("long-poll", "a consumer that waits at the end gets a record produced later"),
+    scenario("fetch-session", "of fifty partitions the one that gets a record is answered, at once"),
     scenario("fetch-from-offset", "a read from an offset in the middle starts there"),
     scenario("offset-out-of-range", "a read beyond the end is answered with OFFSET_OUT_OF_RANGE"),
     scenario("offset-bounds", "earliest and latest offsets of each partition are right"),
@@ -80,9 +91,12 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("dump-log", "Kafka's own tool reads the segment on disk"),
     scenario("describe-producers", "an idempotent producer is listed with its id, epoch and last sequence"),
     scenario("performance", "the client's own load generator gets everything acknowledged"),
-    Scenario {
-        name: "restart",
-        claim: "after SIGTERM and a new start, records, topics, configs and deletions are as they were",
-        restarts_broker: true,
-    },
+    over_a_restart(
+        "over-restart",
+        "a producer and a consumer go on over a restart, without loss, double or disorder",
+    ),
+    over_a_restart(
+        "restart",
+        "after SIGTERM and a new start, records, topics, configs and deletions are as they were",
+    ),
 ];

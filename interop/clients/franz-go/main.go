@@ -21,7 +21,7 @@ func main() {
 		os.Exit(1)
 	}
 	scenarios := map[string]scenario{}
-	for _, some := range []map[string]scenario{readingAndWriting, offsets, administering, configuring, restarting} {
+	for _, some := range []map[string]scenario{readingAndWriting, offsets, administering, configuring, lasting, restarting} {
 		maps.Copy(scenarios, some)
 	}
 	lines := bufio.NewScanner(os.Stdin)
