@@ -7,6 +7,7 @@ import sys
 import traceback
 
 import administering
+import lasting
 import offsets
 import reading_and_writing
 import restarting
@@ -16,7 +17,7 @@ from kafka import Kafka
 def main():
     kafka = Kafka(sys.argv[1])
     scenarios = {}
-    for module in (reading_and_writing, offsets, administering, restarting):
+    for module in (reading_and_writing, offsets, administering, lasting, restarting):
         scenarios.update(module.SCENARIOS)
     for line in sys.stdin:
         scenario = scenarios.get(line.strip())

@@ -10,6 +10,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -40,7 +41,12 @@ struct Tools {
     bootstrap: String,
     /// What the first half of the scenario `restart` saw.
     before_restart: Vec<String>,
+    /// The producer that the first half of the scenario `over-restart` started.
+    over_restart: Option<Running>,
 }
+
+/// How long a change may take until every part of the broker knows it.
+const SOON: Duration = Duration::from_secs(20);
 
 impl Client for KafkaTools {
     fn name(&self) -> &'static str {
@@ -72,7 +78,8 @@ impl Client for KafkaTools {
         let mut command = java(&installed.class_path, &logging(&installed.folder)?);
         command.arg("ToolHost");
         let host = ToolHost::start(command, logs)?;
-        self.tools = Some(Tools { host, bootstrap: bootstrap.to_owned(), before_restart: Vec::new() });
+        let bootstrap = bootstrap.to_owned();
+        self.tools = Some(Tools { host, bootstrap, before_restart: Vec::new(), over_restart: None });
         Ok(())
     }
 

@@ -1,15 +1,12 @@
 //! `kafka-topics`, `kafka-configs`, `kafka-delete-records`, `kafka-log-dirs`, `kafka-cluster`, `kafka-transactions` and
 //! `kafka-dump-log`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Tools, reading_and_writing::lines};
+use super::{SOON, Tools, reading_and_writing::lines};
 use crate::command::eventually;
-
-/// How long a change may take until every part of the broker knows it.
-const SOON: Duration = Duration::from_secs(20);
 
 /// Runs the scenario if it is one of these.
 pub(super) fn run(tools: &mut Tools, scenario: &str) -> Option<Result<()>> {

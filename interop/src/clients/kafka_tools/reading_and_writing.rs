@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Tools;
-use crate::broker::NUM_PARTITIONS;
+use super::{SOON, Tools};
+use crate::{broker::NUM_PARTITIONS, command::eventually};
 
 /// Runs the scenario if it is one of these.
 pub(super) fn run(tools: &mut Tools, scenario: &str) -> Option<Result<()>> {
@@ -39,6 +39,8 @@ pub(super) fn run(tools: &mut Tools, scenario: &str) -> Option<Result<()>> {
         "record-too-large" => record_too_large(tools),
         "keyless-compacted" => keyless_compacted(tools),
         "performance" => performance(tools),
+        "over-restart:before" => before_over_restart(tools),
+        "over-restart:after" => after_over_restart(tools),
         _ => return None,
     })
 }
@@ -316,4 +318,28 @@ fn performance(tools: &mut Tools) -> Result<()> {
     }
     ensure!(written == 60_000, "{written} of 60000 records are in the log");
     Ok(())
+}
+
+/// How many records the load generator writes while the broker is restarted.
+const OVER_RESTART: u64 = 4000;
+
+fn before_over_restart(tools: &mut Tools) -> Result<()> {
+    tools.create("over-restart", 1, &[])?;
+    let count = OVER_RESTART.to_string();
+    let load = ["--num-records", &count, "--record-size", "100", "--throughput", "1000"];
+    tools.over_restart =
+        Some(tools.begin("ProducerPerformance", &[&load[..], &["--topic", "over-restart"]].concat(), b"")?);
+    let going = eventually(SOON, || {
+        let end = tools.offset("over-restart", 0, "latest")?;
+        Ok((end > Some(100)).then_some(()))
+    })?;
+    going.context("the producer does not get going")
+}
+
+fn after_over_restart(tools: &mut Tools) -> Result<()> {
+    let running = tools.over_restart.take().context("no producer is running")?;
+    let printed = tools.host.end(&running)?.ok().context("the producer that was running")?;
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    ensure!(printed.contains(&format!("{OVER_RESTART} records sent")), "told: {printed}");
+    tools.expect_bounds("over-restart", 0, 0, OVER_RESTART)
 }
