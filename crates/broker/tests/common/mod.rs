@@ -1,24 +1,41 @@
 //! A broker on a free port of the loopback interface, over a directory of its own, and a client that speaks any version
 //! of any API, frame by frame.
+//!
+//! Whatever a test waits for comes within [`PATIENCE`], or the test fails: no test sleeps to be right.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
-use bytes::Bytes;
+pub(crate) mod records;
+pub(crate) mod requests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use ottla_broker::Broker;
+use ottla_broker::{Broker, StartError};
 use ottla_env::Env;
-use ottla_records::{BatchBuilder, NewRecord};
+use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
 use ottla_types::config::Settings;
 use ottla_wire::api::ApiRequest;
 use ottla_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ottla_wire::frame::{LENGTH_SIZE, encode_request};
 use ottla_wire::header::parse_response;
-use ottla_wire::produce::{PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData};
+use ottla_wire::metadata::{MetadataRequest, MetadataRequestTopic};
+use ottla_wire::produce::PartitionProduceResponse;
 use ottla_wire::{Message as _, Request, RequestHeader};
+
+pub(crate) use records::batch;
+pub(crate) use requests::{Topic, produce_request};
+
+/// How long a test waits for what must come. No test is right because of it; a wrong one ends.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker that runs until it is stopped or dropped.
 pub(crate) struct TestBroker {
@@ -35,12 +52,18 @@ impl TestBroker {
     /// Starts with more properties, in which `{dir}` stands for the broker's directory.
     pub(crate) async fn start_with(properties: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let text =
-            format!("node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0\nlog.dirs={{dir}}/data\n{properties}");
-        let text = text.replace("{dir}", dir.path().to_str().unwrap());
-        let (settings, _) = Settings::parse("test.properties", &text).unwrap();
+        let settings = settings(&dir, properties);
         let broker = Broker::start(Env::real(), settings.clone()).await.unwrap();
         Self { broker, settings, dir }
+    }
+
+    /// What keeps a broker with these properties from starting.
+    pub(crate) async fn refuses(properties: &str) -> StartError {
+        let dir = tempfile::tempdir().unwrap();
+        match Broker::start(Env::real(), settings(&dir, properties)).await {
+            Ok(_) => panic!("it starts with {properties}"),
+            Err(error) => error,
+        }
     }
 
     /// Stops the broker in order, and starts it again over the same directory. It listens on another port then.
@@ -55,70 +78,196 @@ impl TestBroker {
         self.broker.stop().await.unwrap();
     }
 
+    /// Starts a second broker over the same directory.
+    pub(crate) async fn start_another(&self) -> Result<Broker, StartError> {
+        Broker::start(Env::real(), self.settings.clone()).await
+    }
+
     pub(crate) fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
-    pub(crate) async fn connect(&self) -> Client {
-        let (_, address) = &self.broker.listeners()[0];
-        Client { stream: TcpStream::connect(address).await.unwrap(), correlation_id: 0 }
+    pub(crate) fn cluster_id(&self) -> &str {
+        self.broker.cluster_id()
     }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.broker.listeners()[0].1
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(self.address()).await.unwrap())
+    }
+
+    /// Returns when the broker has handled everything that `client` sent so far, up to what answers still wait for.
+    /// A request of its own takes effect after those; its answer goes to waste, or `client` receives it.
+    pub(crate) async fn await_handled(&self, client: &mut Client) {
+        let name = format!("barrier-{}", client.next_correlation_id);
+        client.send(7, create_topics(&name, 1, &[])).await;
+        let mut observer = self.connect().await;
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        while observer.find_topic(&name).await.is_none() {
+            assert!(tokio::time::Instant::now() < patience, "the broker does not come to {name}");
+        }
+    }
+}
+
+/// The settings of a broker. Tests use timestamps of any age, so that time removes nothing unless they ask for it.
+fn settings(dir: &TempDir, properties: &str) -> Settings {
+    let text = format!(
+        "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0\nlog.dirs={{dir}}/data\nlog.retention.ms=-1\n{properties}"
+    );
+    let text = text.replace("{dir}", dir.path().to_str().unwrap());
+    let (settings, _) = Settings::parse("test.properties", &text).unwrap();
+    settings
+}
+
+fn create_topics(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreateTopicsRequest {
+    let config = |&(name, value): &(&str, &str)| CreatableTopicConfig {
+        name: name.into(),
+        value: Some(value.into()),
+        ..CreatableTopicConfig::default()
+    };
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        configs: configs.iter().map(config).collect(),
+        ..CreatableTopic::default()
+    };
+    CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..CreateTopicsRequest::default() }
 }
 
 /// One connection.
 pub(crate) struct Client {
     stream: TcpStream,
-    correlation_id: i32,
+    pub(crate) client_id: &'static str,
+    next_correlation_id: i32,
+    /// The requests whose answers are to be received, in their order.
+    unanswered: VecDeque<i32>,
 }
 
 impl Client {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, client_id: "test", next_correlation_id: 1, unanswered: VecDeque::new() }
+    }
+
     /// Sends a request in a version, and waits for the answer.
     pub(crate) async fn call<R>(&mut self, version: i16, request: R) -> R::Response
     where
         R: ApiRequest + Into<Request>,
     {
-        self.correlation_id += 1;
-        let mut header = RequestHeader::new(R::API, version, self.correlation_id);
-        header.client_id = Some("test".into());
-        let frame = encode_request(&header, &request.into()).unwrap().into_bytes();
-        self.stream.write_all(&frame).await.unwrap();
+        self.send(version, request).await;
+        self.receive::<R>(version).await
+    }
+
+    /// Sends a request that is answered, and does not wait.
+    pub(crate) async fn send<R>(&mut self, version: i16, request: R)
+    where
+        R: ApiRequest + Into<Request>,
+    {
+        let frame = self.frame(version, request);
+        self.unanswered.push_back(self.next_correlation_id);
+        self.next_correlation_id += 1;
+        self.send_bytes(&frame).await;
+    }
+
+    /// Sends a request to which no answer is expected.
+    pub(crate) async fn send_silent<R>(&mut self, version: i16, request: R)
+    where
+        R: ApiRequest + Into<Request>,
+    {
+        let frame = self.frame(version, request);
+        self.next_correlation_id += 1;
+        self.send_bytes(&frame).await;
+    }
+
+    /// A request as it goes over the wire, with the next correlation id.
+    pub(crate) fn frame<R>(&self, version: i16, request: R) -> Bytes
+    where
+        R: ApiRequest + Into<Request>,
+    {
+        let mut header = RequestHeader::new(R::API, version, self.next_correlation_id);
+        header.client_id = Some(self.client_id.into());
+        encode_request(&header, &request.into()).unwrap().into_bytes()
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("the broker reads").unwrap();
+    }
+
+    /// Waits for the answer to the oldest request that was sent and not answered yet.
+    pub(crate) async fn receive<R: ApiRequest>(&mut self, version: i16) -> R::Response {
         let answer = self.read_frame().await;
+        let expected = self.unanswered.pop_front().expect("a request that is not answered yet");
         let (header, mut body) = parse_response(answer, R::API, version).unwrap();
-        assert_eq!(header.correlation_id, self.correlation_id);
-        R::Response::decode(&mut body, version)
-            .unwrap_or_else(|error| panic!("{} v{version}: {error}", R::API))
+        assert_eq!(header.correlation_id, expected, "answers keep the order of their requests");
+        let response = R::Response::decode(&mut body, version)
+            .unwrap_or_else(|error| panic!("{} v{version}: {error}", R::API));
+        assert_eq!(body.remaining(), 0, "{} v{version}: bytes after the response", R::API);
+        response
     }
 
-    async fn read_frame(&mut self) -> Bytes {
-        let mut length = [0; LENGTH_SIZE];
-        self.stream.read_exact(&mut length).await.unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
-        self.stream.read_exact(&mut frame).await.unwrap();
-        frame.into()
+    /// Reads a frame, without its length prefix.
+    pub(crate) async fn read_frame(&mut self) -> Bytes {
+        let read = async {
+            let mut length = [0; LENGTH_SIZE];
+            self.stream.read_exact(&mut length).await?;
+            let mut frame = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
+            self.stream.read_exact(&mut frame).await?;
+            Ok::<Bytes, std::io::Error>(frame.into())
+        };
+        timeout(PATIENCE, read).await.expect("an answer in time").expect("an answer")
     }
 
-    pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
-        let config = |&(name, value): &(&str, &str)| CreatableTopicConfig {
-            name: name.into(),
-            value: Some(value.into()),
-            ..CreatableTopicConfig::default()
+    /// Waits until the broker closes the connection, which it does without another byte.
+    pub(crate) async fn expect_closed(&mut self) {
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("closed in time");
+        if let Err(error) = read {
+            // What the broker had not read when it closed is answered with a reset.
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        assert_eq!(rest, b"", "bytes before the end");
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn close_write_side(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    pub(crate) async fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Topic {
+        let response = self.call(7, create_topics(name, partitions, configs)).await;
+        let topic = &response.topics[0];
+        assert_eq!(error(topic.error_code), ErrorCode::None, "{:?}", topic.error_message);
+        Topic { name: topic.name.clone(), id: topic.topic_id }
+    }
+
+    /// Takes the answer to the barrier of [`TestBroker::await_handled`].
+    pub(crate) async fn receive_barrier(&mut self) {
+        let response = self.receive::<CreateTopicsRequest>(7).await;
+        assert_eq!(error(response.topics[0].error_code), ErrorCode::None);
+    }
+
+    /// The topic of this name, if there is one.
+    pub(crate) async fn find_topic(&mut self, name: &str) -> Option<Topic> {
+        let wanted = MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![wanted]),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
         };
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            configs: configs.iter().map(config).collect(),
-            ..CreatableTopic::default()
-        };
-        let request =
-            CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..CreateTopicsRequest::default() };
-        let response = self.call(7, request).await;
-        assert_eq!(
-            error(response.topics[0].error_code),
-            ErrorCode::None,
-            "{:?}",
-            response.topics[0].error_message
-        );
+        let topic = self.call(12, request).await.topics.remove(0);
+        match error(topic.error_code) {
+            ErrorCode::None => Some(Topic { name: topic.name.unwrap(), id: topic.topic_id }),
+            ErrorCode::UnknownTopicOrPartition => None,
+            error => panic!("{name}: {error}"),
+        }
     }
 
     /// Appends records with these timestamps, in one batch. Returns the offset of the first.
@@ -134,34 +283,18 @@ impl Client {
         partition: i32,
         batch: Bytes,
     ) -> PartitionProduceResponse {
-        let data = PartitionProduceData {
-            index: partition,
-            records: Some(batch.into()),
-            ..PartitionProduceData::default()
-        };
-        let topic = TopicProduceData {
-            name: topic.into(),
-            partition_data: vec![data],
-            ..TopicProduceData::default()
-        };
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![topic],
-            ..ProduceRequest::default()
-        };
-        let mut response = self.call(9, request).await;
+        let topic = Topic::named(topic);
+        let mut response = self.call(9, produce_request(-1, vec![topic.records(partition, batch)])).await;
         response.responses.remove(0).partition_responses.remove(0)
     }
 }
 
-/// A batch of records with these timestamps.
-pub(crate) fn batch(mut builder: BatchBuilder, timestamps_ms: &[i64]) -> Bytes {
-    for &timestamp_ms in timestamps_ms {
-        let record = NewRecord { timestamp_ms, key: Some(b"key"), value: Some(b"value"), headers: &[] };
-        builder.push(&record).unwrap();
-    }
-    builder.build().unwrap()
+/// A frame of these bytes.
+pub(crate) fn framed(body: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u32(u32::try_from(body.len()).unwrap());
+    frame.put_slice(body);
+    frame.freeze()
 }
 
 /// The error of a code, by name.
