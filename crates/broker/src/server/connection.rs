@@ -102,7 +102,7 @@ pub(crate) async fn serve<S: Service>(
     memory: RequestMemory,
     stop: watch::Receiver<bool>,
 ) -> Ended {
-    let connection = Connection {
+    let mut connection = Connection {
         stream,
         peer,
         service,
@@ -115,10 +115,13 @@ pub(crate) async fn serve<S: Service>(
         reserved: None,
         last_moved: Instant::now(),
     };
-    match connection.run().await {
-        Ok(never) => match never {},
-        Err(ended) => ended,
+    let Err(ended) = connection.run().await;
+    if matches!(ended, Ended::Frame(_) | Ended::Protocol(_)) {
+        // The requests before the one at fault have had their effect, and their answers may still be here. Whether they
+        // can be sent does not change why the connection ends.
+        let _ = connection.flush().await;
     }
+    ended
 }
 
 struct Connection<S> {
@@ -145,7 +148,7 @@ enum Event {
 }
 
 impl<S: Service> Connection<S> {
-    async fn run(mut self) -> Result<std::convert::Infallible, Ended> {
+    async fn run(&mut self) -> Result<std::convert::Infallible, Ended> {
         let mut idle = Box::pin(tokio::time::sleep(self.max_idle));
         loop {
             self.handle_frames().await?;

@@ -129,6 +129,7 @@ async fn a_request_over_the_limit_ends_the_connection_and_says_so() {
 async fn a_service_that_cannot_go_on_ends_the_connection() {
     let mut rig = rig(settings()).await;
     rig.send("A!").await;
+    assert_eq!(rig.receive(1).await, "A", "what was answered before goes out");
     assert!(matches!(rig.ended.await.unwrap(), Ended::Protocol(_)));
 }
 
