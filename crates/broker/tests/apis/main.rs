@@ -9,3 +9,6 @@ mod describe_producers;
 mod init_producer_id;
 mod list_offsets;
 mod offset_for_leader_epoch;
+mod produce;
+mod produce_batches;
+mod produce_idempotence;

@@ -34,7 +34,7 @@ pub(crate) fn sized(size_bytes: usize) -> Bytes {
     let with = |len: usize| text(&[&"x".repeat(len)]);
     let overhead = with(size_bytes).len() - size_bytes;
     let batch = with(size_bytes - overhead);
-    assert_eq!(batch.len(), size_bytes, "lengths whose varints differ in size");
+    assert_eq!(batch.len(), size_bytes, "the size lies where a varint grows");
     batch
 }
 
