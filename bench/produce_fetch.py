@@ -99,6 +99,8 @@ share.coordinator.state.topic.min.isr=1
         return time.monotonic() - started
 
     def stop(self):
+        if self.process is None or self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(60)
@@ -226,13 +228,12 @@ def consume(broker, topic, rounds):
 def measure(name, options):
     """All figures of one broker: a list of rounds for each workload, the warm-up left out."""
     broker = Broker(name, options.bin)
-    starts = []
-    for _ in range(options.rounds):
-        starts.append(broker.start())
-        broker.stop()
-    result = {"start_s": starts, "workloads": {}}
-    starts.append(broker.start())
+    result = {"start_s": [], "workloads": {}}
     try:
+        for _ in range(options.rounds):
+            result["start_s"].append(broker.start())
+            broker.stop()
+        result["start_s"].append(broker.start())
         settle(broker)
         result["rss_idle_mb"] = broker.rss_mb()
         for label, batch_size in BATCHES.items():
@@ -280,17 +281,17 @@ def progress(broker, workload, index, options, figures):
 
 def rows(results):
     """(what, figure by broker) for the table."""
-    def median(figures, key):
+    def over(figures, key, statistic):
         values = [each[key] for each in figures if each.get(key) is not None]
-        return statistics.median(values) if values else None
+        return statistic(values) if values else None
 
+    columns = (("cpu_s_per_gb", "CPU-s/GB", statistics.median), ("cpu_s_per_gb", "CPU-s/GB, best round", min),
+               ("mb_per_s", "MB/s", statistics.median), ("batch_bytes", "mean batch, bytes", statistics.median))
     table = []
     for workload in WORKLOADS:
         of = {name: result["workloads"].get(workload, []) for name, result in results.items()}
-        if not any(of.values()):
-            continue
-        for key, unit in (("cpu_s_per_gb", "CPU-s/GB"), ("mb_per_s", "MB/s"), ("batch_bytes", "mean batch, bytes")):
-            figures = {name: median(rounds, key) for name, rounds in of.items()}
+        for key, unit, statistic in columns:
+            figures = {name: over(rounds, key, statistic) for name, rounds in of.items()}
             if any(value is not None for value in figures.values()):
                 table.append((f"{workload}: {unit}", figures))
     table.append(("start-up, s", {name: statistics.median(result["start_s"]) for name, result in results.items()}))
@@ -308,9 +309,9 @@ def number(value):
 def show(results):
     names = list(results)
     both = len(names) == 2
-    print(f"{'':34}" + "".join(f"{name:>10}" for name in names) + (f"{'ratio':>10}" if both else ""))
+    print(f"{'':36}" + "".join(f"{name:>10}" for name in names) + (f"{'ratio':>10}" if both else ""))
     for what, figures in rows(results):
-        line = f"{what:34}" + "".join(f"{number(figures[name]):>10}" for name in names)
+        line = f"{what:36}" + "".join(f"{number(figures[name]):>10}" for name in names)
         if both and all(figures[name] for name in names):
             line += f"{figures[names[0]] / figures[names[1]]:>10.2f}"
         print(line)
