@@ -49,6 +49,7 @@ func timed() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), limit)
 }
 
+// create returns when every partition has a leader that answers: Kafka answers the creation before its brokers act on it.
 func (k *kafka) create(topic string, partitions int32, configs map[string]string) error {
 	ctx, cancel := timed()
 	defer cancel()
@@ -56,8 +57,21 @@ func (k *kafka) create(topic string, partitions int32, configs map[string]string
 	for key, value := range configs {
 		values[key] = &value
 	}
-	_, err := k.admin.CreateTopic(ctx, partitions, 1, values, topic)
-	return err
+	if _, err := k.admin.CreateTopic(ctx, partitions, 1, values, topic); err != nil {
+		return err
+	}
+	return eventually(func() error {
+		listed, err := k.admin.ListStartOffsets(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for partition := range partitions {
+			if _, err := one(listed, nil, topic, partition); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // produce writes the records, in order, and waits for all answers; the records then carry their offsets.
