@@ -45,9 +45,11 @@ impl<T: Unpin> Future for DiskFuture<'_, T> {
     }
 }
 
-/// How to open a file. All files are read-write.
+/// How to open a file. All files are read-write, except those opened to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
+    /// It must be there, and may be one that this process cannot write.
+    Read,
     /// It must be there.
     Existing,
     /// It must not be there.
@@ -101,6 +103,13 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Free and total bytes of the file system that holds `path`.
     fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace>;
+
+    /// A word, without spaces, for the memory that stands between processes and the device below the directory `path`. As
+    /// long as it is the same, a process reads whatever an earlier one wrote there, flushed or not, unless the device
+    /// failed meanwhile. `None` where that cannot be told.
+    fn page_cache_id<'a>(&'a self, _path: &'a Path) -> DiskFuture<'a, Option<String>> {
+        DiskFuture::ready(Ok(None))
+    }
 }
 
 /// The room on a file system.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{DirEntry, DirLock, Disk, DiskFuture, DiskSpace, File, OpenMode};
@@ -64,11 +64,12 @@ fn blocking<'a, T: Send + 'static>(
 
 fn open_file(path: &Path, mode: OpenMode) -> io::Result<RealFile> {
     let flags = match mode {
-        OpenMode::Existing => OFlags::empty(),
-        OpenMode::CreateNew => OFlags::CREATE | OFlags::EXCL,
-        OpenMode::Create => OFlags::CREATE,
+        OpenMode::Read => OFlags::RDONLY,
+        OpenMode::Existing => OFlags::RDWR,
+        OpenMode::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        OpenMode::Create => OFlags::RDWR | OFlags::CREATE,
     };
-    let fd = rustix::fs::open(path, flags | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
+    let fd = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
         .map_err(|e| naming("open", path, e))?;
     Ok(RealFile { fd: Arc::new(fd), path: path.to_owned() })
 }
@@ -115,6 +116,25 @@ fn space(path: &Path) -> io::Result<DiskSpace> {
     })
 }
 
+/// The boot of the kernel, the device, the mount and the directory's inode: a copy of the directory, elsewhere or after an
+/// unmount, was never in this page cache.
+fn page_cache_id(path: &Path) -> io::Result<Option<String>> {
+    // Not on this kernel (it is not Linux, or /proc is hidden): then nothing can be told.
+    let Ok(boot_id) = fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return Ok(None) };
+    let mask = StatxFlags::INO | StatxFlags::MNT_ID;
+    let stat = match rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), mask) {
+        Ok(stat) => stat,
+        Err(Errno::NOSYS) => return Ok(None),
+        Err(e) => return Err(naming("look at", path, e)),
+    };
+    if stat.stx_mask & mask.bits() != mask.bits() {
+        return Ok(None);
+    }
+    let device = format!("{}:{}", stat.stx_dev_major, stat.stx_dev_minor);
+    let (mount, inode) = (stat.stx_mnt_id, stat.stx_ino);
+    Ok(Some(format!("boot={},device={device},mount={mount},inode={inode}", boot_id.trim())))
+}
+
 impl Disk for RealDisk {
     fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>> {
         DiskFuture::ready(open_file(path, mode).map(|file| Arc::new(file) as Arc<dyn File>))
@@ -157,6 +177,10 @@ impl Disk for RealDisk {
 
     fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace> {
         DiskFuture::ready(space(path))
+    }
+
+    fn page_cache_id<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Option<String>> {
+        DiskFuture::ready(page_cache_id(path))
     }
 }
 
