@@ -17,6 +17,7 @@ mod dirs;
 mod epochs;
 mod error;
 mod format;
+pub mod inspect;
 mod log;
 mod producers;
 mod segment;

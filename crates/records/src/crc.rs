@@ -25,6 +25,30 @@ pub fn verify_parts(head: &[u8; HEADER_LEN], body: &[u8]) -> Result<(), BatchErr
     if stored == computed { Ok(()) } else { Err(BatchError::Crc { stored, computed }) }
 }
 
+/// The checksum of bytes that come in pieces.
+#[derive(Debug)]
+pub struct Crc32c(Digest);
+
+impl Crc32c {
+    /// That of no bytes yet.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "a checksum of nothing is begun, not defaulted to")]
+    pub fn new() -> Self {
+        Self(Digest::new(CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Adds the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of all pieces.
+    #[must_use]
+    pub fn finish(self) -> u32 {
+        self.0.finalize() as u32
+    }
+}
+
 /// The checksum of contiguous bytes.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
@@ -38,6 +62,13 @@ mod tests {
     #[test]
     fn the_checksum_is_castagnolis() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn pieces_have_the_checksum_of_the_whole() {
+        let mut crc = Crc32c::new();
+        b"123456789".chunks(2).for_each(|piece| crc.update(piece));
+        assert_eq!(crc.finish(), 0xe306_9283);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod flush;
 mod lookup;
 mod open;
 mod read;
-mod replay;
+pub(crate) mod replay;
 mod trim;
 
 use std::path::Path;

@@ -15,7 +15,7 @@ use crate::segment::Segment;
 use crate::segment::scan::{Found, HEADERS, Scan};
 
 /// Remembers a batch, data or marker, that is in the log.
-pub(super) fn note_batch(producers: &mut Producers, header: &BatchHeader, body: &[u8], now_ms: i64) {
+pub(crate) fn note_batch(producers: &mut Producers, header: &BatchHeader, body: &[u8], now_ms: i64) {
     if !header.attributes.is_control() {
         producers.remember(header, now_ms);
     } else if let Some(marker) = txn_marker(header, body) {
