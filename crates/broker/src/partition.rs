@@ -65,6 +65,13 @@ impl From<&TopicConfig> for PartitionConfig {
     }
 }
 
+impl PartitionConfig {
+    /// Whether records are compressed with zstd whatever the producer does.
+    pub(crate) fn stores_zstd(&self) -> bool {
+        self.rules.compression.is_some_and(|compression| compression.codec() == Codec::Zstd)
+    }
+}
+
 fn compression(of: CompressionType) -> Option<Compression> {
     let compression = match of {
         CompressionType::Producer => return None,

@@ -25,6 +25,9 @@ use crate::waiters::{Place, Waiter};
 /// The first version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
 
+/// The first version whose clients know zstd (KIP-110).
+const ZSTD_SINCE: i16 = 10;
+
 pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
     let follower = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     let uses_topic_ids = context.version >= TOPIC_IDS_SINCE;
@@ -53,6 +56,7 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes,
         read_committed,
+        knows_zstd: context.version >= ZSTD_SINCE,
         is_follower: follower >= 0,
     };
     let round = fetch.read().await;
@@ -103,6 +107,7 @@ struct Fetch {
     max_bytes: usize,
     min_bytes: i64,
     read_committed: bool,
+    knows_zstd: bool,
     is_follower: bool,
 }
 
@@ -110,7 +115,11 @@ struct Fetch {
 #[derive(Default)]
 struct Round {
     answers: Vec<PartitionData>,
+    /// Of the records read.
     bytes: usize,
+    /// Of the records that there are, up to the limits. Limits seldom end where a batch does, and who waited for the
+    /// bytes between would wait in vain.
+    available: usize,
     /// Something that the client must hear of without delay.
     urgent: bool,
 }
@@ -119,34 +128,34 @@ impl Fetch {
     async fn read(&self) -> Round {
         let mut round = Round { answers: Vec::with_capacity(self.session.wants().len()), ..Round::default() };
         for (key, want) in self.session.wants() {
-            let mut answer = match self.read_partition(key, want, round.bytes).await {
-                Ok(answer) => answer,
-                Err(error) => PartitionData {
-                    error_code: error.code(),
-                    high_watermark: -1,
-                    records: Some(Records::new()),
-                    ..PartitionData::default()
-                },
+            let (mut answer, available) = match self.read_partition(key, want, round.bytes).await {
+                Ok(read) => read,
+                Err(error) => (failed(error), 0),
             };
             answer.partition_index = key.partition;
             round.bytes += answer.records.as_ref().map_or(0, Records::len);
+            round.available += available;
             round.urgent |= answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0;
             round.answers.push(answer);
         }
         round
     }
 
+    /// The answer for a partition, and how many bytes of records there are for it up to the limits.
     async fn read_partition(
         &self,
         key: &PartitionKey,
         want: &Want,
         bytes_so_far: usize,
-    ) -> Result<PartitionData, ErrorCode> {
+    ) -> Result<(PartitionData, usize), ErrorCode> {
         let partition = self.core.find_partition((&key.topic).into(), key.partition)?;
         partition.check_leader(want.current_leader_epoch)?;
         if self.is_follower {
             // No partition has a second replica yet, so nobody can be following.
             return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        if !self.knows_zstd && partition.config().stores_zstd() {
+            return Err(ErrorCode::UnsupportedCompressionType);
         }
         let log_start = partition.log.start_offset();
         let high_watermark = partition.high_watermark();
@@ -159,11 +168,15 @@ impl Fetch {
             records: Some(Records::new()),
             ..PartitionData::default()
         };
+        // What lies below the start is gone, whichever epoch it was of.
+        if want.fetch_offset < log_start {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
         if let Some(diverging) = diverging(&partition, want)? {
             answer.diverging_epoch = diverging;
-            return Ok(answer);
+            return Ok((answer, 0));
         }
-        if want.fetch_offset < log_start || want.fetch_offset > partition.log.end_offset() {
+        if want.fetch_offset > partition.log.end_offset() {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let upper = if self.read_committed { last_stable } else { high_watermark };
@@ -172,7 +185,7 @@ impl Fetch {
         // KIP-74: the first batch is given whatever its size, or the consumer could never get past it.
         let at_least_one = bytes_so_far == 0;
         if want.fetch_offset >= upper || (max_bytes == 0 && !at_least_one) {
-            return Ok(answer);
+            return Ok((answer, 0));
         }
         let read =
             partition.log.read(want.fetch_offset, max_bytes, at_least_one, upper).await.map_err(|error| {
@@ -182,13 +195,15 @@ impl Fetch {
                 }
                 code
             })?;
+        let is_cut = read.next_offset < upper;
+        let available = if is_cut { read.size_bytes.max(max_bytes) } else { read.size_bytes };
         answer.records = Some(read.chunks.into());
-        Ok(answer)
+        Ok((answer, available))
     }
 
     fn is_enough(&self, round: &Round) -> bool {
-        let bytes = i64::try_from(round.bytes).unwrap_or(i64::MAX);
-        round.urgent || bytes >= self.min_bytes || self.session.wants().is_empty()
+        let available = i64::try_from(round.available).unwrap_or(i64::MAX);
+        round.urgent || available >= self.min_bytes || self.session.wants().is_empty()
     }
 
     /// Reads until there is enough, or until the deadline.
@@ -201,7 +216,7 @@ impl Fetch {
             if self.is_enough(&round) || Instant::now() >= deadline {
                 return round;
             }
-            if !waiter.count(i64::try_from(round.bytes).unwrap_or(i64::MAX)) {
+            if !waiter.count(i64::try_from(round.available).unwrap_or(i64::MAX)) {
                 // An elapsed deadline is no error: the next look is the last.
                 let _elapsed = tokio::time::timeout_at(deadline, waiter.wait()).await;
             }
@@ -238,6 +253,15 @@ impl Fetch {
             }
         }
         FetchResponse { session_id: self.session.session_id(), responses, ..FetchResponse::default() }
+    }
+}
+
+fn failed(error: ErrorCode) -> PartitionData {
+    PartitionData {
+        error_code: error.code(),
+        high_watermark: -1,
+        records: Some(Records::new()),
+        ..PartitionData::default()
     }
 }
 
