@@ -79,6 +79,11 @@ impl Core {
     ) -> Result<A, Refused> {
         let mut deciding = self.metadata.lock().await;
         let committed = deciding.change(decide).await?;
+        // What is created is seen when its logs are there, and what is deleted is not seen any more when its logs go:
+        // in between, requests would be told that a log is at fault. No request does both.
+        if !committed.delta.deleted.is_empty() {
+            self.metadata.publish(Arc::clone(&committed.image));
+        }
         if !committed.delta.is_empty() {
             self.apply(&committed.image, &committed.delta).await;
         }
