@@ -10,6 +10,8 @@ pub(crate) mod requests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -42,6 +44,7 @@ pub(crate) struct TestBroker {
     broker: Broker,
     settings: Settings,
     dir: TempDir,
+    barriers: AtomicU32,
 }
 
 impl TestBroker {
@@ -54,7 +57,7 @@ impl TestBroker {
         let dir = tempfile::tempdir().unwrap();
         let settings = settings(&dir, properties);
         let broker = Broker::start(Env::real(), settings.clone()).await.unwrap();
-        Self { broker, settings, dir }
+        Self { broker, settings, dir, barriers: AtomicU32::new(0) }
     }
 
     /// What keeps a broker with these properties from starting.
@@ -68,10 +71,16 @@ impl TestBroker {
 
     /// Stops the broker in order, and starts it again over the same directory. It listens on another port then.
     pub(crate) async fn restart(self) -> Self {
-        let Self { broker, settings, dir } = self;
+        self.restart_after(|_| ()).await
+    }
+
+    /// Restarts the broker, with something done to its directory while it is down.
+    pub(crate) async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
+        let Self { broker, settings, dir, barriers } = self;
         broker.stop().await.unwrap();
+        change(dir.path());
         let broker = Broker::start(Env::real(), settings.clone()).await.unwrap();
-        Self { broker, settings, dir }
+        Self { broker, settings, dir, barriers }
     }
 
     pub(crate) async fn stop(self) {
@@ -83,7 +92,7 @@ impl TestBroker {
         Broker::start(Env::real(), self.settings.clone()).await
     }
 
-    pub(crate) fn dir(&self) -> &std::path::Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
@@ -99,10 +108,17 @@ impl TestBroker {
         Client::new(TcpStream::connect(self.address()).await.unwrap())
     }
 
+    /// Connects to the listener of this name.
+    pub(crate) async fn connect_to(&self, listener: &str) -> Client {
+        let mut listeners = self.broker.listeners().iter();
+        let (_, address) = listeners.find(|(name, _)| name == listener).expect("the listener is open");
+        Client::new(TcpStream::connect(address).await.unwrap())
+    }
+
     /// Returns when the broker has handled everything that `client` sent so far, up to what answers still wait for.
     /// A request of its own takes effect after those; its answer goes to waste, or `client` receives it.
     pub(crate) async fn await_handled(&self, client: &mut Client) {
-        let name = format!("barrier-{}", client.next_correlation_id);
+        let name = format!("barrier-{}", self.barriers.fetch_add(1, Ordering::Relaxed));
         client.send(7, create_topics(&name, 1, &[])).await;
         let mut observer = self.connect().await;
         let patience = tokio::time::Instant::now() + PATIENCE;
@@ -114,9 +130,11 @@ impl TestBroker {
 
 /// The settings of a broker. Tests use timestamps of any age, so that time removes nothing unless they ask for it.
 fn settings(dir: &TempDir, properties: &str) -> Settings {
-    let text = format!(
-        "node.id=1\nlisteners=PLAINTEXT://127.0.0.1:0\nlog.dirs={{dir}}/data\nlog.retention.ms=-1\n{properties}"
-    );
+    let mut text = "node.id=1\nlog.dirs={dir}/data\nlog.retention.ms=-1\n".to_owned();
+    if !properties.starts_with("listeners=") {
+        text.push_str("listeners=PLAINTEXT://127.0.0.1:0\n");
+    }
+    text.push_str(properties);
     let text = text.replace("{dir}", dir.path().to_str().unwrap());
     let (settings, _) = Settings::parse("test.properties", &text).unwrap();
     settings
