@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod cache;
 mod config;
 mod dirs;
 mod epochs;
@@ -24,7 +25,7 @@ mod segment;
 mod sync;
 
 pub use config::LogConfig;
-pub use dirs::{DirInfo, FailedLog, LogDirs, LogDirsConfig, OpenedDirs};
+pub use dirs::{DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsConfig, OpenedDirs};
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};
 pub use log::{ActiveProducer, Appended, FoundRecord, Log, Read};

@@ -8,6 +8,7 @@ use ottla_env::Disk;
 use ottla_env::disk::DirLock;
 use ottla_types::{BrokerEpoch, DirectoryId, Offset, TopicPartition};
 
+use crate::cache::Budget;
 use crate::format::checkpoint::{self, Offsets};
 use crate::format::names::{
     CLEAN_SHUTDOWN, LOCK, LOG_START_CHECKPOINT, META_PROPERTIES, RECOVERY_POINT_CHECKPOINT,
@@ -23,6 +24,8 @@ pub(crate) struct LogDir {
     path: PathBuf,
     id: DirectoryId,
     failure: OnceLock<Arc<str>>,
+    /// Shared by all directories.
+    cache: Arc<Budget>,
     /// What the checkpoint files say, or will say when they are written next. On disk a recovery point is never above
     /// the one here.
     recovery_points: Mutex<Offsets>,
@@ -45,6 +48,7 @@ pub(crate) struct Claimed {
 pub(crate) struct Owner {
     pub(crate) cluster_id: String,
     pub(crate) node_id: ottla_types::BrokerId,
+    pub(crate) cache: Arc<Budget>,
 }
 
 impl Claimed {
@@ -99,6 +103,7 @@ impl Claimed {
         Ok(LogDir {
             disk: Arc::clone(disk),
             path: self.path,
+            cache: Arc::clone(&owner.cache),
             id,
             failure: OnceLock::new(),
             recovery_points: Mutex::new(recovery_points),
@@ -147,6 +152,11 @@ impl LogDir {
 
     /// Why the directory is offline, if it is.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
+    /// The memory for recent batches.
+    pub(crate) fn cache(&self) -> &Arc<Budget> {
+        &self.cache
+    }
+
         self.failure.get().cloned()
     }
 

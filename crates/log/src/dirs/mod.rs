@@ -75,7 +75,19 @@ pub struct DirInfo {
 }
 
 impl LogDirs {
+/// What [`LogDirs::set_tail_cache_bytes`] is before it is called: what a broker on two cores appends in a tenth of a
+/// second, so that a reader that is a few fetches behind still finds its batches.
+pub const DEFAULT_TAIL_CACHE_BYTES: usize = 64 << 20;
+
     /// The cluster's id, as `meta.properties` has it.
+    /// Bounds the recent batches that are kept in memory for tailing readers, over all logs. 0 keeps none.
+    pub fn set_tail_cache_bytes(&self, bytes: usize) {
+        // All directories share one budget.
+        if let Some(dir) = self.dirs.first() {
+            dir.cache().set_limit(bytes);
+        }
+    }
+
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id

@@ -10,7 +10,8 @@ use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
 use tokio::task::JoinSet;
 
 use super::dir::{Claimed, LogDir, Owner};
-use super::{LogDirs, LogDirsConfig, Unusable};
+use super::{DEFAULT_TAIL_CACHE_BYTES, LogDirs, LogDirsConfig, Unusable};
+use crate::cache::Budget;
 use crate::format::names::{self, DirKind};
 use crate::log::OpenLog;
 use crate::{Error, Log, LogConfig, Result};
@@ -52,7 +53,8 @@ impl LogDirs {
         let mut failed_dirs = Vec::new();
         let claimed = claim_all(&*env.disk, &config.dirs, &mut failed_dirs).await?;
         let cluster_id = cluster_id(env, config, &claimed);
-        let owner = Owner { cluster_id, node_id: config.node_id };
+        let cache = Budget::new(DEFAULT_TAIL_CACHE_BYTES);
+        let owner = Owner { cluster_id, node_id: config.node_id, cache };
         let mut dirs = Vec::new();
         for claim in claimed {
             let fresh_id = DirectoryId::from_random(env.rng.id_bytes());

@@ -101,6 +101,8 @@ impl Log {
         writer.in_doubt = false;
 
         note_batch(&mut lock(&self.producers), &batch.header, &batch.body, now_ms);
+        // Before the end is published: whoever is woken by it finds the batch here.
+        self.recent.push(&batch);
         self.end.store(end_offset.0, Ordering::Release);
         let unflushed = end_offset.0.saturating_sub(self.flushed_offset().0);
         let appended = Appended::written(&batch, self.start_offset(), unflushed >= config.flush_messages);

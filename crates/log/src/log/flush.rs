@@ -137,6 +137,7 @@ impl Log {
         self.check_open()?;
         let result = self.close_locked(&mut writer).await;
         self.closed.store(true, Ordering::Release);
+        self.recent.clear();
         self.segments().iter().for_each(|segment| segment.release());
         result
     }
@@ -169,6 +170,7 @@ impl Log {
         let _writer = self.writer.lock().await;
         let _flusher = self.flusher.lock().await;
         self.closed.store(true, Ordering::Release);
+        self.recent.clear();
         self.segments().iter().for_each(|segment| segment.release());
     }
 

@@ -25,6 +25,7 @@ pub use self::lookup::FoundRecord;
 pub(crate) use self::open::OpenLog;
 use self::read::Hints;
 pub use self::read::Read;
+use crate::cache::Recent;
 use crate::dirs::LogDir;
 use crate::epochs::LeaderEpochs;
 use crate::producers::Producers;
@@ -53,6 +54,7 @@ pub struct Log {
     epochs: Mutex<LeaderEpochs>,
     producers: Mutex<Producers>,
     hints: Mutex<Hints>,
+    recent: Arc<Recent>,
     generation: AtomicU64,
     /// Entries of the partition's directory, or the directory's own, are not durable yet.
     names_unsynced: AtomicBool,
@@ -118,6 +120,12 @@ impl Log {
     #[must_use]
     pub fn config(&self) -> Arc<LogConfig> {
         Arc::clone(&read(&self.config))
+    }
+
+    /// Notes that a reader has read all that it may, and waits for more: what is appended next is kept in memory for it.
+    /// [`Self::read`] notes that of its own; this is for who did not need to call it.
+    pub fn note_reader_at_end(&self) {
+        self.recent.note_reader_at_end();
     }
 
     /// Puts other settings in force, from the next append on.

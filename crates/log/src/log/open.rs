@@ -16,6 +16,7 @@ use ottla_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use super::read::Hints;
 use super::{Log, Writer, replay};
+use crate::cache::Recent;
 use crate::dirs::LogDir;
 use crate::epochs::LeaderEpochs;
 use crate::format::names::{self, FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
@@ -116,6 +117,7 @@ impl OpenLog {
             segments: RwLock::new(Arc::new(parts.segments)),
             start: AtomicI64::new(start.0),
             end: AtomicI64::new(end.0),
+            recent: Recent::new(self.home.cache()),
             flushed: AtomicI64::new(flushed.0),
             flushed_at_ms: AtomicI64::new(self.now_ms),
             epochs: Mutex::new(parts.epochs),

@@ -1,4 +1,7 @@
-//! Reading whole batches from an offset on.
+//! Reading whole batches from an offset on: what was appended last from memory, everything else from the segments.
+//!
+//! A batch that comes from a file has its checksum verified before it is given to anybody, so its bytes must pass through
+//! memory, and sendfile is out of the question.
 
 use std::sync::Arc;
 
@@ -9,6 +12,7 @@ use ottla_records::{Batch, BatchError, BatchHeader};
 use ottla_types::Offset;
 
 use super::Log;
+use crate::cache::{Hit, Wanted};
 use crate::segment::Segment;
 use crate::sync::lock;
 use crate::{Error, Result};
@@ -38,6 +42,12 @@ impl Read {
             return self.chunks.pop().unwrap_or_default();
         }
         self.chunks.concat().into()
+    }
+}
+
+impl From<Hit> for Read {
+    fn from(hit: Hit) -> Self {
+        Self { chunks: hit.chunks, size_bytes: hit.size_bytes, next_offset: hit.next_offset }
     }
 }
 
@@ -76,15 +86,6 @@ impl Hints {
     }
 }
 
-/// What is read, within one segment.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    from: Offset,
-    upper: Offset,
-    max_bytes: usize,
-    at_least_one: bool,
-}
-
 impl Log {
     /// Reads whole batches, from the one that contains `from` on, which may begin before it, up to `upper` exclusive (a
     /// batch that reaches it is left out), and to the end of a segment at most.
@@ -117,9 +118,27 @@ impl Log {
         if wanted.from < self.start_offset() || wanted.from > self.end_offset() {
             return Err(self.out_of_range(wanted.from));
         }
-        if wanted.from >= wanted.upper.min(self.end_offset()) {
+        // Not beyond the published end, though a batch that is just being appended may be on disk already.
+        let upper = wanted.upper.min(self.end_offset());
+        if wanted.from >= upper {
+            self.recent.note_reader_at_end();
             return Ok(nothing);
         }
+        let wanted = Wanted { upper, ..*wanted };
+        if let Some(hit) = self.recent.read(&wanted) {
+            return Ok(Read::from(hit));
+        }
+        let mut read = self.read_segments(&wanted).await?;
+        if !read.is_empty() {
+            self.go_on_in_memory(&wanted, &mut read);
+        }
+        if read.next_offset >= upper {
+            self.recent.note_reader_at_end();
+        }
+        Ok(read)
+    }
+
+    async fn read_segments(&self, wanted: &Wanted) -> Result<Read> {
         let segments = self.segments();
         let first = segments.partition_point(|segment| segment.base() <= wanted.from).saturating_sub(1);
         for segment in segments.iter().skip(first) {
@@ -128,7 +147,22 @@ impl Log {
                 return self.read_segment(segment, position, wanted).await;
             }
         }
-        Ok(nothing)
+        Ok(Read { next_offset: wanted.from, ..Read::default() })
+    }
+
+    /// Adds what memory has of the batches behind those from a file, as far as there is room.
+    fn go_on_in_memory(&self, wanted: &Wanted, read: &mut Read) {
+        let rest = Wanted {
+            from: read.next_offset,
+            max_bytes: wanted.max_bytes.saturating_sub(read.size_bytes),
+            at_least_one: false,
+            ..*wanted
+        };
+        if let Some(hit) = self.recent.read(&rest) {
+            read.chunks.extend(hit.chunks);
+            read.size_bytes += hit.size_bytes;
+            read.next_offset = hit.next_offset;
+        }
     }
 
     /// Where the batch starts that contains `from`, or the next one in the segment.

@@ -57,6 +57,7 @@ impl Log {
         self.flushed.store(flushed.0, Ordering::Release);
         self.home.lower_recovery_point(&self.partition, flushed).await?;
         lock(&self.hints).clear();
+        self.recent.clear();
 
         let mut end = if offset < self.start_offset() { None } else { self.cut_segments(offset).await? };
         // A start in the middle of the batch that was cut leaves nothing at all.
@@ -223,6 +224,7 @@ impl Log {
     async fn remove_below_start(&self) -> Result<u64> {
         let start = self.start_offset();
         let segments = self.segments();
+        self.recent.forget_below(start);
         let active = segments.len().saturating_sub(1);
         let below = segments.iter().take(active).take_while(|segment| segment.next_offset() <= start).count();
         if below == 0 {
