@@ -1,5 +1,6 @@
 //! Metadata: brokers, controller, topics with their partitions; and topics created on first use.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ottla_metadata::Image;
@@ -17,12 +18,18 @@ use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
 use crate::broker::Core;
 use crate::context::RequestContext;
 
+/// The first version that asks for topics by id; two before it have the field and may not use it (KIP-516).
+const IDS_SINCE: i16 = 12;
+
 pub(crate) async fn handle(
     core: &Core,
     context: &RequestContext,
     request: MetadataRequest,
 ) -> MetadataResponse {
-    let wanted = Wanted::from_request(context.version, request.topics);
+    let wanted = match Wanted::from_request(context.version, request.topics) {
+        Ok(wanted) => wanted,
+        Err(refused) => return MetadataResponse { topics: refused, ..MetadataResponse::default() },
+    };
     if request.allow_auto_topic_creation
         && let Wanted::These(topics) = &wanted
     {
@@ -59,14 +66,33 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn from_request(version: i16, topics: Option<Vec<MetadataRequestTopic>>) -> Self {
+    /// What is asked for; or, where the version may not ask so, what all topics are answered.
+    fn from_request(
+        version: i16,
+        topics: Option<Vec<MetadataRequestTopic>>,
+    ) -> Result<Self, Vec<MetadataResponseTopic>> {
         match topics {
-            None => Self::All,
+            None => Ok(Self::All),
             // Version 0 cannot say null, and asks for all topics with an empty list.
-            Some(topics) if version == 0 && topics.is_empty() => Self::All,
-            Some(topics) => Self::These(topics),
+            Some(topics) if version == 0 && topics.is_empty() => Ok(Self::All),
+            Some(topics) if version < IDS_SINCE && topics.iter().any(|topic| !is_by_name(topic)) => {
+                let refused = |topic: MetadataRequestTopic| {
+                    failed(Some(topic.name.unwrap_or_default()), topic.topic_id, ErrorCode::InvalidRequest)
+                };
+                Err(topics.into_iter().map(refused).collect())
+            }
+            Some(mut topics) => {
+                // A few bytes that name a topic give kilobytes of answer, and giving them again helps nobody.
+                let mut seen = HashSet::new();
+                topics.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+                Ok(Self::These(topics))
+            }
         }
     }
+}
+
+fn is_by_name(topic: &MetadataRequestTopic) -> bool {
+    topic.name.is_some() && topic.topic_id.is_zero()
 }
 
 /// Creates the topics that are asked for by name and are not there (`auto.create.topics.enable`). Why one could not be
@@ -80,7 +106,8 @@ async fn create_missing(core: &Core, topics: &[MetadataRequestTopic]) {
         .iter()
         .filter(|topic| topic.topic_id.is_zero())
         .filter_map(|topic| TopicName::new(topic.name.as_deref()?).ok())
-        .filter(|name| image.topic_by_name(name.as_str()).is_none())
+        // Internal topics are made by whoever keeps state in them, with the configuration that it needs.
+        .filter(|name| !name.is_internal() && image.topic_by_name(name.as_str()).is_none())
         .collect();
     if !missing.is_empty() {
         core.auto_create(missing).await;
