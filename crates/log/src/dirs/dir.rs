@@ -103,9 +103,9 @@ impl Claimed {
         Ok(LogDir {
             disk: Arc::clone(disk),
             path: self.path,
-            cache: Arc::clone(&owner.cache),
             id,
             failure: OnceLock::new(),
+            cache: Arc::clone(&owner.cache),
             recovery_points: Mutex::new(recovery_points),
             start_offsets: Mutex::new(start_offsets),
             writing: tokio::sync::Mutex::new(()),
@@ -142,6 +142,11 @@ impl LogDir {
         &self.disk
     }
 
+    /// The memory for recent batches.
+    pub(crate) fn cache(&self) -> &Arc<Budget> {
+        &self.cache
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -152,11 +157,6 @@ impl LogDir {
 
     /// Why the directory is offline, if it is.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
-    /// The memory for recent batches.
-    pub(crate) fn cache(&self) -> &Arc<Budget> {
-        &self.cache
-    }
-
         self.failure.get().cloned()
     }
 
