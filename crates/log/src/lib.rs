@@ -28,4 +28,4 @@ pub use config::LogConfig;
 pub use dirs::{DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsConfig, OpenedDirs};
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};
-pub use log::{ActiveProducer, Appended, FoundRecord, Log, Read};
+pub use log::{ActiveProducer, Appended, FlushObserver, FoundRecord, Log, Read};

@@ -40,7 +40,7 @@ async fn a_stop_in_order_leaves_everything_as_it_was() {
 async fn a_crash_of_the_process_loses_nothing_that_was_written() {
     let mut bench = with_batches(40).await;
     let before = read_all(bench.log(), Offset(0)).await;
-    bench.crash();
+    bench.kill();
     bench.start().await;
     assert_eq!(bench.dirs().clean_broker_epoch(), None);
     assert_eq!(read_all(bench.log(), Offset(0)).await, before);

@@ -8,6 +8,7 @@ use ottla_env::Disk;
 use ottla_env::disk::DirLock;
 use ottla_types::{BrokerEpoch, DirectoryId, Offset, TopicPartition};
 
+use super::flushes::Flushes;
 use crate::cache::Budget;
 use crate::format::checkpoint::{self, Offsets};
 use crate::format::names::{
@@ -26,6 +27,7 @@ pub(crate) struct LogDir {
     failure: OnceLock<Arc<str>>,
     /// Shared by all directories.
     cache: Arc<Budget>,
+    flushes: Arc<Flushes>,
     /// What the checkpoint files say, or will say when they are written next. On disk a recovery point is never above
     /// the one here.
     recovery_points: Mutex<Offsets>,
@@ -92,11 +94,9 @@ impl Claimed {
                 node_id: owner.node_id,
                 directory_id: Some(id),
             };
+            // The directory may be new, and those above it. Their names come first: where the file is, they are durable.
+            sync_names_above(&**disk, &self.path).await?;
             atomic::replace(&**disk, &file, Bytes::from(meta.encode())).await?;
-            // The directory itself may be new.
-            if let Some(above) = self.path.parent().filter(|above| !above.as_os_str().is_empty()) {
-                disk.sync_dir(above).await?;
-            }
         }
         let recovery_points = read_offsets(&**disk, &self.path.join(RECOVERY_POINT_CHECKPOINT)).await?;
         let start_offsets = read_offsets(&**disk, &self.path.join(LOG_START_CHECKPOINT)).await?;
@@ -106,12 +106,25 @@ impl Claimed {
             id,
             failure: OnceLock::new(),
             cache: Arc::clone(&owner.cache),
+            flushes: Arc::default(),
             recovery_points: Mutex::new(recovery_points),
             start_offsets: Mutex::new(start_offsets),
             writing: tokio::sync::Mutex::new(()),
             lock: Mutex::new(Some(self.lock)),
         })
     }
+}
+
+/// Makes the names durable that lead to `path`. A directory above that this process may not read was not made by it.
+async fn sync_names_above(disk: &dyn Disk, path: &Path) -> Result<()> {
+    for above in path.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_dir(above).await {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 fn check_same(file: &Path, key: &'static str, found: &str, expected: &str) -> Result<()> {
@@ -142,6 +155,11 @@ impl LogDir {
         &self.disk
     }
 
+    /// The logs that wait to be flushed.
+    pub(crate) fn flushes(&self) -> &Arc<Flushes> {
+        &self.flushes
+    }
+
     /// The memory for recent batches.
     pub(crate) fn cache(&self) -> &Arc<Budget> {
         &self.cache
@@ -160,8 +178,8 @@ impl LogDir {
         self.failure.get().cloned()
     }
 
-    /// Takes the directory offline: nothing is appended to its logs until the next start.
-    pub(crate) fn fail(&self, reason: String) {
+    /// Refuses appends to all logs of the directory from now on.
+    pub(super) fn go_offline(&self, reason: String) {
         let reason: Arc<str> = reason.into();
         if self.failure.set(Arc::clone(&reason)).is_ok() {
             tracing::error!("the log directory {} is offline: {reason}", self.path.display());

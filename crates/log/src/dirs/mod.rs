@@ -4,7 +4,9 @@
 //! what is missing and deletes what is stray.
 
 mod dir;
+mod flushes;
 mod open;
+mod running;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,12 +76,11 @@ pub struct DirInfo {
     pub space: Option<DiskSpace>,
 }
 
-impl LogDirs {
 /// What [`LogDirs::set_tail_cache_bytes`] is before it is called: what a broker on two cores appends in a tenth of a
 /// second, so that a reader that is a few fetches behind still finds its batches.
 pub const DEFAULT_TAIL_CACHE_BYTES: usize = 64 << 20;
 
-    /// The cluster's id, as `meta.properties` has it.
+impl LogDirs {
     /// Bounds the recent batches that are kept in memory for tailing readers, over all logs. 0 keeps none.
     pub fn set_tail_cache_bytes(&self, bytes: usize) {
         // All directories share one budget.
@@ -88,6 +89,7 @@ pub const DEFAULT_TAIL_CACHE_BYTES: usize = 64 << 20;
         }
     }
 
+    /// The cluster's id, as `meta.properties` has it.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
@@ -156,6 +158,7 @@ pub const DEFAULT_TAIL_CACHE_BYTES: usize = 64 << 20;
             home,
             config,
             clean: false,
+            cache_survived: false,
             recovery_point: Offset(0),
             start_offset: Offset(0),
             now_ms,
@@ -289,7 +292,7 @@ pub const DEFAULT_TAIL_CACHE_BYTES: usize = 64 << 20;
         let mut result = Ok(());
         for dir in self.dirs.iter().filter(|dir| dir.failure().is_none()) {
             if let Err(error) = dir.write_checkpoints().await {
-                dir.fail(format!("its checkpoints cannot be written: {error}"));
+                dir.fail(format!("its checkpoints cannot be written: {error}")).await;
                 result = result.and(Err(error));
             }
         }
@@ -326,6 +329,8 @@ pub const DEFAULT_TAIL_CACHE_BYTES: usize = 64 << 20;
             .await;
         }
         if let Err(error) = &result {
+            // A flush may have failed, and taken what was to be flushed out of the page cache.
+            dir.distrust().await;
             tracing::error!(
                 "{} is not closed in order, the next start recovers it: {error}",
                 dir.path().display()

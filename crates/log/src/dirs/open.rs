@@ -25,6 +25,8 @@ pub struct FailedLog {
     pub path: PathBuf,
     /// Why.
     pub error: Error,
+    /// All that was ever written to it was in the page cache.
+    pub(crate) cache_survived: bool,
 }
 
 /// The directories, and what in them could not be opened.
@@ -70,6 +72,8 @@ impl LogDirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
             dir.retain(|partition| logs.contains_key(partition) || failed(partition));
+            let failed = failed_logs.iter().filter(|log| log.path.parent() == Some(dir.path()));
+            dir.begin_running(&failed.collect::<Vec<_>>()).await;
         }
         let failed = failed_logs
             .iter()
@@ -152,7 +156,14 @@ impl Found {
         config_of: &impl Fn(&TopicPartition) -> Arc<LogConfig>,
         now_ms: i64,
     ) -> Result<()> {
+        let before = home.before().await?;
         let clean_epoch = home.take_clean_marker().await?;
+        if clean_epoch.is_none() && before.cache_survived {
+            tracing::info!(
+                "{}: the process before was killed, and what it wrote is in the page cache: only the ends of the logs are read",
+                home.path().display()
+            );
+        }
         self.clean_epochs.push(clean_epoch);
         for entry in home.disk().list(home.path()).await?.into_iter().filter(|entry| entry.is_dir) {
             let path = home.path().join(&entry.name);
@@ -161,11 +172,14 @@ impl Found {
                 DirKind::Other => {}
                 DirKind::Log(partition) => {
                     self.note_place(&partition, &path)?;
+                    let verified = !before.unverified.contains(&entry.name);
+                    let damaged = before.damaged.contains(&entry.name);
                     self.logs.push(OpenLog {
                         config: config_of(&partition),
                         dir: path.into(),
                         home: Arc::clone(home),
-                        clean: clean_epoch.is_some(),
+                        clean: verified && !damaged && clean_epoch.is_some(),
+                        cache_survived: verified && before.cache_survived,
                         recovery_point: home.recovery_point(&partition),
                         start_offset: home.start_offset(&partition),
                         now_ms,
@@ -193,7 +207,8 @@ async fn open_all(
 ) -> (BTreeMap<TopicPartition, Arc<Log>>, Vec<FailedLog>) {
     let opened = at_most(at_a_time, logs, |log| async move {
         let (partition, path) = (log.partition.clone(), log.dir.to_path_buf());
-        log.open().await.map_err(|error| FailedLog { partition, path, error })
+        let cache_survived = log.cache_survived && !log.clean;
+        log.open().await.map_err(|error| FailedLog { partition, path, error, cache_survived })
     });
     let (mut logs, mut failed) = (BTreeMap::new(), Vec::new());
     for result in opened.await {

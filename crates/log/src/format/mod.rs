@@ -5,3 +5,4 @@ pub(crate) mod checkpoint;
 pub(crate) mod index;
 pub(crate) mod names;
 pub(crate) mod properties;
+pub(crate) mod running;

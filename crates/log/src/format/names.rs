@@ -18,6 +18,8 @@ pub(crate) const META_PROPERTIES: &str = "meta.properties";
 pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Held while a process works on the directory.
 pub(crate) const LOCK: &str = ".lock";
+/// In which page cache a process works, in a log directory. Kafka has no such file, and passes it over.
+pub(crate) const RUNNING: &str = ".ottla-running";
 
 const DELETE_SUFFIX: &str = "-delete";
 const STRAY_SUFFIX: &str = "-stray";

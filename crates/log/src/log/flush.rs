@@ -63,10 +63,11 @@ impl Log {
             Ok(()) => {
                 self.flushed.store(end.0, Ordering::Release);
                 self.home.note_recovery_point(&self.partition, end);
+                self.turn.tell(Some(end));
                 Ok(end)
             }
             Err(error) => {
-                self.home.fail(format!("{}: a flush failed: {error}", self.partition));
+                self.home.fail(format!("{}: a flush failed: {error}", self.partition)).await;
                 Err(error)
             }
         }

@@ -7,6 +7,7 @@
 
 mod append;
 mod flush;
+mod group_commit;
 mod lookup;
 mod open;
 mod read;
@@ -21,6 +22,8 @@ use ottla_env::Disk;
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
 
 pub use self::append::Appended;
+pub use self::group_commit::FlushObserver;
+use self::group_commit::Turn;
 pub use self::lookup::FoundRecord;
 pub(crate) use self::open::OpenLog;
 use self::read::Hints;
@@ -61,6 +64,7 @@ pub struct Log {
     closed: AtomicBool,
     writer: tokio::sync::Mutex<Writer>,
     flusher: tokio::sync::Mutex<()>,
+    turn: Turn,
 }
 
 /// What only the holder of the writer lock touches.

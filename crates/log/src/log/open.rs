@@ -14,6 +14,7 @@ use ottla_env::Disk;
 use ottla_env::disk::OpenMode;
 use ottla_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
+use super::group_commit::Turn;
 use super::read::Hints;
 use super::{Log, Writer, replay};
 use crate::cache::Recent;
@@ -35,6 +36,8 @@ pub(crate) struct OpenLog {
     pub(crate) config: Arc<LogConfig>,
     /// The process before this one closed the log in order.
     pub(crate) clean: bool,
+    /// What the process before this one wrote is in the page cache, flushed or not.
+    pub(crate) cache_survived: bool,
     pub(crate) recovery_point: Offset,
     /// The start as checkpointed: it may lie within a segment.
     pub(crate) start_offset: Offset,
@@ -75,6 +78,10 @@ impl OpenLog {
         let mut files = self.list().await?;
         let epochs = self.read_epochs().await?;
         let mut parts = self.load_segments(&files, epochs).await?;
+        if !self.clean && self.cache_survived {
+            parts.epochs.truncate_from_end(self.recovery_point);
+            replay::epochs_from(&mut parts.epochs, &parts.segments, self.recovery_point).await?;
+        }
         let start = self.settle_start(&mut parts).await?;
         let end = parts.segments.last().map_or(start, |segment| segment.next_offset());
         parts.epochs.truncate_from_end(end);
@@ -128,6 +135,7 @@ impl OpenLog {
             closed: AtomicBool::new(false),
             writer: tokio::sync::Mutex::new(Writer { in_doubt: false, rolling: false, snapshot_at }),
             flusher: tokio::sync::Mutex::new(()),
+            turn: Turn::default(),
         }
     }
 
@@ -196,7 +204,8 @@ impl OpenLog {
     }
 
     async fn load_segments(&self, files: &Files, epochs: Option<LeaderEpochs>) -> Result<Parts> {
-        let search_epochs = epochs.is_none();
+        // After a kill they are looked for at the end, and not batch by batch.
+        let search_epochs = epochs.is_none() && !self.cache_survived;
         let mut parts =
             Parts { segments: Vec::new(), epochs: epochs.unwrap_or_default(), names_changed: false };
         let mut bases = files.segments.iter().peekable();
@@ -234,6 +243,9 @@ impl OpenLog {
         next_base: Option<Offset>,
         parts: &mut Parts,
     ) -> Result<bool> {
+        if self.cache_survived && !self.clean {
+            return self.load_written(segment, sizes, next_base, parts).await;
+        }
         // A segment that ends at the recovery point may have been sealed after the flush, with indexes that are not on
         // the device; one that ends before it was flushed as a whole.
         let durable = self.clean || next_base.is_some_and(|next| next < self.recovery_point);
@@ -251,6 +263,38 @@ impl OpenLog {
             tracing::warn!("making the indexes of {} again", segment.path(FileKind::Log).display());
         }
         self.recover_segment(segment, sizes.log, durable, next_base, parts).await
+    }
+
+    /// Takes a segment whose writes are all in the page cache. Only the last one can be torn, where a write was cut off.
+    async fn load_written(
+        &self,
+        segment: &Segment,
+        sizes: &FileSizes,
+        next_base: Option<Offset>,
+        parts: &mut Parts,
+    ) -> Result<bool> {
+        if next_base.is_none_or(|next| next >= self.recovery_point) {
+            segment.note_indexes_unsynced();
+        }
+        if next_base.is_some() && sizes.indexes_look_whole() {
+            return Ok(false);
+        }
+        if next_base.is_none() && sizes.log == 0 {
+            segment.load_tail().await?;
+            return Ok(false);
+        }
+        if next_base.is_none() {
+            match segment.resume(sizes, &self.config).await {
+                Ok(None) => return Ok(false),
+                Ok(Some(torn)) => {
+                    self.cut_torn(segment, sizes.log, false, &torn).await?;
+                    return Ok(true);
+                }
+                Err(Error::Io(error)) => return Err(error.into()),
+                Err(error) => tracing::warn!("the segment is read whole: {error}"),
+            }
+        }
+        self.recover_segment(segment, sizes.log, true, next_base, parts).await
     }
 
     async fn recover_segment(
@@ -291,7 +335,9 @@ impl OpenLog {
                 Ok(false)
             }
             Some(torn) => {
-                self.cut_torn(segment, len, durable, &torn).await?;
+                // After a kill only the last write can be torn, and nothing follows it.
+                let may_be_torn = !durable || self.cache_survived && torn.is_cut_off && next_base.is_none();
+                self.cut_torn(segment, len, !may_be_torn, &torn).await?;
                 parts.names_changed = true;
                 Ok(true)
             }
@@ -306,7 +352,7 @@ impl OpenLog {
                 position: torn.position,
                 offset: torn.offset,
                 reason: format!(
-                    "{}. The records there were durable, so this is damage and no torn write: \
+                    "{}. The records there were written whole, so this is damage and no torn write: \
                      restore the file, or remove the directory to copy the partition anew",
                     torn.reason
                 ),

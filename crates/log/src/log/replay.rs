@@ -9,6 +9,7 @@ use ottla_records::{BatchHeader, Records};
 use ottla_types::Offset;
 
 use crate::Result;
+use crate::epochs::LeaderEpochs;
 use crate::format::names::FileKind;
 use crate::producers::{Producers, TxnMarker, snapshot};
 use crate::segment::Segment;
@@ -73,6 +74,46 @@ async fn latest_snapshot(
         }
     }
     Ok((Producers::default(), None))
+}
+
+/// Finds the leader epochs from `from` on. They never fall along a log, so between two batches of one epoch there is no
+/// other, and few batches need to be read.
+pub(super) async fn epochs_from(
+    epochs: &mut LeaderEpochs,
+    segments: &[Arc<Segment>],
+    from: Offset,
+) -> Result<()> {
+    for segment in segments.iter().filter(|segment| segment.next_offset() > from) {
+        let mut next = segment.find(from.max(segment.base())).await?.map(|(found, _)| found);
+        while let Some(found) = next {
+            epochs.assign(found.header.leader_epoch, found.header.base_offset);
+            next = next_epoch(segment, &found).await?;
+        }
+        segment.release();
+    }
+    Ok(())
+}
+
+/// The first batch after `current` with another leader epoch.
+async fn next_epoch(segment: &Segment, current: &Found) -> Result<Option<Found>> {
+    let (mut low, mut high) = (current.header.next_offset().0, segment.next_offset().0);
+    let mut other = None;
+    // Nearly always the last batch is of the same epoch, and nothing is left to look at.
+    let mut middle = high - 1;
+    while low < high {
+        match segment.find(Offset(middle)).await? {
+            Some((found, _)) if found.header.leader_epoch == current.header.leader_epoch => {
+                low = found.header.next_offset().0;
+            }
+            Some((found, _)) => {
+                high = middle.min(found.header.base_offset.0);
+                other = Some(found);
+            }
+            None => high = middle,
+        }
+        middle = low + (high - low) / 2;
+    }
+    Ok(other)
 }
 
 /// Remembers the batches of a segment from `from` to `end`, by their headers alone.

@@ -45,7 +45,9 @@ impl Log {
         let result = self.truncate_locked(offset, &mut writer, now_ms).await;
         if let Err(error) = &result {
             // Neither the old nor the new end can be relied on.
-            self.home.fail(format!("{}: truncation to offset {offset} failed: {error}", self.partition));
+            self.home
+                .fail(format!("{}: truncation to offset {offset} failed: {error}", self.partition))
+                .await;
         }
         result
     }
@@ -93,9 +95,10 @@ impl Log {
         let Some(active) = kept.last().cloned() else { return Ok(None) };
         self.end.store(offset.0, Ordering::Release);
         self.publish(kept);
+        // The later segments go first: a crash in between leaves a log that is too long, and not one with a hole.
+        self.remove_segments(segments.iter().filter(|segment| segment.base() > offset)).await?;
         let end = active.truncate(offset).await?;
         self.end.store(end.0, Ordering::Release);
-        self.remove_segments(segments.iter().filter(|segment| segment.base() > offset)).await?;
         active.sync().await?;
         Ok(Some(end))
     }
@@ -223,8 +226,8 @@ impl Log {
     /// Removes the segments that end at or before the start. The writer lock is held.
     async fn remove_below_start(&self) -> Result<u64> {
         let start = self.start_offset();
-        let segments = self.segments();
         self.recent.forget_below(start);
+        let segments = self.segments();
         let active = segments.len().saturating_sub(1);
         let below = segments.iter().take(active).take_while(|segment| segment.next_offset() <= start).count();
         if below == 0 {

@@ -31,12 +31,17 @@ impl FileSizes {
     }
 }
 
+/// So many entries at the end of the time index are compared with the offset index: more than are written at once.
+const TIMES_LOOKED_AT: u32 = 512;
+
 /// Where a segment stops to make sense.
 #[derive(Debug)]
 pub(crate) struct Torn {
     pub(crate) position: u64,
     pub(crate) offset: Offset,
     pub(crate) reason: String,
+    /// The file ends within the batch: a write was cut off there, and nothing follows.
+    pub(crate) is_cut_off: bool,
 }
 
 fn count<E: Entry>(len: Option<u64>) -> u32 {
@@ -145,7 +150,7 @@ impl Segment {
         let mut walk = Scan::new(file, 0, len, self.base, scan::WHOLE);
         loop {
             let at = (walk.position(), walk.next_offset());
-            let torn = |reason| Some(Torn { position: at.0, offset: at.1, reason });
+            let torn = |reason| Some(Torn { position: at.0, offset: at.1, reason, is_cut_off: false });
             match walk.batch().await {
                 Ok(None) => break,
                 Ok(Some((found, bytes))) => {
@@ -157,7 +162,10 @@ impl Segment {
                     }
                     self.state().note(self.base, &found.header, config.index_interval_bytes);
                 }
-                Err(Error::Corrupt { reason, .. }) => return Ok(torn(reason)),
+                Err(Error::Corrupt { reason, .. }) => {
+                    let is_cut_off = walk.is_cut_off().await?;
+                    return Ok(torn(reason).map(|torn| Torn { is_cut_off, ..torn }));
+                }
                 Err(other) => return Err(other),
             }
             if self.wants_index_write() {
@@ -165,6 +173,87 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Takes the last segment as a process that was killed left it, its writes in the page cache: reads, with their
+    /// checksums, the batches that follow the last index entry in the file. They are no more than what the index keeps in
+    /// memory. Returns where the last write was cut off, if it was.
+    ///
+    /// An error means that [`Self::rebuild`] must tell.
+    pub(crate) async fn resume(&self, sizes: &FileSizes, config: &LogConfig) -> Result<Option<Torn>> {
+        let offsets = count::<OffsetEntry>(sizes.offset_index);
+        let last_offset = self.last_in_file::<OffsetEntry>(FileKind::OffsetIndex, offsets).await?;
+        let times = self.times_up_to(last_offset, count::<TimeEntry>(sizes.time_index)).await?;
+        let last_time = self.last_in_file::<TimeEntry>(FileKind::TimeIndex, times).await?;
+        for (kind, is, was) in [
+            (FileKind::OffsetIndex, offsets as usize * OffsetEntry::SIZE, sizes.offset_index),
+            (FileKind::TimeIndex, times as usize * TimeEntry::SIZE, sizes.time_index),
+        ] {
+            if was.is_some_and(|was| was != is as u64) {
+                self.cut_index(kind, is as u64).await?;
+            }
+        }
+        let file = self.file(OpenMode::Existing).await?;
+        let first = Scan::new(Arc::clone(&file), 0, sizes.log, self.base, scan::HEADERS).header().await?;
+        let start = last_offset.map_or(0, |entry| u64::from(entry.position));
+        {
+            let mut state = self.state();
+            let newest = last_time.map(|_| self.newest_of(last_time));
+            *state =
+                State { size: start, indexes_unsynced: true, ..State::empty(self.base, state.created_ms) };
+            state.first_timestamp_ms = first.map(|found| found.header.max_timestamp_ms);
+            state.newest = newest.or(state.newest);
+            state.offsets = IndexTail::of_file(offsets, last_offset);
+            state.times = IndexTail::of_file(times, last_time);
+        }
+        let indexed = last_offset.map(|entry| self.offset(entry.relative));
+        self.note_from(Scan::new(file, start, sizes.log, self.base, scan::WHOLE), indexed, config).await
+    }
+
+    /// Notes the batches of a walk; the first one ends with the offset `indexed`, if that is known.
+    async fn note_from(
+        &self,
+        mut walk: Scan,
+        mut indexed: Option<Offset>,
+        config: &LogConfig,
+    ) -> Result<Option<Torn>> {
+        loop {
+            let at = (walk.position(), walk.next_offset());
+            match walk.batch().await {
+                Ok(None) => return Ok(None),
+                Ok(Some((found, _))) => {
+                    if indexed.take().is_some_and(|offset| offset != found.header.last_offset()) {
+                        let reason =
+                            format!("its last entry points to byte {}, where another batch starts", at.0);
+                        return Err(Error::malformed(self.path(FileKind::OffsetIndex), reason));
+                    }
+                    self.state().note(self.base, &found.header, config.index_interval_bytes);
+                }
+                Err(Error::Corrupt { reason, .. }) if indexed.is_none() && walk.is_cut_off().await? => {
+                    return Ok(Some(Torn { position: at.0, offset: at.1, reason, is_cut_off: true }));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// How many entries of the time index are not beyond the offset index, which is written after it.
+    async fn times_up_to(&self, last: Option<OffsetEntry>, written: u32) -> Result<u32> {
+        let Some(last) = last.filter(|_| written > 0) else { return Ok(0) };
+        let from = written.saturating_sub(TIMES_LOOKED_AT);
+        let path = self.path(FileKind::TimeIndex);
+        let file = self.disk.open(&path, OpenMode::Existing).await?;
+        let entries = tail::read::<TimeEntry>(&*file, from, written - from).await?;
+        let kept = entries.partition_point(|entry| entry.relative <= last.relative);
+        if kept == 0 && from > 0 {
+            return Err(Error::malformed(path, "it goes far beyond the offset index"));
+        }
+        Ok(from + u32::try_from(kept).unwrap_or(u32::MAX))
+    }
+
+    /// The index files are as they were written, and not known to be on the device.
+    pub(crate) fn note_indexes_unsynced(&self) {
+        self.state().indexes_unsynced = true;
     }
 
     /// Cuts the segment before the first batch that ends at or after `offset`. Returns the offset where it ends then:

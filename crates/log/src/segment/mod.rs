@@ -26,6 +26,9 @@ use crate::format::names::FileKind;
 use crate::sync::lock;
 use crate::{LogConfig, Result};
 
+/// So many bytes of batches may have no index entry in the file: what is read of a segment after a kill.
+const UNINDEXED_BYTES: u64 = 1 << 20;
+
 /// A timestamp, and the last offset of the first batch that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Newest {
@@ -196,7 +199,9 @@ impl Segment {
 
     pub(crate) fn wants_index_write(&self) -> bool {
         let state = self.state();
-        state.offsets.wants_write() || state.times.wants_write()
+        let unwritten =
+            state.offsets.first_pending().map_or(0, |first| state.size - u64::from(first.position));
+        state.offsets.wants_write() || state.times.wants_write() || unwritten >= UNINDEXED_BYTES
     }
 
     /// Whether closing has entries to add to the index files.
@@ -214,13 +219,15 @@ impl Segment {
             let state = self.state();
             (state.offsets.to_write(), state.times.to_write())
         };
-        if let Some(write) = offsets {
-            let entries = self.write_index(FileKind::OffsetIndex, write).await?;
-            self.state().offsets.wrote(entries);
-        }
+        // In this order, so that the offset index never covers batches whose timestamps are not indexed: after a kill only
+        // those behind its last entry are read.
         if let Some(write) = times {
             let entries = self.write_index(FileKind::TimeIndex, write).await?;
             self.state().times.wrote(entries);
+        }
+        if let Some(write) = offsets {
+            let entries = self.write_index(FileKind::OffsetIndex, write).await?;
+            self.state().offsets.wrote(entries);
         }
         Ok(())
     }

@@ -42,6 +42,8 @@ pub(crate) struct Scan {
     window_at: u64,
     /// The offset that the next batch must not be below; the last known one, for messages.
     next_offset: Offset,
+    /// The size of the last batch: the next one is likely to be like it.
+    last_size: usize,
 }
 
 impl Scan {
@@ -60,6 +62,7 @@ impl Scan {
             window: Bytes::new(),
             window_at: position,
             next_offset: from,
+            last_size: 0,
         }
     }
 
@@ -98,7 +101,10 @@ impl Scan {
         if self.position >= self.limit {
             return Ok(None);
         }
-        let bytes = self.bytes(HEADER_LEN).await?;
+        // A walk over headers of large batches reads the headers alone.
+        let is_sparse = self.window_len == HEADERS && self.last_size >= HEADERS;
+        let window_len = if is_sparse { HEADER_LEN } else { self.window_len };
+        let bytes = self.bytes(HEADER_LEN, window_len).await?;
         let header = BatchHeader::parse(&bytes).map_err(|e| self.corrupt(e))?;
         header.check_shape().map_err(|e| self.corrupt(e))?;
         if header.base_offset < self.next_offset {
@@ -111,6 +117,7 @@ impl Scan {
         }
         self.position = found.end();
         self.next_offset = header.next_offset();
+        self.last_size = header.size_bytes();
         Ok(Some(found))
     }
 
@@ -120,20 +127,29 @@ impl Scan {
         let Some(found) = self.header().await? else { return Ok(None) };
         let after = (self.position, self.next_offset);
         (self.position, self.next_offset) = before;
-        let bytes = self.bytes(found.header.size_bytes()).await?;
+        let bytes = self.bytes(found.header.size_bytes(), self.window_len).await?;
         let (batch, _) = Batch::parse(&bytes).map_err(|e| self.corrupt(e))?;
         batch.verify().map_err(|e| self.corrupt(e))?;
         (self.position, self.next_offset) = after;
         Ok(Some((found, bytes)))
     }
 
-    /// `len` bytes at the position: fewer where the limit comes first.
-    async fn bytes(&mut self, len: usize) -> Result<Bytes> {
+    /// Whether the limit lies within the batch at the position, as a write leaves it that was cut off: of a batch that
+    /// cannot be read.
+    pub(crate) async fn is_cut_off(&mut self) -> Result<bool> {
+        let bytes = self.bytes(HEADER_LEN, HEADER_LEN).await?;
+        let rest = self.limit.saturating_sub(self.position);
+        let is_longer = BatchHeader::parse(&bytes).is_ok_and(|header| header.size_bytes() as u64 > rest);
+        Ok(rest < HEADER_LEN as u64 || is_longer)
+    }
+
+    /// `len` bytes at the position: fewer where the limit comes first. What must be read is read in windows.
+    async fn bytes(&mut self, len: usize, window_len: usize) -> Result<Bytes> {
         let to_limit = usize::try_from(self.limit.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let len = len.min(to_limit);
         let start = usize::try_from(self.position.wrapping_sub(self.window_at)).unwrap_or(usize::MAX);
         if start.checked_add(len).is_none_or(|end| end > self.window.len()) {
-            self.window = self.file.read_at(self.position, len.max(self.window_len).min(to_limit)).await?;
+            self.window = self.file.read_at(self.position, len.max(window_len).min(to_limit)).await?;
             self.window_at = self.position;
         }
         let start = usize::try_from(self.position.wrapping_sub(self.window_at)).unwrap_or(usize::MAX);

@@ -59,6 +59,11 @@ impl<E: Entry> IndexTail<E> {
         self.last = Some(entry);
     }
 
+    /// The first entry that is not in the file.
+    pub(crate) fn first_pending(&self) -> Option<E> {
+        self.pending.first().copied()
+    }
+
     pub(crate) fn wants_write(&self) -> bool {
         self.pending.len() >= ENTRIES_PER_WRITE
     }

@@ -93,8 +93,17 @@ impl Bench {
         self.crash();
     }
 
-    /// The process dies: what was written is in the page cache, and nothing else happens.
+    /// The machine dies, and everything happens to have reached the device. A test may take some of it away.
     pub fn crash(&mut self) {
+        self.kill();
+        let mark = self.dir.path().join(".ottla-running");
+        if mark.exists() {
+            std::fs::remove_file(mark).unwrap();
+        }
+    }
+
+    /// The process dies: what was written is in the page cache, and nothing else happens.
+    pub fn kill(&mut self) {
         self.log = None;
         self.dirs = None;
     }

@@ -1,0 +1,88 @@
+//! Whether what an earlier process wrote to a directory can still be read, flushed or not: the running mark, written once
+//! all logs are open, and taken away when the directory fails.
+
+use std::collections::BTreeSet;
+
+use ottla_env::disk::OpenMode;
+
+use super::LogDir;
+use super::open::FailedLog;
+use crate::Result;
+use crate::format::atomic;
+use crate::format::names::RUNNING;
+use crate::format::running::Running;
+
+/// What the process before this one left in a directory.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// The page cache in which it wrote is the one of today, and the directory had not failed.
+    pub(super) cache_survived: bool,
+    /// Names of logs that it did not open: nothing is known of them, not even after a stop in order.
+    pub(super) unverified: BTreeSet<String>,
+    /// Names of logs in which it found damage that no crash explains: they are not to be cut, and not to be trusted after
+    /// a stop in order.
+    pub(super) damaged: BTreeSet<String>,
+}
+
+impl LogDir {
+    /// Reads the mark of the process before.
+    pub(super) async fn before(&self) -> Result<Before> {
+        let Some(bytes) = atomic::read_optional(&**self.disk(), &self.path().join(RUNNING)).await? else {
+            return Ok(Before::default());
+        };
+        let Some(mark) = Running::decode(&bytes) else { return Ok(Before::default()) };
+        let now = self.disk().page_cache_id(self.path()).await?;
+        let Running { page_cache_id, unverified, damaged } = mark;
+        Ok(Before { cache_survived: now == Some(page_cache_id), unverified, damaged })
+    }
+
+    /// Notes that all logs but these were looked through, and that appends begin. Durable, and with it every name in the
+    /// directory.
+    pub(super) async fn begin_running(&self, failed: &[&FailedLog]) {
+        let is_verified = failed.is_empty();
+        let Err(error) = self.mark_running(failed).await else { return };
+        if !is_verified {
+            // A stop in order would make the next start take what nobody looked through.
+            return self.fail(format!("it cannot be written: {error}")).await;
+        }
+        // The disk may be full, and retention has yet to make room.
+        tracing::warn!("after a kill the next start will read all that was not flushed: {error}");
+        self.distrust().await;
+    }
+
+    async fn mark_running(&self, failed: &[&FailedLog]) -> Result<()> {
+        let names = |cache_survived: bool| {
+            let failed = failed.iter().filter(|log| log.cache_survived == cache_survived);
+            failed.filter_map(|log| Some(log.path.file_name()?.to_str()?.to_owned())).collect()
+        };
+        let id = self.disk().page_cache_id(self.path()).await?;
+        // Without an id the mark is never equal to another one, and still names what was not verified.
+        let page_cache_id = id.unwrap_or_else(|| "unknown".to_owned());
+        let mark = Running { page_cache_id, unverified: names(false), damaged: names(true) };
+        atomic::replace(&**self.disk(), &self.path().join(RUNNING), mark.encode().into()).await
+    }
+
+    /// Takes the directory offline: nothing is appended to its logs until the next start, and that start trusts nothing
+    /// that was not flushed, for the page cache may have lost what the device did not take.
+    pub(crate) async fn fail(&self, reason: String) {
+        self.go_offline(reason);
+        self.distrust().await;
+    }
+
+    /// Makes the next start look through everything that was not flushed.
+    pub(super) async fn distrust(&self) {
+        let path = self.path().join(RUNNING);
+        let Err(error) = self.disk().remove_file(&path).await else { return };
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return;
+        }
+        // Where names cannot be changed any more, a length may still be.
+        let emptied = async { self.disk().open(&path, OpenMode::Existing).await?.set_len(0).await }.await;
+        if let Err(second) = emptied {
+            tracing::error!(
+                "remove {} by hand before the next start, or it trusts what this failure may have lost: {error}; {second}",
+                path.display()
+            );
+        }
+    }
+}

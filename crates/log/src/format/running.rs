@@ -1,0 +1,86 @@
+//! The running mark: a file in each log directory that says in which page cache the process worked there.
+//!
+//! When the process dies and the kernel does not, everything that it wrote can still be read, flushed or not. The next
+//! start tells that case from a power loss by comparing [`ottla_env::Disk::page_cache_id`] with the one noted here.
+
+use std::collections::BTreeSet;
+
+use ottla_records::crc::crc32c;
+
+const PAGE_CACHE: &str = "page.cache";
+const UNVERIFIED: &str = "unverified";
+const DAMAGED: &str = "damaged";
+const CHECKSUM: &str = "crc32c";
+
+/// What the mark says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// The page cache in which the process wrote.
+    pub(crate) page_cache_id: String,
+    /// Names of logs' directories that the process found and could not open: what is in them was never looked through.
+    pub(crate) unverified: BTreeSet<String>,
+    /// Names of logs' directories in which it found damage, though all writes to them were in the page cache.
+    pub(crate) damaged: BTreeSet<String>,
+}
+
+impl Running {
+    pub(crate) fn encode(&self) -> String {
+        let mut text = format!("{PAGE_CACHE}={}\n", self.page_cache_id);
+        for (key, names) in [(UNVERIFIED, &self.unverified), (DAMAGED, &self.damaged)] {
+            for name in names {
+                text.push_str(&format!("{key}={name}\n"));
+            }
+        }
+        let checksum = crc32c(text.as_bytes());
+        text.push_str(&format!("{CHECKSUM}={checksum:08x}\n"));
+        text
+    }
+
+    /// `None` for anything but a whole mark: then nothing is known, and everything is looked through.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(bytes).ok()?;
+        let (content, checksum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+        let content_len = content.len() + 1;
+        let checksum = checksum.strip_prefix(CHECKSUM)?.strip_prefix('=')?;
+        if u32::from_str_radix(checksum, 16).ok()? != crc32c(text.get(..content_len)?.as_bytes()) {
+            return None;
+        }
+        let mut lines = content.lines().filter_map(|line| line.split_once('='));
+        let (_, page_cache_id) = lines.next().filter(|(key, _)| *key == PAGE_CACHE)?;
+        let mut mark = Self {
+            page_cache_id: page_cache_id.to_owned(),
+            unverified: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+        };
+        for (key, name) in lines {
+            match key {
+                UNVERIFIED => mark.unverified.insert(name.to_owned()),
+                DAMAGED => mark.damaged.insert(name.to_owned()),
+                _ => false,
+            };
+        }
+        Some(mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_whole_or_not_at_all() {
+        let mark = Running {
+            page_cache_id: "boot=b,device=8:1".to_owned(),
+            unverified: ["topic-3".to_owned(), "topic-4".to_owned()].into(),
+            damaged: ["topic-5".to_owned()].into(),
+        };
+        let text = mark.encode();
+        assert_eq!(Running::decode(text.as_bytes()), Some(mark));
+        for len in 0..text.len() {
+            assert_eq!(Running::decode(&text.as_bytes()[..len]), None, "{len}");
+            let mut flipped = text.clone().into_bytes();
+            flipped[len] ^= 1;
+            assert_eq!(Running::decode(&flipped), None, "{len}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The process dies and the kernel does not: what the next start makes of a page cache that survived, and how little of
+//! it is read.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use common::*;
+use ottla_env::disk::{DirEntry, DirLock, DiskSpace, OpenMode, RealDisk};
+use ottla_env::{Disk, DiskFuture, Env, File};
+use ottla_log::{Error, Log, LogConfig, LogDirs, OpenedDirs};
+use ottla_types::{BrokerEpoch, LeaderEpoch, Offset};
+
+/// The real disk, with a page cache that a test may replace, and a count of the bytes read.
+#[derive(Default)]
+struct CountingDisk {
+    read_bytes: Arc<AtomicU64>,
+    /// Changes with a reboot.
+    boots: Mutex<u32>,
+}
+
+struct CountingFile {
+    real: Arc<dyn File>,
+    read_bytes: Arc<AtomicU64>,
+}
+
+fn count<T>(result: &std::io::Result<T>, len: impl Fn(&T) -> usize, into: &AtomicU64) {
+    if let Ok(value) = result {
+        into.fetch_add(len(value) as u64, Ordering::Relaxed);
+    }
+}
+
+impl Disk for CountingDisk {
+    fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>> {
+        DiskFuture::Pending(Box::pin(async move {
+            let real = RealDisk.open(path, mode).await?;
+            Ok(Arc::new(CountingFile { real, read_bytes: Arc::clone(&self.read_bytes) }) as Arc<dyn File>)
+        }))
+    }
+
+    fn read<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Bytes> {
+        DiskFuture::Pending(Box::pin(async move {
+            let result = RealDisk.read(path).await;
+            count(&result, Bytes::len, &self.read_bytes);
+            result
+        }))
+    }
+
+    fn create_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        RealDisk.create_dir_all(path)
+    }
+
+    fn list<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Vec<DirEntry>> {
+        RealDisk.list(path)
+    }
+
+    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> DiskFuture<'a, ()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        RealDisk.remove_file(path)
+    }
+
+    fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        RealDisk.remove_dir_all(path)
+    }
+
+    fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
+        RealDisk.sync_dir(path)
+    }
+
+    fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>> {
+        RealDisk.lock(path)
+    }
+
+    fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace> {
+        RealDisk.space(path)
+    }
+
+    fn page_cache_id<'a>(&'a self, _: &'a Path) -> DiskFuture<'a, Option<String>> {
+        DiskFuture::ready(Ok(Some(format!("boot={}", self.boots.lock().unwrap()))))
+    }
+}
+
+impl File for CountingFile {
+    fn write_at<'a>(&'a self, offset: u64, buffers: &'a [Bytes]) -> DiskFuture<'a, ()> {
+        self.real.write_at(offset, buffers)
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> DiskFuture<'_, Bytes> {
+        DiskFuture::Pending(Box::pin(async move {
+            let result = self.real.read_at(offset, len).await;
+            count(&result, Bytes::len, &self.read_bytes);
+            result
+        }))
+    }
+
+    fn size(&self) -> DiskFuture<'_, u64> {
+        self.real.size()
+    }
+
+    fn set_len(&self, len: u64) -> DiskFuture<'_, ()> {
+        self.real.set_len(len)
+    }
+
+    fn sync(&self) -> DiskFuture<'_, ()> {
+        self.real.sync()
+    }
+
+    fn path(&self) -> &PathBuf {
+        self.real.path()
+    }
+}
+
+/// A directory over runs of a process that is killed and started again.
+struct Machine {
+    dir: tempfile::TempDir,
+    disk: Arc<CountingDisk>,
+    config: Arc<LogConfig>,
+    dirs: Option<LogDirs>,
+}
+
+impl Machine {
+    async fn new(config: LogConfig) -> Self {
+        let mut machine = Self {
+            dir: tempfile::tempdir().unwrap(),
+            disk: Arc::default(),
+            config: Arc::new(config),
+            dirs: None,
+        };
+        machine.start().await;
+        let config = Arc::clone(&machine.config);
+        machine.dirs.as_ref().unwrap().create(&partition(), topic_id(), config, NOW_MS).await.unwrap();
+        machine
+    }
+
+    /// Starts, and says what was found and how many bytes were read.
+    async fn try_start(&self) -> (OpenedDirs, u64) {
+        let env = Env { disk: Arc::clone(&self.disk) as Arc<dyn Disk>, ..Env::real() };
+        let config_of = |_: &_| Arc::clone(&self.config);
+        self.disk.read_bytes.store(0, Ordering::Relaxed);
+        let opened = LogDirs::open(&env, &dirs_config(&[self.dir.path()]), config_of, NOW_MS).await.unwrap();
+        (opened, self.disk.read_bytes.load(Ordering::Relaxed))
+    }
+
+    async fn start(&mut self) -> u64 {
+        let (opened, read_bytes) = self.try_start().await;
+        assert!(opened.failed_logs.is_empty(), "{:?}", opened.failed_logs);
+        self.dirs = Some(opened.dirs);
+        read_bytes
+    }
+
+    /// The process is killed, and started again.
+    async fn kill(&mut self) -> u64 {
+        self.dirs = None;
+        self.start().await
+    }
+
+    /// The machine starts again, and all happens to be on the device.
+    async fn reboot(&mut self) -> u64 {
+        *self.disk.boots.lock().unwrap() += 1;
+        self.kill().await
+    }
+
+    fn log(&self) -> Arc<Log> {
+        self.dirs.as_ref().unwrap().get(&partition()).unwrap()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("topic-0").join(name)
+    }
+
+    async fn append(&self, batch: Bytes, epoch: i32) {
+        self.log().append(prepared(batch), LeaderEpoch(epoch), NOW_MS).await.unwrap();
+    }
+}
+
+const SEGMENT: &str = "00000000000000000000.log";
+
+/// What a log tells of itself, but for what is flushed.
+async fn told(log: &Log) -> impl PartialEq + std::fmt::Debug + use<> {
+    let newest = log.max_timestamp_record().await.unwrap();
+    let content = read_all(log, log.start_offset()).await;
+    (content, log.start_offset(), log.end_offset(), log.epochs(), log.producers(), newest, log.size_bytes())
+}
+
+#[tokio::test]
+async fn a_kill_keeps_everything_and_only_the_ends_of_logs_are_read() {
+    let config = LogConfig { segment_bytes: 8 << 20, ..LogConfig::default() };
+    let mut machine = Machine::new(config).await;
+    for i in 0..400 {
+        machine.append(batch_at(&[NOW_MS + i, NOW_MS - i], 30_000), (i / 170) as i32).await;
+        machine.append(of_producer(i % 7, 0, (i / 7 * 2) as i32, 2), (i / 170) as i32).await;
+    }
+    let log = machine.log();
+    let size = log.size_bytes();
+    let before = told(&log).await;
+    assert!(size > 20_000_000, "{size}");
+    drop(log);
+
+    let read_bytes = machine.kill().await;
+    assert_eq!(told(&machine.log()).await, before);
+    assert!(read_bytes < size / 10, "{read_bytes} bytes of {size} were read after a kill");
+    assert_eq!(machine.log().flushed_offset(), Offset(0), "in the page cache is not on the device");
+
+    let read_bytes = machine.reboot().await;
+    assert_eq!(told(&machine.log()).await, before);
+    assert!(read_bytes >= size, "{read_bytes} bytes of {size} were read after a reboot");
+
+    // A flush makes all of it durable, and the next start reads next to nothing whatever happened.
+    machine.log().flush().await.unwrap();
+    machine.dirs.as_ref().unwrap().write_checkpoints().await.unwrap();
+    machine.reboot().await;
+    assert_eq!(told(&machine.log()).await, before);
+}
+
+#[tokio::test]
+async fn a_log_goes_on_the_same_after_a_kill_at_any_length() {
+    let mut killed = Machine::new(dense()).await;
+    let mut left_alone = Machine::new(dense()).await;
+    for i in 0..60 {
+        let batch = batch_at(&[NOW_MS + (i * 7) % 31, NOW_MS + i], 20 + (i as usize * 37) % 400);
+        killed.append(batch.clone(), i as i32 / 9).await;
+        left_alone.append(batch, i as i32 / 9).await;
+        killed.kill().await;
+        assert_eq!(told(&killed.log()).await, told(&left_alone.log()).await, "batch {i}");
+        for offset in 0..killed.log().end_offset().0 {
+            assert_eq!(
+                killed.log().epoch_for_offset(Offset(offset)),
+                left_alone.log().epoch_for_offset(Offset(offset))
+            );
+        }
+    }
+    // After a stop in order not even the indexes differ.
+    for machine in [&mut killed, &mut left_alone] {
+        machine.dirs.take().unwrap().close(BrokerEpoch(1)).await.unwrap();
+    }
+    let names = |machine: &Machine| -> Vec<_> {
+        let entries = fs::read_dir(machine.dir.path().join("topic-0")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.retain(|name| name != "partition.metadata");
+        names.sort();
+        names
+    };
+    assert_eq!(names(&killed), names(&left_alone));
+    for name in names(&killed) {
+        let name = name.to_str().unwrap();
+        assert_eq!(fs::read(killed.file(name)).unwrap(), fs::read(left_alone.file(name)).unwrap(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_the_kill_cut_off_is_cut_away_wherever_it_was() {
+    let mut machine = Machine::new(LogConfig { index_interval_bytes: 200, ..LogConfig::default() }).await;
+    for _ in 0..5 {
+        machine.append(batch(2, 300), 0).await;
+    }
+    let path = machine.file(SEGMENT);
+    let whole = fs::read(&path).unwrap();
+    let size = whole.len() / 5;
+    machine.dirs = None;
+    for len in (4 * size + 1..5 * size).step_by(13) {
+        fs::write(&path, &whole[..len]).unwrap();
+        machine.kill().await;
+        assert_eq!(machine.log().end_offset(), Offset(8), "{len}");
+        assert_eq!(fs::read(&path).unwrap(), whole[..4 * size]);
+    }
+}
+
+#[tokio::test]
+async fn damage_is_no_cut_off_write_and_is_reported_with_its_place_after_a_kill() {
+    let mut machine = Machine::new(LogConfig::default()).await;
+    for _ in 0..5 {
+        machine.append(batch(2, 300), 0).await;
+    }
+    machine.dirs = None;
+    let path = machine.file(SEGMENT);
+    let whole = fs::read(&path).unwrap();
+    let size = whole.len() / 5;
+    // In the middle, and in the last batch: a kill tears neither.
+    for (position, offset) in [(2 * size, 4), (4 * size, 8)] {
+        let mut flipped = whole.clone();
+        flipped[position + 100] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        let (opened, _) = machine.try_start().await;
+        let [failed] = &opened.failed_logs[..] else { panic!("{:?}", opened.failed_logs) };
+        assert!(matches!(failed.error, Error::Corrupt { .. }), "{}", failed.error);
+        let text = failed.error.to_string();
+        assert!(text.contains(&format!("{} is corrupt at byte {position}", path.display())), "{text}");
+        assert!(text.contains(&format!("offset {offset}")) && text.contains("CRC"), "{text}");
+        assert_eq!(fs::read(&path).unwrap(), flipped, "nothing is cut");
+        // It is neither cut nor trusted by the next start, not even after a stop in order.
+        opened.dirs.close(BrokerEpoch(1)).await.unwrap();
+        drop(opened);
+        let (opened, _) = machine.try_start().await;
+        assert_eq!(opened.dirs.clean_broker_epoch(), Some(BrokerEpoch(1)));
+        assert_eq!(opened.failed_logs.len(), 1);
+        assert_eq!(fs::read(&path).unwrap(), flipped);
+    }
+    // With the file as it was, all is well again.
+    fs::write(&path, &whole).unwrap();
+    machine.start().await;
+    assert_eq!(machine.log().end_offset(), Offset(10));
+}
+
+#[tokio::test]
+async fn a_directory_that_failed_is_looked_through_after_a_kill() {
+    let mut machine = Machine::new(LogConfig::default()).await;
+    for _ in 0..300 {
+        machine.append(batch(1, 30_000), 0).await;
+    }
+    let size = machine.log().size_bytes();
+    // A checkpoint that cannot be written takes the directory offline.
+    fs::create_dir(machine.dir.path().join("recovery-point-offset-checkpoint")).unwrap();
+    fs::write(machine.dir.path().join("recovery-point-offset-checkpoint/in-the-way"), "").unwrap();
+    assert!(machine.dirs.as_ref().unwrap().write_checkpoints().await.is_err());
+    fs::remove_dir_all(machine.dir.path().join("recovery-point-offset-checkpoint")).unwrap();
+    assert!(machine.kill().await >= size);
+    assert!(machine.kill().await < size / 5, "once looked through, it is trusted again");
+}
+
+#[tokio::test]
+async fn the_mark_of_another_page_cache_or_a_damaged_one_means_nothing() {
+    let mut machine = Machine::new(LogConfig::default()).await;
+    for _ in 0..300 {
+        machine.append(batch(1, 30_000), 0).await;
+    }
+    let size = machine.log().size_bytes();
+    let mark = machine.dir.path().join(".ottla-running");
+    let good = fs::read(&mark).unwrap();
+    for len in [0, good.len() / 2, good.len() - 1] {
+        machine.dirs = None;
+        fs::write(&mark, &good[..len]).unwrap();
+        assert!(machine.start().await >= size, "{len}");
+    }
+    machine.dirs = None;
+    let file = fs::OpenOptions::new().write(true).open(&mark).unwrap();
+    file.write_all_at(b"P", 0).unwrap();
+    assert!(machine.start().await >= size);
+    assert!(machine.kill().await < size / 5);
+}
