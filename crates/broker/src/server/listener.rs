@@ -1,16 +1,18 @@
 //! Accepts connections on one address and gives each a task.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use ottla_env::{Listener, Stream};
 
 use super::connection::{ConnectionSettings, Ended, Peer, Service, serve, stopped};
 use super::limits::{Admission, RequestMemory};
+use super::log_limit::LogLimit;
 
 /// How long to wait after a failed accept: the usual cause is that descriptors have run out, and asking again at once
 /// would only burn CPU until some are closed.
@@ -40,6 +42,13 @@ impl<S> Clone for Shared<S> {
     }
 }
 
+/// Lines about connections: any peer can cause as many as it likes.
+#[derive(Default)]
+struct Lines {
+    refused: LogLimit,
+    closed: LogLimit,
+}
+
 /// A listener with its name.
 pub(crate) struct Acceptor<S> {
     pub(crate) name: Arc<str>,
@@ -51,6 +60,7 @@ impl<S: Service> Acceptor<S> {
     /// Accepts until the broker stops; then waits for the connections to end.
     pub(crate) async fn run(self) {
         let mut connections = JoinSet::new();
+        let lines = Arc::new(Mutex::new(Lines::default()));
         let mut stop = self.shared.stop.clone();
         loop {
             let accepted = tokio::select! {
@@ -60,7 +70,7 @@ impl<S: Service> Acceptor<S> {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok(stream) => self.start(stream, &mut connections),
+                Ok(stream) => self.start(stream, &lines, &mut connections),
                 Err(error) => {
                     warn!(listener = %self.name, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -74,28 +84,39 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    fn start(&self, stream: Box<dyn Stream>, connections: &mut JoinSet<()>) {
+    fn start(&self, stream: Box<dyn Stream>, lines: &Arc<Mutex<Lines>>, connections: &mut JoinSet<()>) {
         let address = stream.peer();
         let admitted = match self.shared.admission.admit(address.ip()) {
             Ok(admitted) => admitted,
             Err(refused) => {
-                info!(listener = %self.name, %address, "connection refused: {refused}");
+                if let Some(suppressed) = admit(lines, |lines| &mut lines.refused) {
+                    info!(listener = %self.name, %address, suppressed, "connection refused: {refused}");
+                }
                 return;
             }
         };
         let shared = self.shared.clone();
         let peer = Peer { address, listener: Arc::clone(&self.name) };
+        let lines = Arc::clone(lines);
         connections.spawn(async move {
             let listener = Arc::clone(&peer.listener);
             let ended =
                 serve(stream, peer, shared.service, &shared.settings, shared.memory, shared.stop).await;
             match ended {
                 Ended::Frame(_) | Ended::Protocol(_) => {
-                    warn!(%listener, %address, "connection closed: {ended}");
+                    if let Some(suppressed) = admit(&lines, |lines| &mut lines.closed) {
+                        warn!(%listener, %address, suppressed, "connection closed: {ended}");
+                    }
                 }
                 _ => debug!(%listener, %address, "connection ended: {ended}"),
             }
             drop(admitted);
         });
     }
+}
+
+/// Whether a line may be written, and how many like it were not before.
+fn admit(lines: &Mutex<Lines>, kind: impl FnOnce(&mut Lines) -> &mut LogLimit) -> Option<u64> {
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    kind(&mut lines).admit(Instant::now())
 }

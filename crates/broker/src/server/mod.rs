@@ -3,6 +3,7 @@
 mod connection;
 mod limits;
 mod listener;
+mod log_limit;
 mod outbox;
 
 pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};

@@ -93,10 +93,16 @@ async fn a_client_whose_name_or_version_cannot_be_is_refused_and_may_ask_again()
     let broker = TestBroker::start().await;
     let mut client = broker.connect().await;
     let good = "ottla-test";
-    for (name, software_version) in [("", "1"), (good, ""), ("a b", "1"), (good, "1 0"), ("-a", "1"), (good, "ä")] {
+    for (name, software_version) in
+        [("", "1"), (good, ""), ("a b", "1"), (good, "1 0"), ("-a", "1"), (good, "ä")]
+    {
         for version in [3, 4] {
             let response = client.call(version, by(name, software_version)).await;
-            assert_eq!(error(response.error_code), ErrorCode::InvalidRequest, "{name:?} {software_version:?}");
+            assert_eq!(
+                error(response.error_code),
+                ErrorCode::InvalidRequest,
+                "{name:?} {software_version:?}"
+            );
             assert_eq!(response.api_keys.len(), 0);
         }
         for version in 0..=2 {

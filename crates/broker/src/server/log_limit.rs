@@ -1,0 +1,75 @@
+//! A limit on lines of the log that peers can cause at will: a flood of connections must not become a flood of lines.
+//!
+//! Pure: the time is an argument. What is not here: the lines.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The most lines in one [`WINDOW`].
+const MOST: u32 = 10;
+
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Counts the lines of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimit {
+    /// When the current window began; `None` before the first line.
+    since: Option<Instant>,
+    written: u32,
+    suppressed: u64,
+}
+
+impl LogLimit {
+    /// Whether a line may be written now. If so, tells how many were suppressed since the last one that was.
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+            self.since = Some(now);
+            self.written = 0;
+        }
+        if self.written == MOST {
+            self.suppressed += 1;
+            return None;
+        }
+        self.written += 1;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_lines_a_second_are_written_and_the_next_one_tells_how_many_were_not() {
+        let begin = Instant::now();
+        let mut limit = LogLimit::default();
+        for nth in 0..10 {
+            assert_eq!(limit.admit(begin + Duration::from_millis(nth)), Some(0));
+        }
+        for nth in 10..1000 {
+            assert_eq!(limit.admit(begin + Duration::from_millis(nth)), None);
+        }
+        assert_eq!(limit.admit(begin + Duration::from_millis(1000)), Some(990));
+        assert_eq!(limit.admit(begin + Duration::from_millis(1001)), Some(0));
+    }
+
+    #[test]
+    fn a_trickle_is_never_held_back() {
+        let begin = Instant::now();
+        let mut limit = LogLimit::default();
+        for nth in 0..1000 {
+            assert_eq!(limit.admit(begin + Duration::from_millis(100 * nth)), Some(0));
+        }
+    }
+
+    #[test]
+    fn what_was_suppressed_is_not_forgotten_in_a_pause() {
+        let begin = Instant::now();
+        let mut limit = LogLimit::default();
+        for _ in 0..13 {
+            limit.admit(begin);
+        }
+        assert_eq!(limit.admit(begin + Duration::from_secs(3600)), Some(3));
+    }
+}
