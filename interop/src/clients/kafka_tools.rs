@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     broker::{java, logging},
     clients::{Client, Presence},
-    command::{Exchange, is_present, run},
+    command::{Exchange, eventually, is_present, run},
     scenario::Outcome,
     tool_host::{Running, ToolHost},
     workshop::Workshop,
@@ -132,13 +132,24 @@ impl Tools {
         Ok(())
     }
 
+    /// Creates a topic, and waits until every partition has a leader that answers: Kafka answers the creation before its
+    /// brokers act on it, and the console producer soon gives up.
     fn create(&mut self, topic: &str, partitions: usize, configs: &[&str]) -> Result<()> {
-        let partitions = partitions.to_string();
-        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &partitions];
+        let count = partitions.to_string();
+        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &count];
         for config in configs {
             arguments.extend(["--config", config]);
         }
-        self.text("TopicCommand", &arguments).map(|_| ())
+        self.text("TopicCommand", &arguments)?;
+        let led = eventually(SOON, || {
+            let places = format!("{topic}:0-{count}");
+            let asked = ["--topic-partitions", &places, "--time", "earliest"];
+            let answer = self.tool("GetOffsetShell", &asked, b"")?;
+            let offsets =
+                String::from_utf8_lossy(&answer.stdout).lines().filter(|line| line.ends_with(":0")).count();
+            Ok((offsets == partitions).then_some(()))
+        })?;
+        led.with_context(|| format!("not every partition of {topic} has a leader"))
     }
 
     /// Writes one record for each line of `input`.
