@@ -5,11 +5,11 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand};
 use ottla_types::TopicName;
 
-use crate::{consume, produce, serve, topic};
+use crate::{consume, log, produce, serve, topic};
 
 /// A partitioned log that speaks Apache Kafka's protocol
 ///
-/// `ottla serve` runs a broker; the other commands are clients of one, whether it is ottla or Apache Kafka.
+/// `ottla serve` runs a broker. `ottla log` reads files on disk. The other commands are clients of a broker, ottla or Apache Kafka.
 #[derive(Debug, Parser)]
 #[command(
     name = "ottla",
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Produce(produce::Arguments),
     /// Read records of a topic to standard output
     Consume(consume::Arguments),
+    /// Look at segments on disk: dump, verify, see what recovery would do
+    Log(log::Arguments),
 }
 
 /// Two texts with `=` in between.
@@ -95,6 +97,9 @@ mod tests {
             "ottla topic delete",
             "ottla produce",
             "ottla consume",
+            "ottla log dump",
+            "ottla log verify",
+            "ottla log recover",
         ] {
             let error = parse(&format!("{line} --help")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{line}");
@@ -118,6 +123,7 @@ mod tests {
             ("ottla consume orders --json --format %s", "--format"),
             ("ottla consume orders --format %q", "%q"),
             ("ottla topic list -b host:port", "host:port"),
+            ("ottla log verify", "<DIR>"),
             ("ottla --log-level =x= topic list", "=x="),
         ] {
             let error = parse(line).expect_err(line);

@@ -1,6 +1,6 @@
 //! `ottla consume`: records of a topic to standard output, in the order of each partition.
 
-mod format;
+pub(crate) mod format;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write as _};

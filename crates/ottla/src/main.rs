@@ -3,7 +3,8 @@
 //! - [`cli`]: what can be typed.
 //! - [`serve`]: runs a broker.
 //! - [`topic`], [`produce`], [`consume`]: clients of a broker, ottla's or Kafka's.
-//! - [`cluster`]: how those find their broker, and what they say when they do not.
+//! - [`log`]: looks at segments on disk, without a broker.
+//! - [`cluster`]: how the clients find their broker, and what they say when they do not.
 //! - [`output`]: standard output, and who stopped reading it. [`logging`]: what goes to standard error.
 //!
 //! Exit codes: 0 for done, 1 for failed, 2 for a command that was not understood.
@@ -13,6 +14,7 @@
 mod cli;
 mod cluster;
 mod consume;
+mod log;
 mod logging;
 mod output;
 mod produce;
@@ -51,6 +53,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Topic(arguments) => topic::run(arguments).await,
             Command::Produce(arguments) => produce::run(arguments).await,
             Command::Consume(arguments) => consume::run(arguments).await,
+            Command::Log(arguments) => log::run(arguments).await,
         }
     });
     // What still runs is of no use to anybody, and standard input may never end.

@@ -179,7 +179,7 @@ struct JsonHeader<'a> {
 }
 
 /// Bytes as a string where they are text, else as `{"base64": "..."}`, so that nothing is lost.
-struct JsonBytes<'a>(&'a [u8]);
+pub(crate) struct JsonBytes<'a>(pub(crate) &'a [u8]);
 
 impl Serialize for JsonBytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
