@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use ottla_broadcast::{DIRECTORY, MetadataLog, Replayed};
-use ottla_env::{Env, Listener};
+use ottla_env::{Env, ListenOptions, Listener};
 use ottla_log::{LogDirs, LogDirsConfig};
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
@@ -71,6 +71,7 @@ pub(crate) struct Booted {
 /// Listens on the addresses for clients. Nothing is accepted yet.
 pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, StartError> {
     check_roles(settings)?;
+    let options = listen_options(settings);
     let mut bound = Vec::new();
     for config in settings.listeners().map_err(StartError::Listeners)?.all {
         if config.audience == Audience::Controllers {
@@ -85,10 +86,19 @@ pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, S
             )));
         }
         let host = if config.bind.host.is_empty() { "0.0.0.0" } else { &config.bind.host };
-        let listener = env.net.listen(host, config.bind.port).await.map_err(StartError::Bind)?;
+        let listener = env.net.listen(host, config.bind.port, options).await.map_err(StartError::Bind)?;
         bound.push(Bound { config, listener });
     }
     Ok(bound)
+}
+
+/// What the settings say of the sockets. A negative size means the system's own.
+fn listen_options(settings: &Settings) -> ListenOptions {
+    ListenOptions {
+        backlog: settings.get(&network::SOCKET_LISTEN_BACKLOG_SIZE).unsigned_abs(),
+        send_buffer_bytes: u32::try_from(settings.get(&network::SOCKET_SEND_BUFFER_BYTES)).ok(),
+        receive_buffer_bytes: u32::try_from(settings.get(&network::SOCKET_RECEIVE_BUFFER_BYTES)).ok(),
+    }
 }
 
 /// Refuses what one node alone cannot be.
@@ -155,6 +165,8 @@ async fn open_directories(env: &Env, settings: &Settings, image: &Image) -> Resu
         Arc::new(log_config(&config, settings))
     };
     let opened = LogDirs::open(env, &config, config_of, env.clock.wall_ms()).await?;
+    let cache_bytes = settings.get(&log::LOG_TAIL_CACHE_BYTES);
+    opened.dirs.set_tail_cache_bytes(usize::try_from(cache_bytes).unwrap_or(usize::MAX));
     for (path, error) in &opened.failed_dirs {
         error!(directory = %path.display(), %error, "this log directory takes no part");
     }

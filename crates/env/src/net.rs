@@ -25,10 +25,32 @@ pub trait Listener: Send + Sync + 'static {
     fn accept(&self) -> NetFuture<'_, Box<dyn Stream>>;
 }
 
+/// What a listener asks of the operating system, for itself and for the connections that it accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// How many connections may wait to be accepted. The system has a limit of its own.
+    pub backlog: u32,
+    /// The send buffer of each connection in bytes; `None` leaves it to the system, which adapts it.
+    pub send_buffer_bytes: Option<u32>,
+    /// The receive buffer of each connection in bytes; `None` leaves it to the system, which adapts it.
+    pub receive_buffer_bytes: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 1024, send_buffer_bytes: None, receive_buffer_bytes: None }
+    }
+}
+
 /// Opens listeners and connections.
 pub trait Net: Send + Sync + 'static {
     /// Listens on `host:port`. The error names the address.
-    fn listen<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Box<dyn Listener>>;
+    fn listen<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+        options: ListenOptions,
+    ) -> NetFuture<'a, Box<dyn Listener>>;
 
     /// Connects to `host:port`, trying each of the host's addresses.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Box<dyn Stream>>;
@@ -37,16 +59,15 @@ pub trait Net: Send + Sync + 'static {
     fn hostname(&self) -> String;
 }
 
-/// TCP by the operating system, with `TCP_NODELAY`: requests and responses are written whole.
+/// TCP by the operating system, with `TCP_NODELAY`: requests and responses are written whole. And with `SO_KEEPALIVE`:
+/// a peer that lost its power sends no end, and would otherwise be waited for as long as nothing is written to it.
 #[derive(Debug, Clone, Copy)]
 pub struct TcpNet;
-
-/// Connections that wait to be accepted, as Kafka's `socket.listen.backlog.size` and more: a burst must not be refused.
-const BACKLOG: i32 = 1024;
 
 struct TcpListener {
     inner: tokio::net::TcpListener,
     local: SocketAddr,
+    send_buffer_bytes: Option<u32>,
 }
 
 struct TcpStream {
@@ -58,37 +79,77 @@ fn naming(what: &str, host: &str, port: u16, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {what} {host}:{port}: {error}"))
 }
 
+impl TcpListener {
+    async fn bind(host: &str, port: u16, options: ListenOptions) -> io::Result<Self> {
+        let addr = tokio::net::lookup_host((host, port))
+            .await?
+            .next()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?;
+        let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+        // A restarted broker must not wait for its old connections to leave TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        // The window is agreed on before a connection is accepted, so it has to follow from the listener's buffer.
+        if let Some(bytes) = options.receive_buffer_bytes {
+            socket.set_recv_buffer_size(length(bytes))?;
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        let inner = tokio::net::TcpListener::from_std(socket.into())?;
+        let local = inner.local_addr()?;
+        Ok(Self { inner, local, send_buffer_bytes: options.send_buffer_bytes })
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (inner, peer) = self.inner.accept().await?;
+        let stream = TcpStream::new(inner, peer)?;
+        if let Some(bytes) = self.send_buffer_bytes {
+            socket2::SockRef::from(&stream.inner).set_send_buffer_size(length(bytes))?;
+        }
+        Ok(stream)
+    }
+}
+
+impl TcpStream {
+    fn new(inner: tokio::net::TcpStream, peer: SocketAddr) -> io::Result<Self> {
+        inner.set_nodelay(true)?;
+        socket2::SockRef::from(&inner).set_keepalive(true)?;
+        Ok(Self { inner, peer })
+    }
+
+    async fn connect(host: &str, port: u16) -> io::Result<Self> {
+        let inner = tokio::net::TcpStream::connect((host, port)).await?;
+        let peer = inner.peer_addr()?;
+        Self::new(inner, peer)
+    }
+}
+
+/// A buffer's length as the system call takes it: an int. The kernel cuts what is above its own limit.
+fn length(bytes: u32) -> usize {
+    usize::try_from(bytes.min(i32::MAX.unsigned_abs())).unwrap_or(usize::MAX)
+}
+
 impl Net for TcpNet {
-    fn listen<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Box<dyn Listener>> {
+    fn listen<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+        options: ListenOptions,
+    ) -> NetFuture<'a, Box<dyn Listener>> {
         Box::pin(async move {
-            let bind = async {
-                let addr = tokio::net::lookup_host((host, port))
-                    .await?
-                    .next()
-                    .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?;
-                let socket =
-                    socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
-                // A restarted broker must not wait for its old connections to leave TIME_WAIT.
-                socket.set_reuse_address(true)?;
-                socket.set_nonblocking(true)?;
-                socket.bind(&addr.into())?;
-                socket.listen(BACKLOG)?;
-                let inner = tokio::net::TcpListener::from_std(socket.into())?;
-                let local = inner.local_addr()?;
-                Ok(Box::new(TcpListener { inner, local }) as Box<dyn Listener>)
-            };
-            bind.await.map_err(|e| naming("listen on", host, port, &e))
+            match TcpListener::bind(host, port, options).await {
+                Ok(listener) => Ok(Box::new(listener) as Box<dyn Listener>),
+                Err(error) => Err(naming("listen on", host, port, &error)),
+            }
         })
     }
 
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Box<dyn Stream>> {
         Box::pin(async move {
-            let stream = tokio::net::TcpStream::connect((host, port))
-                .await
-                .map_err(|e| naming("connect to", host, port, &e))?;
-            stream.set_nodelay(true)?;
-            let peer = stream.peer_addr()?;
-            Ok(Box::new(TcpStream { inner: stream, peer }) as Box<dyn Stream>)
+            match TcpStream::connect(host, port).await {
+                Ok(stream) => Ok(Box::new(stream) as Box<dyn Stream>),
+                Err(error) => Err(naming("connect to", host, port, &error)),
+            }
         })
     }
 
@@ -103,11 +164,7 @@ impl Listener for TcpListener {
     }
 
     fn accept(&self) -> NetFuture<'_, Box<dyn Stream>> {
-        Box::pin(async move {
-            let (inner, peer) = self.inner.accept().await?;
-            inner.set_nodelay(true)?;
-            Ok(Box::new(TcpStream { inner, peer }) as Box<dyn Stream>)
-        })
+        Box::pin(async move { Ok(Box::new(Self::accept(self).await?) as Box<dyn Stream>) })
     }
 }
 
@@ -172,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_travel_both_ways_and_a_closed_connection_reads_as_end() {
-        let listener = TcpNet.listen("127.0.0.1", 0).await.unwrap();
+        let listener = TcpNet.listen("127.0.0.1", 0, ListenOptions::default()).await.unwrap();
         let port = listener.local_addr().port();
         let (mut near, mut far) =
             tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
@@ -186,9 +243,56 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_in_use_is_named_in_the_error() {
-        let listener = TcpNet.listen("127.0.0.1", 0).await.unwrap();
+        let listener = TcpNet.listen("127.0.0.1", 0, ListenOptions::default()).await.unwrap();
         let port = listener.local_addr().port();
-        let error = TcpNet.listen("127.0.0.1", port).await.err().unwrap();
+        let error = TcpNet.listen("127.0.0.1", port, ListenOptions::default()).await.err().unwrap();
         assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    }
+
+    /// A connection, both sides of it.
+    async fn connected(options: ListenOptions) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1", 0, options).await.unwrap();
+        tokio::try_join!(TcpStream::connect("127.0.0.1", listener.local.port()), listener.accept()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn both_sides_of_a_connection_notice_a_peer_that_vanished() {
+        let (near, far) = connected(ListenOptions::default()).await;
+        for side in [near, far] {
+            assert!(socket2::SockRef::from(&side.inner).keepalive().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn accepted_connections_have_the_buffers_that_were_asked_for() {
+        let sizes = |stream: &TcpStream| {
+            let socket = socket2::SockRef::from(&stream.inner);
+            (socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap())
+        };
+        let options = ListenOptions {
+            send_buffer_bytes: Some(20_000),
+            receive_buffer_bytes: Some(30_000),
+            ..ListenOptions::default()
+        };
+        let asked = sizes(&connected(options).await.1);
+        // Linux doubles what is asked for, to have room for its own bookkeeping.
+        assert!([(20_000, 30_000), (40_000, 60_000)].contains(&asked), "{asked:?}");
+        let (near, far) = connected(ListenOptions::default()).await;
+        assert_eq!(sizes(&far).0, sizes(&near).0, "left to the system, as on the other side");
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_wait_than_the_backlog_says() {
+        let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
+        let listener = TcpListener::bind("127.0.0.1", 0, options).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..8 {
+            let connect = TcpStream::connect("127.0.0.1", listener.local.port());
+            match tokio::time::timeout(std::time::Duration::from_millis(200), connect).await {
+                Ok(stream) => waiting.push(stream.unwrap()),
+                Err(_) => return,
+            }
+        }
+        panic!("{} connections wait where one may", waiting.len());
     }
 }

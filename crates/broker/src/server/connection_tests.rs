@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use ottla_env::net::{Net as _, TcpNet};
+use ottla_env::net::{ListenOptions, Net as _, TcpNet};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -50,7 +50,7 @@ struct Rig {
 }
 
 async fn rig(settings: ConnectionSettings) -> Rig {
-    let listener = TcpNet.listen("127.0.0.1", 0).await.unwrap();
+    let listener = TcpNet.listen("127.0.0.1", 0, ListenOptions::default()).await.unwrap();
     let port = listener.local_addr().port();
     let (client, server) = tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
     let service = Arc::new(Letters::default());
