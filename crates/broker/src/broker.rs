@@ -93,7 +93,15 @@ impl Core {
 
     /// Creates topics that somebody used without creating them, with the defaults. A failure is logged: whoever used the
     /// topic does not find it.
-    pub(crate) async fn auto_create(&self, names: Vec<TopicName>) {
+    ///
+    /// Internal topics are made by their coordinators, who know how: never here.
+    pub(crate) async fn auto_create(&self, mut names: Vec<TopicName>) {
+        names.retain(|name| !name.is_internal());
+        names.sort();
+        names.dedup();
+        if names.is_empty() {
+            return;
+        }
         let topics = names
             .iter()
             .map(|name| NewTopic::named(name.as_str(), TopicId::from_random(self.env.rng.id_bytes())))

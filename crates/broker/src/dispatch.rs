@@ -8,7 +8,7 @@ use tracing::{error, trace};
 use ottla_wire::api_versions::ApiVersionsResponse;
 use ottla_wire::frame::encode_response;
 use ottla_wire::header::parse_request;
-use ottla_wire::{ApiKey, Request, RequestHeader, Response};
+use ottla_wire::{ApiKey, Request, RequestHeader, Response, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
@@ -39,13 +39,13 @@ impl Service for Dispatch {
             Ok(request) => request,
             Err(error) => return Handled::Close(error.to_string()),
         };
-        // The reader holds the frame; a log that keeps records must be the only one to hold it after the append.
+        // What outlives the request must not hold its frame.
         drop(reader);
         let reply = Reply { correlation_id: header.correlation_id, version: header.api_version };
         let context = RequestContext {
             api: header.api,
             version: header.api_version,
-            client_id: header.client_id,
+            client_id: header.client_id.as_ref().map(Str::detached),
             peer: peer.clone(),
         };
         trace!(api = %context.api, version = context.version, peer = %peer.address, "request");

@@ -68,10 +68,20 @@ impl Inbox {
             Some(size) if self.buffer.len() - LENGTH_SIZE >= size => {
                 let mut frame = self.buffer.split_to(LENGTH_SIZE + size).freeze();
                 let body = frame.split_off(LENGTH_SIZE);
+                if size > TRUSTED {
+                    // Else the room that one large frame earned would stay for as long as the connection does.
+                    self.buffer = BytesMut::from(&*self.buffer);
+                }
                 Ok(Some(body))
             }
             _ => Ok(None),
         }
+    }
+
+    /// How many bytes have arrived that no frame was made of yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
     /// The buffer to read into, with room for more.
@@ -125,6 +135,17 @@ mod tests {
         let mut inbox = Inbox::new(100);
         inbox.room().extend_from_slice(&(-1_i32).to_be_bytes());
         assert_eq!(inbox.next_frame(), Err(FrameError::Negative(-1)));
+    }
+
+    #[test]
+    fn the_room_for_a_large_frame_is_given_back_with_it() {
+        let mut inbox = Inbox::new(u32::MAX);
+        let large = frame(&vec![7; 5 * TRUSTED]);
+        inbox.room().extend_from_slice(&large);
+        inbox.room().extend_from_slice(&frame(b"next"));
+        drop(inbox.next_frame().unwrap().unwrap());
+        assert_eq!(inbox.next_frame().unwrap().unwrap(), &b"next"[..]);
+        assert!(inbox.room().capacity() <= 2 * TRUSTED);
     }
 
     #[test]

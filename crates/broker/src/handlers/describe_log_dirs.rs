@@ -2,7 +2,7 @@
 //!
 //! No log is ever on its way to another directory here, and no directory is cordoned (KIP-1066).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,12 +36,12 @@ pub(crate) async fn handle(core: &Core, request: DescribeLogDirsRequest) -> Desc
 }
 
 /// The partitions asked for; `None` for all.
-struct Wanted(Option<BTreeMap<Str, Vec<i32>>>);
+struct Wanted(Option<BTreeMap<Str, BTreeSet<i32>>>);
 
 impl Wanted {
     fn from_request(topics: Option<Vec<DescribableLogDirTopic>>) -> Self {
         let by_name = |topics: Vec<DescribableLogDirTopic>| {
-            let mut partitions: BTreeMap<Str, Vec<i32>> = BTreeMap::new();
+            let mut partitions: BTreeMap<Str, BTreeSet<i32>> = BTreeMap::new();
             for topic in topics {
                 partitions.entry(topic.topic).or_default().extend(topic.partitions);
             }

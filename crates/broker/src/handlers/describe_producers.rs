@@ -1,5 +1,7 @@
 //! DescribeProducers: the idempotent and transactional producers that partitions remember (KIP-664).
 
+use std::collections::BTreeSet;
+
 use ottla_log::ActiveProducer;
 use ottla_types::{ErrorCode, TopicName};
 use ottla_wire::Str;
@@ -11,10 +13,13 @@ use crate::broker::Core;
 use crate::partitions::TopicRef;
 
 pub(crate) fn handle(core: &Core, request: DescribeProducersRequest) -> DescribeProducersResponse {
+    let mut seen = BTreeSet::new();
     let topics = request.topics.into_iter().map(|topic| TopicResponse {
         partitions: topic
             .partition_indexes
             .iter()
+            // One that is asked for again is not answered again: a partition may remember many producers.
+            .filter(|&&index| seen.insert((topic.name.clone(), index)))
             .map(|&index| partition(core, &topic.name, index))
             .collect(),
         name: topic.name,

@@ -6,7 +6,6 @@
 //!
 //! What is not here: what a request means. That is the [`Service`]'s.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -22,16 +21,15 @@ use tokio::time::{Instant, Sleep};
 use ottla_env::Stream;
 use ottla_wire::{FrameError, Inbox};
 
+use super::answers::{Answers, Done};
 use super::limits::{RequestBytes, RequestMemory};
 use super::outbox::Outbox;
-
-/// The most requests of one connection that may wait for their answers.
-const MAX_WAITING: usize = 128;
 
 /// Answers are written when this much has gathered, before further requests are looked at.
 const FLUSH_AT: usize = 1 << 20;
 
-/// Requests up to this size are read without asking for room: asking would cost more than they do.
+/// Requests up to this size are read without asking for room: asking would cost more than they do. Larger ones ask for
+/// what has arrived of them, not for what they announce, so that no room is held by promises.
 const SMALL_REQUEST: usize = 16 << 10;
 
 /// An encoded response, its length prefix included.
@@ -111,8 +109,8 @@ pub(crate) async fn serve<S: Service>(
         max_idle: settings.max_idle,
         inbox: Inbox::new(settings.max_request_bytes),
         outbox: Outbox::default(),
-        waiting: VecDeque::new(),
-        reserved: None,
+        answers: Answers::default(),
+        reserved: RequestBytes::default(),
         last_moved: Instant::now(),
     };
     let Err(ended) = connection.run().await;
@@ -133,15 +131,14 @@ struct Connection<S> {
     max_idle: Duration,
     inbox: Inbox,
     outbox: Outbox,
-    /// Answers in the order of their requests; those behind the first may be done already.
-    waiting: VecDeque<Waiting>,
+    answers: Answers,
     /// The room for the request that is being read.
-    reserved: Option<RequestBytes>,
+    reserved: RequestBytes,
     last_moved: Instant,
 }
 
 enum Event {
-    Answered(Handled),
+    Answered(Done),
     Read(io::Result<usize>),
     Stop,
     IdleTimer,
@@ -151,12 +148,19 @@ impl<S: Service> Connection<S> {
     async fn run(&mut self) -> Result<std::convert::Infallible, Ended> {
         let mut idle = Box::pin(tokio::time::sleep(self.max_idle));
         loop {
+            // A connection whose requests never end must see it too.
+            if self.stop.has_changed().unwrap_or(true) {
+                return Err(Ended::Stopping);
+            }
             self.handle_frames().await?;
             self.flush().await?;
             match self.next_event(idle.as_mut()).await {
-                Event::Answered(handled) => {
-                    self.waiting.pop_front();
-                    self.answer(handled)?;
+                Event::Answered(done) => {
+                    self.send(done)?;
+                    // Those that were done behind it leave with it, in one write.
+                    while let Some(done) = self.answers.pop_done() {
+                        self.send(done)?;
+                    }
                 }
                 Event::Read(Ok(0)) => return Err(Ended::ByPeer),
                 Event::Read(Ok(_)) => self.last_moved = Instant::now(),
@@ -164,7 +168,7 @@ impl<S: Service> Connection<S> {
                 Event::Stop => return Err(Ended::Stopping),
                 Event::IdleTimer => {
                     let deadline = self.last_moved + self.max_idle;
-                    if self.waiting.is_empty() && deadline <= Instant::now() {
+                    if self.answers.is_empty() && deadline <= Instant::now() {
                         return Err(Ended::Idle(self.max_idle));
                     }
                     idle.as_mut().reset(deadline.max(Instant::now() + self.max_idle / 2));
@@ -175,22 +179,15 @@ impl<S: Service> Connection<S> {
 
     /// Handles every whole request that has arrived.
     async fn handle_frames(&mut self) -> Result<(), Ended> {
-        while self.waiting.len() < MAX_WAITING {
-            if self.reserved.is_none()
-                && let Some(size) = self.inbox.frame_size()?
-                && size > SMALL_REQUEST
-            {
-                self.reserved = Some(self.memory.reserve(size).await);
-            }
+        while !self.answers.is_full() {
             let Some(frame) = self.inbox.next_frame()? else { break };
             let handled = self.service.call(&self.peer, frame).await;
-            self.reserved = None;
+            self.reserved = RequestBytes::default();
             match handled {
-                Handled::Later(waiting) => self.waiting.push_back(waiting),
-                handled if self.waiting.is_empty() => self.answer(handled)?,
+                // The usual case goes out without a detour.
+                Handled::Now(chunks) if self.answers.is_empty() => self.outbox.push(chunks),
                 Handled::Close(reason) => return Err(Ended::Protocol(reason)),
-                Handled::Silent => {}
-                handled @ Handled::Now(_) => self.waiting.push_back(Box::pin(std::future::ready(handled))),
+                handled => self.answers.push(handled),
             }
             if self.outbox.remaining() >= FLUSH_AT {
                 self.flush().await?;
@@ -200,12 +197,11 @@ impl<S: Service> Connection<S> {
     }
 
     /// Puts an answer whose turn it is on its way.
-    fn answer(&mut self, handled: Handled) -> Result<(), Ended> {
-        match handled {
-            Handled::Now(chunks) => self.outbox.push(chunks),
-            Handled::Later(waiting) => self.waiting.push_front(waiting),
-            Handled::Silent => {}
-            Handled::Close(reason) => return Err(Ended::Protocol(reason)),
+    fn send(&mut self, done: Done) -> Result<(), Ended> {
+        match done {
+            Done::Send(chunks) => self.outbox.push(chunks),
+            Done::Silent => {}
+            Done::Close(reason) => return Err(Ended::Protocol(reason)),
         }
         Ok(())
     }
@@ -229,20 +225,19 @@ impl<S: Service> Connection<S> {
     }
 
     async fn next_event(&mut self, idle: Pin<&mut Sleep>) -> Event {
-        let may_read = self.waiting.len() < MAX_WAITING;
-        let front = self.waiting.front_mut();
-        let has_front = front.is_some();
-        let answered = async {
-            match front {
-                Some(waiting) => waiting.await,
-                None => std::future::pending().await,
+        let may_read = !self.answers.is_full();
+        let Self { answers, inbox, memory, reserved, stream, stop, .. } = self;
+        let read = async {
+            if matches!(inbox.frame_size(), Ok(Some(size)) if size > SMALL_REQUEST) {
+                memory.reserve(reserved, inbox.buffered()).await;
             }
+            stream.read_buf(inbox.room()).await
         };
         tokio::select! {
             biased;
-            handled = answered, if has_front => Event::Answered(handled),
-            read = self.stream.read_buf(self.inbox.room()), if may_read => Event::Read(read),
-            () = stopped(&mut self.stop) => Event::Stop,
+            done = std::future::poll_fn(|cx| answers.poll_next(cx)) => Event::Answered(done),
+            read = read, if may_read => Event::Read(read),
+            () = stopped(stop) => Event::Stop,
             () = idle => Event::IdleTimer,
         }
     }

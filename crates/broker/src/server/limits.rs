@@ -87,27 +87,45 @@ impl Drop for Admitted {
 
 /// Bytes of requests that may be in memory at once (`queued.max.request.bytes`): a connection that finds none left
 /// stops reading, and its client is slowed by TCP.
+///
+/// One request at a time may go beyond. Without that, requests that are all read in part could wait for each other.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestMemory {
     bytes: Arc<Semaphore>,
-    total: u32,
+    beyond: Arc<Semaphore>,
+    total: usize,
 }
 
-/// The bytes of one request; given back when dropped.
-pub(crate) type RequestBytes = OwnedSemaphorePermit;
+/// The bytes that one request has taken; given back when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct RequestBytes {
+    bytes: Option<OwnedSemaphorePermit>,
+    beyond: Option<OwnedSemaphorePermit>,
+}
 
 impl RequestMemory {
     pub(crate) fn new(total_bytes: u32) -> Self {
-        Self { bytes: Arc::new(Semaphore::new(total_bytes as usize)), total: total_bytes }
+        let total = total_bytes as usize;
+        Self { bytes: Arc::new(Semaphore::new(total)), beyond: Arc::new(Semaphore::new(1)), total }
     }
 
-    /// Waits until `size` bytes are free. A request larger than the whole budget waits for all of it.
-    pub(crate) async fn reserve(&self, size: usize) -> RequestBytes {
-        let wanted = u32::try_from(size).unwrap_or(u32::MAX).min(self.total);
-        match Arc::clone(&self.bytes).acquire_many_owned(wanted).await {
-            Ok(permit) => permit,
-            // The semaphore is never closed.
-            Err(_) => unreachable!("the request memory is never closed"),
+    /// Waits until `held` covers `size` bytes, or its request may go beyond the bound. May be dropped at any time.
+    pub(crate) async fn reserve(&self, held: &mut RequestBytes, size: usize) {
+        let have = held.bytes.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = size.min(self.total).saturating_sub(have);
+        if missing == 0 || held.beyond.is_some() {
+            return;
+        }
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        // The semaphores are never closed, so there is always a permit in the end.
+        tokio::select! {
+            biased;
+            Ok(more) = Arc::clone(&self.bytes).acquire_many_owned(missing) => match &mut held.bytes {
+                Some(bytes) => bytes.merge(more),
+                None => held.bytes = Some(more),
+            },
+            Ok(beyond) = Arc::clone(&self.beyond).acquire_owned() => held.beyond = Some(beyond),
+            else => {}
         }
     }
 }
@@ -154,10 +172,28 @@ mod tests {
     #[tokio::test]
     async fn a_request_waits_until_others_give_their_bytes_back() {
         let memory = RequestMemory::new(100);
-        let held = memory.reserve(60).await;
-        let mut second = Box::pin(memory.reserve(1_000_000));
-        assert!(futures_util::poll!(&mut second).is_pending());
+        let (mut first, mut second, mut third) = Default::default();
+        memory.reserve(&mut first, 60).await;
+        memory.reserve(&mut second, 1_000_000).await;
+        assert!(second.beyond.is_some(), "one may go beyond, so that some request always ends");
+        {
+            let mut waits = Box::pin(memory.reserve(&mut third, 50));
+            assert!(futures_util::poll!(&mut waits).is_pending());
+            drop(first);
+            assert!(futures_util::poll!(&mut waits).is_ready());
+        }
+        assert_eq!(third.bytes.map(|bytes| bytes.num_permits()), Some(50));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_grows_takes_only_what_it_lacks() {
+        let memory = RequestMemory::new(100);
+        let mut held = RequestBytes::default();
+        for size in [10, 40, 30, 100] {
+            memory.reserve(&mut held, size).await;
+        }
+        assert_eq!(memory.bytes.available_permits(), 0);
         drop(held);
-        assert!(futures_util::poll!(&mut second).is_ready());
+        assert_eq!(memory.bytes.available_permits(), 100);
     }
 }

@@ -80,7 +80,9 @@ impl<S: Service> Acceptor<S> {
         // Connections see the same signal; one that is stuck in a slow disk must not hold up the stop for ever.
         let all = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_GRACE, all).await.is_err() {
-            warn!(listener = %self.name, "connections did not end in {STOP_GRACE:?} and are cut");
+            warn!(listener = %self.name, "connections did not end in {STOP_GRACE:?} and are left behind");
+            // Not aborted: a change of the metadata must not be dropped between its append and its replay.
+            connections.detach_all();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Listeners and the connections that they accept. Knows frames; knows nothing of what is in them.
 
+mod answers;
 mod connection;
 mod limits;
 mod listener;
