@@ -8,8 +8,9 @@ use ottla_types::{LeaderEpoch, Offset};
 
 use super::files::{self, SnapshotEntry};
 use super::{Problem, Report};
+use crate::format::checkpoint::Offsets;
 use crate::format::names::{
-    CLEAN_SHUTDOWN, DirKind, FileKind, LEADER_EPOCH_CHECKPOINT, LOG_START_CHECKPOINT,
+    CLEAN_SHUTDOWN, DirKind, FileKind, LEADER_EPOCH_CHECKPOINT, LOG_START_CHECKPOINT, META_PROPERTIES,
     RECOVERY_POINT_CHECKPOINT, dir_kind,
 };
 use crate::producers::Producers;
@@ -18,10 +19,46 @@ use crate::{EpochEntry, Error, Result};
 /// Beyond so many producers their state is no longer compared, so that memory stays bounded.
 const MAX_PRODUCERS: usize = 1_000_000;
 
-/// What the log directory says of a partition.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a log directory says of its partitions: read once for all of them.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// It is a log directory: the partition's directory was not copied alone.
+    known: bool,
+    clean: bool,
+    recovery_points: Offsets,
+    start_offsets: Offsets,
+}
+
+impl Surroundings {
+    /// Reads what is in the log directory. A checkpoint that cannot be read says nothing; that it cannot is a problem
+    /// which [`verify::log_dir`](super::verify::log_dir) tells.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub async fn read(disk: &dyn Disk, log_dir: &Path) -> Result<Self> {
+        let beside = disk.list(log_dir).await?;
+        let has = |name: &str| beside.iter().any(|entry| entry.name == name);
+        let mut points = [Offsets::new(), Offsets::new()];
+        for (name, points) in [RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT].into_iter().zip(&mut points) {
+            match files::offsets(disk, &log_dir.join(name)).await {
+                Ok(offsets) => *points = offsets.into_iter().collect(),
+                Err(Error::Io(e)) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+                Err(_) => {}
+            }
+        }
+        let [recovery_points, start_offsets] = points;
+        Ok(Self {
+            known: has(META_PROPERTIES) || has(RECOVERY_POINT_CHECKPOINT),
+            clean: has(CLEAN_SHUTDOWN),
+            recovery_points,
+            start_offsets,
+        })
+    }
+}
+
+/// What the log directory says of one partition.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
-    /// The directory has checkpoints: it is no partition's directory that was copied alone.
     known: bool,
     clean: bool,
     recovery_point: Offset,
@@ -29,30 +66,18 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Asks the directory above. A checkpoint that cannot be read says nothing; it is a problem of the log directory.
-    pub(super) async fn of(disk: &dyn Disk, partition_dir: &Path) -> Result<Self> {
-        let Some((top, name)) =
-            partition_dir.parent().zip(partition_dir.file_name().and_then(|n| n.to_str()))
-        else {
-            return Ok(Self::default());
+    pub(super) fn of(partition_dir: &Path, around: &Surroundings) -> Self {
+        let name = partition_dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let point = |points: &Offsets| match dir_kind(name) {
+            DirKind::Log(partition) => points.get(&partition).copied(),
+            _ => None,
         };
-        let DirKind::Log(partition) = dir_kind(name) else { return Ok(Self::default()) };
-        let top = if top.as_os_str().is_empty() { Path::new(".") } else { top };
-        let mut points = [None, None];
-        let mut known = false;
-        for (name, point) in [RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT].into_iter().zip(&mut points) {
-            match files::offsets(disk, &top.join(name)).await {
-                Ok(offsets) => {
-                    known = true;
-                    *point = offsets.into_iter().find(|(at, _)| *at == partition).map(|(_, offset)| offset);
-                }
-                Err(Error::Io(e)) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-                Err(_) => {}
-            }
+        Self {
+            known: around.known,
+            clean: around.clean,
+            recovery_point: point(&around.recovery_points).unwrap_or_default(),
+            start_offset: point(&around.start_offsets),
         }
-        let clean = disk.list(top).await?.iter().any(|entry| entry.name == CLEAN_SHUTDOWN);
-        let [recovery_point, start_offset] = points;
-        Ok(Self { known, clean, recovery_point: recovery_point.unwrap_or_default(), start_offset })
     }
 
     /// Below this offset everything was flushed: nothing may be missing there, and no start cuts anything there.

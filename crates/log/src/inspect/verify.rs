@@ -14,6 +14,7 @@ use ottla_types::{Offset, TopicPartition};
 use super::batches::{Item, PlacedBatch, SegmentReader, Unreadable};
 use super::files;
 use super::indexes::{OffsetCheck, TimeCheck};
+pub use super::state::Surroundings;
 use super::state::{EpochCheck, ProducerCheck, Standing};
 use super::{Problem, Report};
 use crate::format::names::{
@@ -77,17 +78,18 @@ pub async fn log_dir(disk: &dyn Disk, dir: &Path, report: &mut dyn Report) -> Re
     Ok(())
 }
 
-/// Verifies the directory of one partition.
+/// Verifies the directory of one partition. `around` is what the directory above says.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub async fn partition(
     disk: &dyn Disk,
     dir: &Path,
+    around: &Surroundings,
     options: Options,
     report: &mut dyn Report,
 ) -> Result<Totals> {
-    let standing = Standing::of(disk, dir).await?;
+    let standing = Standing::of(dir, around);
     let listing = Listing::read(disk, dir, report).await?;
     let mut walk = Walk {
         disk,

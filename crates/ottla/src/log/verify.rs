@@ -1,7 +1,7 @@
 //! `ottla log verify`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ottla_env::Disk;
 use ottla_env::disk::RealDisk;
 use ottla_log::inspect::files::{DirForm, dir_form, partitions};
-use ottla_log::inspect::verify::{self, Options, Totals};
+use ottla_log::inspect::verify::{self, Options, Surroundings, Totals};
 use ottla_log::inspect::{Problem, Report};
 use serde::Serialize;
 
@@ -94,8 +94,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     printer.bar = bar(&disk, &dirs).await?;
     let mut totals = Totals::default();
     let options = Options { records: arguments.records };
+    let mut around = (PathBuf::new(), Surroundings::default());
     for dir in &dirs {
-        totals += verify::partition(&disk, dir, options, &mut printer).await?;
+        let above = above(dir);
+        if around.0 != above {
+            around = (above.clone(), Surroundings::read(&disk, &above).await?);
+        }
+        totals += verify::partition(&disk, dir, &around.1, options, &mut printer).await?;
         if let Some(error) = printer.failed.take() {
             return Err(error.into());
         }
@@ -116,6 +121,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("{problems} problems were found");
     }
     Ok(())
+}
+
+/// The directory that holds a partition's directory.
+fn above(dir: &Path) -> PathBuf {
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// The partitions' directories; what lies beside them is verified on the way.
