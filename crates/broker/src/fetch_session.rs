@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId};
 
+/// The most partitions that all sessions of a broker remember. Kafka bounds the sessions and not what is in them, so that
+/// a client could fill the memory with partitions that do not exist.
+const MAX_ENTRIES: usize = 1_000_000;
+
 /// The epoch of a request that opens a session, and of one that wants none of it.
 const INITIAL_EPOCH: i32 = 0;
 const FINAL_EPOCH: i32 = -1;
@@ -186,6 +190,8 @@ struct Cached {
 #[derive(Debug)]
 pub(crate) struct SessionCache {
     sessions: BTreeMap<i32, Cached>,
+    /// How many partitions all sessions remember.
+    entries: usize,
     slots: usize,
     eviction: Duration,
 }
@@ -194,7 +200,7 @@ impl SessionCache {
     /// A cache of `slots` sessions (`max.incremental.fetch.session.cache.slots`), of which one that is older than
     /// `eviction` (`min.incremental.fetch.session.eviction.ms`) may be thrown out for another.
     pub(crate) fn new(slots: usize, eviction: Duration) -> Self {
-        Self { sessions: BTreeMap::new(), slots, eviction }
+        Self { sessions: BTreeMap::new(), entries: 0, slots, eviction }
     }
 
     /// Finds or opens the session of a request. `random` makes the id of a new session.
@@ -211,7 +217,7 @@ impl SessionCache {
         random: u64,
     ) -> Result<Context, ErrorCode> {
         if matches!(header.epoch, INITIAL_EPOCH | FINAL_EPOCH) {
-            self.sessions.remove(&header.session_id);
+            self.close(header.session_id);
             if header.epoch == FINAL_EPOCH || wants.is_empty() {
                 return Ok(Context::Sessionless(wants));
             }
@@ -227,6 +233,12 @@ impl SessionCache {
         if session.epoch != header.epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
+        if self.entries + wants.len() > MAX_ENTRIES {
+            // The client opens another session, or goes on without one.
+            drop(session);
+            self.close(header.session_id);
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
         for (key, want) in wants {
             session.entries.put(key, want);
         }
@@ -234,12 +246,15 @@ impl SessionCache {
             session.entries.remove(key);
         }
         if session.entries.turns.is_empty() {
-            self.sessions.remove(&header.session_id);
+            drop(session);
+            self.close(header.session_id);
             return Ok(Context::Sessionless(Vec::new()));
         }
         session.epoch = next_epoch(session.epoch);
         cached.last_used = now;
+        self.entries -= cached.size;
         cached.size = session.entries.turns.len();
+        self.entries += cached.size;
         let wants = session.wants();
         drop(session);
         Ok(Context::Incremental { session: shared, wants })
@@ -255,12 +270,16 @@ impl SessionCache {
         if self.sessions.len() >= self.slots && !self.evict_for(wants.len(), now) {
             return None;
         }
+        if self.entries + wants.len() > MAX_ENTRIES {
+            return None;
+        }
         let mut entries = Entries::default();
         for (key, want) in wants {
             entries.put(key.clone(), *want);
         }
         let id = self.free_id(random);
         let size = entries.turns.len();
+        self.entries += size;
         let session = Session { id, uses_topic_ids, epoch: next_epoch(INITIAL_EPOCH), entries };
         let session = Arc::new(Mutex::new(session));
         self.sessions
@@ -277,9 +296,15 @@ impl SessionCache {
         let smallest =
             || self.sessions.iter().filter(|(_, c)| old(c) && c.size < size).min_by_key(|(_, c)| c.size);
         match idlest.or_else(smallest).map(|(&id, _)| id) {
-            Some(id) => self.sessions.remove(&id).is_some(),
+            Some(id) => self.close(id),
             None => false,
         }
+    }
+
+    fn close(&mut self, id: i32) -> bool {
+        let closed = self.sessions.remove(&id);
+        self.entries -= closed.as_ref().map_or(0, |cached| cached.size);
+        closed.is_some()
     }
 
     /// A positive id that no session has.

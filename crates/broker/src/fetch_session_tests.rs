@@ -138,3 +138,13 @@ fn a_full_cache_serves_without_a_session_until_one_is_old() {
     assert!(cache.context(header(first, 1), vec![], &[], later, 0).is_err());
     assert!(cache.context(header(second, 2), vec![], &[], later, 0).is_ok());
 }
+
+#[test]
+fn what_all_sessions_remember_is_bounded() {
+    let mut cache = cache();
+    assert_eq!(open(&mut cache, i32::try_from(MAX_ENTRIES).unwrap() + 1, T0), 0, "served without a session");
+    let id = open(&mut cache, 2, T0);
+    let many = (0..i32::try_from(MAX_ENTRIES).unwrap()).map(|p| (key(p), want(0))).collect();
+    let error = cache.context(header(id, 1), many, &[], T0, 0).unwrap_err();
+    assert_eq!(error, ErrorCode::FetchSessionIdNotFound);
+}

@@ -1,7 +1,7 @@
 //! What happens before a broker serves: addresses, directories, identity, metadata, registration, logs.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -248,22 +248,14 @@ pub(crate) fn connection_limits(layers: &Layers<'_>) -> ConnectionLimits {
     }
 }
 
-/// `host:count` items. A host that is a name is looked up once, now.
+/// `address:number` items; their form was checked when the key was set.
 fn per_ip_overrides(text: &str) -> HashMap<IpAddr, usize> {
-    let mut overrides = HashMap::new();
-    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let parsed =
-            item.rsplit_once(':').and_then(|(host, count)| Some((host, count.parse::<usize>().ok()?)));
-        let Some((host, count)) = parsed else {
-            warn!("max.connections.per.ip.overrides: \"{item}\" is not host:count and is passed over");
-            continue;
-        };
-        match std::net::ToSocketAddrs::to_socket_addrs(&(host, 0)) {
-            Ok(addresses) => overrides.extend(addresses.map(|address: SocketAddr| (address.ip(), count))),
-            Err(error) => warn!("max.connections.per.ip.overrides: cannot look up {host}: {error}"),
-        }
-    }
-    overrides
+    let pair = |item: &str| {
+        let (address, number) = item.trim().rsplit_once(':')?;
+        let address = address.trim().trim_start_matches('[').trim_end_matches(']');
+        Some((address.parse().ok()?, number.trim().parse().ok()?))
+    };
+    text.split(',').filter_map(pair).collect()
 }
 
 pub(crate) fn request_memory_bytes(settings: &Settings) -> u32 {

@@ -1,6 +1,7 @@
 //! Listeners, connections and the sizes of what goes through them.
 
-use crate::config::key::{Valid, at_least, keys};
+use crate::config::broker::unused;
+use crate::config::key::{Unused, Valid, at_least, keys};
 
 keys! {
     /// The keys of listeners and connections.
@@ -37,11 +38,13 @@ keys! {
     /// How many connections may wait to be accepted.
     SOCKET_LISTEN_BACKLOG_SIZE: i32 = "socket.listen.backlog.size", Some("50"), at_least(1), Medium, ReadOnly;
     /// Threads of Kafka's network layer; without effect, since the runtime follows the machine's cores.
-    NUM_NETWORK_THREADS: i32 = "num.network.threads", Some("3"), at_least(1), High, ClusterWide;
+    NUM_NETWORK_THREADS: i32 = "num.network.threads", Some("3"), at_least(1), High, ClusterWide,
+        unused::THREADS;
     /// Threads of Kafka's request handlers; without effect, since the runtime follows the machine's cores.
-    NUM_IO_THREADS: i32 = "num.io.threads", Some("8"), at_least(1), High, ClusterWide;
+    NUM_IO_THREADS: i32 = "num.io.threads", Some("8"), at_least(1), High, ClusterWide, unused::THREADS;
     /// How many requests of all connections may be in work before reading stops.
-    QUEUED_MAX_REQUESTS: i32 = "queued.max.requests", Some("500"), at_least(1), High, ReadOnly;
+    QUEUED_MAX_REQUESTS: i32 = "queued.max.requests", Some("500"), at_least(1), High, ReadOnly,
+        Unused::because("requests are not queued, and those in memory are counted by bytes: see queued.max.request.bytes");
     /// How many bytes of requests may be in memory before reading stops; -1 sets no limit by itself.
     QUEUED_MAX_REQUEST_BYTES: i64 = "queued.max.request.bytes", Some("-1"), Valid::Any, Medium, ReadOnly;
     /// How many connections the broker holds.
@@ -49,14 +52,16 @@ keys! {
     /// How many connections the broker holds from one address.
     MAX_CONNECTIONS_PER_IP: i32 = "max.connections.per.ip",
         Some("2147483647"), at_least(0), Medium, ClusterWide;
-    /// Exceptions to `max.connections.per.ip`: `address:number` separated by commas.
+    /// Exceptions to `max.connections.per.ip`: `address:number` separated by commas. Addresses are numbers: a name is not
+    /// looked up.
     MAX_CONNECTIONS_PER_IP_OVERRIDES: String = "max.connections.per.ip.overrides",
         Some(""),
-        Valid::Form("a list of address:number separated by commas", is_ip_overrides),
+        Valid::Form("a list of IP-address:number separated by commas", is_ip_overrides),
         Medium, ClusterWide;
     /// How many connections are accepted in a second.
     MAX_CONNECTION_CREATION_RATE: i32 = "max.connection.creation.rate",
-        Some("2147483647"), at_least(0), Medium, ClusterWide;
+        Some("2147483647"), at_least(0), Medium, ClusterWide,
+        Unused::because("connections are not limited by rate yet: see max.connections.per.ip");
     /// A connection that was silent for this long is closed; a negative value never does.
     CONNECTIONS_MAX_IDLE_MS: i64 = "connections.max.idle.ms", Some("600000"), Valid::Any, Medium, ReadOnly;
     /// The largest record batch that is accepted, as it is stored (compressed).
@@ -70,13 +75,14 @@ keys! {
     MAX_REQUEST_PARTITION_SIZE_LIMIT: i32 = "max.request.partition.size.limit",
         Some("2000"), at_least(1), Medium, ReadOnly;
     /// How long a request of this broker to another one may take.
-    REQUEST_TIMEOUT_MS: i32 = "request.timeout.ms", Some("30000"), Valid::Any, High, ReadOnly;
+    REQUEST_TIMEOUT_MS: i32 = "request.timeout.ms", Some("30000"), Valid::Any, High, ReadOnly,
+        unused::CLUSTER;
     /// How long this broker waits for a connection to another one to stand, at first.
     SOCKET_CONNECTION_SETUP_TIMEOUT_MS: i64 = "socket.connection.setup.timeout.ms",
-        Some("10000"), Valid::Any, Medium, ReadOnly;
+        Some("10000"), Valid::Any, Medium, ReadOnly, unused::CLUSTER;
     /// What that wait grows to after failures.
     SOCKET_CONNECTION_SETUP_TIMEOUT_MAX_MS: i64 = "socket.connection.setup.timeout.max.ms",
-        Some("30000"), Valid::Any, Medium, ReadOnly;
+        Some("30000"), Valid::Any, Medium, ReadOnly, unused::CLUSTER;
 }
 
 fn is_protocol_map(text: &str) -> bool {
@@ -96,7 +102,8 @@ fn is_ip_overrides(text: &str) -> bool {
         || text.split(',').all(|entry| {
             // The last colon: an IPv6 address has colons of its own.
             entry.trim().rsplit_once(':').is_some_and(|(address, number)| {
-                !address.trim().is_empty() && number.trim().parse::<u32>().is_ok()
+                let address = address.trim().trim_start_matches('[').trim_end_matches(']');
+                address.parse::<std::net::IpAddr>().is_ok() && number.trim().parse::<u32>().is_ok()
             })
         })
 }
