@@ -22,134 +22,20 @@ Needs a JDK and Maven (`cargo xtask jars kafka` is called), and builds ottla wit
 """
 import argparse
 import json
-import os
 import pathlib
 import shutil
-import signal
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-WORK = ROOT / "target" / "bench"
-JARS = ROOT / "target" / "jars" / "kafka"
+from brokers import BROKERS, JARS, ROOT, Broker, logging, prepare
+
 BATCHES = {"16k": 16_384, "128k": 131_072}
 WORKLOADS = [f"{verb}-{batch}" for batch in BATCHES for verb in ("produce", "consume")]
-BROKERS = ["ottla", "kafka"]
 PARTITIONS = 12
 RECORD_SIZE = 1024
-TICKS = os.sysconf("SC_CLK_TCK")
 CLIENT = ["java", "-Xmx512m", "-XX:+UseParallelGC"]
-# The options of Kafka's kafka-run-class and kafka-server-start scripts.
-SERVER = ["java", "-Xms1g", "-Xmx1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
-          "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"]
-
-
-class Broker:
-    """One running broker."""
-
-    def __init__(self, name, bin_path):
-        self.name = name
-        self.folder = WORK / name
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.port, controller = free_ports(2)
-        self.bootstrap = f"127.0.0.1:{self.port}"
-        self.config = self.folder / "server.properties"
-        self.config.write_text(f"""\
-node.id=1
-process.roles=broker,controller
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-log.dirs={self.folder / 'data'}
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-""")
-        if name == "ottla":
-            self.command = [str(bin_path), "serve", str(self.config)]
-        else:
-            java = [*SERVER, *logging(), "-cp", f"{JARS}/*"]
-            self.command = [*java, "kafka.Kafka", str(self.config)]
-            subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c",
-                            str(self.config)], check=True, stdout=subprocess.DEVNULL, stderr=self.log())
-        self.process = None
-
-    def log(self):
-        return open(self.folder / "broker.log", "ab")
-
-    def start(self):
-        """Starts it, and returns the seconds until it answered."""
-        started = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log(), stderr=self.log(),
-                                        cwd=self.folder)
-        while not answers(self.port):
-            if self.process.poll() is not None:
-                raise SystemExit(f"produce_fetch: {self.name} ended; see {self.folder}/broker.log")
-            if time.monotonic() - started > 120:
-                raise SystemExit(f"produce_fetch: {self.name} does not answer; see {self.folder}/broker.log")
-            time.sleep(0.001)
-        return time.monotonic() - started
-
-    def stop(self):
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def rss_mb(self):
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024 / 1e6
-        raise SystemExit("produce_fetch: no VmRSS")
-
-    def log_bytes(self, topic):
-        """What the topic's segments hold."""
-        return sum(segment.stat().st_size for segment in (self.folder / "data").glob(f"{topic}-*/*.log"))
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def answers(port):
-    """Whether an ApiVersions request, version 0, gets an answer with its correlation id."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
-            connection.settimeout(5)
-            body = struct.pack(">hhih5s", 18, 0, 7, 5, b"bench")
-            connection.sendall(struct.pack(">i", len(body)) + body)
-            answer = connection.recv(8)
-            return len(answer) == 8 and struct.unpack(">ii", answer)[1] == 7
-    except OSError:
-        return False
-
-
-def logging():
-    config = WORK / "log4j2.properties"
-    config.write_text("rootLogger.level=WARN\nrootLogger.appenderRef.err.ref=ERR\nappender.err.type=Console\n"
-                      "appender.err.name=ERR\nappender.err.target=SYSTEM_ERR\nappender.err.layout.type=PatternLayout\n"
-                      "appender.err.layout.pattern=%d %p %m (%c)%n\n")
-    return [f"-Dlog4j2.configurationFile={config}"]
 
 
 def client(*arguments, **options):
@@ -334,13 +220,7 @@ def options():
 
 def main():
     chosen = options()
-    subprocess.run(["cargo", "xtask", "jars", "kafka"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    if "ottla" in chosen.brokers:
-        if chosen.bin is None:
-            subprocess.run(["cargo", "build", "--release", "--package", "ottla"], cwd=ROOT, check=True)
-            chosen.bin = ROOT / "target" / "release" / "ottla"
-        chosen.bin = chosen.bin.resolve()
-    WORK.mkdir(parents=True, exist_ok=True)
+    chosen.bin = prepare(chosen.brokers, chosen.bin)
     results = {name: measure(name, chosen) for name in chosen.brokers}
     show(results)
     if chosen.json:
