@@ -8,7 +8,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use ottla_types::config::broker::log::{
-    LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_FLUSH_SCHEDULER_INTERVAL_MS, LOG_RETENTION_CHECK_INTERVAL_MS,
+    LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_FLUSH_SCHEDULER_INTERVAL_MS,
+    LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_RETENTION_CHECK_INTERVAL_MS,
 };
 
 use crate::broker::Core;
@@ -23,7 +24,11 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     let settings = &core.settings;
     let mut tend = every(settings.get(&LOG_FLUSH_SCHEDULER_INTERVAL_MS).min(TEND_AT_LEAST_MS));
     let mut retention = every(settings.get(&LOG_RETENTION_CHECK_INTERVAL_MS));
-    let mut checkpoints = every(i64::from(settings.get(&LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)));
+    // Both kinds of offsets are written in one go.
+    let checkpoint_ms = settings
+        .get(&LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)
+        .min(settings.get(&LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS));
+    let mut checkpoints = every(i64::from(checkpoint_ms));
     loop {
         tokio::select! {
             biased;

@@ -23,7 +23,7 @@ pub mod settings;
 pub mod topic;
 pub mod topic_config;
 
-pub use key::{Definition, Dynamic, Importance, InvalidValue, Key, Kind, Password, Valid};
+pub use key::{Definition, Dynamic, Importance, InvalidValue, Key, Kind, Password, Unused, Valid};
 pub use layers::{Described, Layers, Overrides, Source, Synonym};
 pub use settings::{Assignment, Origin, Problem, Problems, Settings, Warning};
 pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};

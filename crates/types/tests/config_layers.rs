@@ -188,6 +188,11 @@ fn only_dynamic_broker_keys_are_set_at_run_time() {
         ([("log.retention.ms", "0")], "expected a long of at least 1, or -1"),
         ([("log.retention.mss", "1")], "did you mean log.retention.ms?"),
         ([("ssl.keystore.location", "/k")], "TLS is not available yet"),
+        ([("num.io.threads", "16")], "num.io.threads has no effect: there is no thread pool"),
+        (
+            [("log.cleaner.threads", "1")],
+            "log.cleaner.threads has no effect: compaction is not available yet",
+        ),
     ] {
         let message = dynamic::validate(pairs, false).unwrap_err().to_string();
         assert!(message.contains(why), "{message}");

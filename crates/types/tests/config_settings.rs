@@ -108,6 +108,25 @@ fn a_key_of_kafka_that_means_nothing_here_is_warned_of_with_the_reason() {
 }
 
 #[test]
+fn a_key_that_nothing_reads_is_warned_of_unless_it_asks_for_nothing() {
+    let (settings, warnings) = load(
+        "num.io.threads=16\nlog.cleaner.threads=1\nmax.connection.creation.rate=100\n\
+         offsets.topic.replication.factor=3\ntransaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=5",
+    );
+    assert_eq!(
+        warnings,
+        [
+            "server.properties:1: num.io.threads has no effect: there is no thread pool to size, since the runtime \
+             follows the machine's cores",
+            "server.properties:3: max.connection.creation.rate has no effect: connections are not limited by rate yet: \
+             see max.connections.per.ip",
+            "server.properties:6: transaction.state.log.num.partitions has no effect: transactions are not available yet",
+        ]
+    );
+    assert_eq!(settings.get(&network::NUM_IO_THREADS), 16, "DescribeConfigs shows what the file says");
+}
+
+#[test]
 fn of_two_lines_for_one_key_the_last_counts_and_a_warning_says_so() {
     let (settings, warnings) = load("num.partitions=2\nnum.partitions=3");
     assert_eq!(settings.get(&node::NUM_PARTITIONS), 3);

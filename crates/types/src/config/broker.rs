@@ -12,6 +12,7 @@ pub mod log;
 pub mod network;
 pub mod node;
 pub mod replication;
+mod unused;
 
 /// Every broker key, by area.
 pub static TABLES: &[&[&Definition]] = &[

@@ -1,6 +1,6 @@
 //! Which values of a broker may be set at run time (KIP-226).
 
-use super::key::{Dynamic, InvalidValue};
+use super::key::{Dynamic, InvalidValue, no_effect};
 use super::{broker, settings};
 
 /// Why a broker's values cannot be set at run time.
@@ -32,6 +32,9 @@ pub fn validate<'a>(
     for (key, value) in values {
         let definition =
             broker::find(key).ok_or_else(|| InvalidBrokerConfig::NotOurs(settings::not_ours(key)))?;
+        if let Some(unused) = &definition.unused {
+            return Err(InvalidBrokerConfig::NotOurs(no_effect(key, unused.why)));
+        }
         definitions.push((definition, value));
     }
     let named = |dynamic: Dynamic| -> Vec<&'static str> {

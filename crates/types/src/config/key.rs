@@ -115,7 +115,30 @@ pub struct Definition {
     pub importance: Importance,
     /// Whether it can be changed while the broker runs. Topic keys always can.
     pub dynamic: Dynamic,
+    /// Why nothing reads it, where that is so.
+    pub unused: Option<Unused>,
     pub(super) doc: &'static str,
+}
+
+/// A key that is known, and checked, and does nothing here, at least not yet. A broker that is told to set it says so,
+/// unless the value is one that asks for nothing: the default, or what a file for a single node usually has.
+#[derive(Debug, Clone, Copy)]
+pub struct Unused {
+    /// The reason, to follow "has no effect:".
+    pub why: &'static str,
+    pub(super) is_usual: fn(&str) -> bool,
+}
+
+impl Unused {
+    /// Any value but the default is worth a warning.
+    pub(super) const fn because(why: &'static str) -> Self {
+        Self { why, is_usual: |_| false }
+    }
+
+    /// So is any value but the default and these.
+    pub(super) const fn unless(self, is_usual: fn(&str) -> bool) -> Self {
+        Self { is_usual, ..self }
+    }
 }
 
 /// A key whose values have the Rust type `T`.
@@ -162,7 +185,15 @@ impl Definition {
     /// Whether it can be changed while the broker runs.
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
-        self.dynamic != Dynamic::ReadOnly
+        self.dynamic != Dynamic::ReadOnly && self.unused.is_none()
+    }
+
+    /// What to tell whoever sets the key to this value, in canonical form, and expects something of it.
+    #[must_use]
+    pub fn no_effect(&self, canonical: &str) -> Option<String> {
+        let unused = self.unused.as_ref()?;
+        let asks_for_nothing = self.default == Some(canonical) || (unused.is_usual)(canonical);
+        (!asks_for_nothing).then(|| no_effect(self.name, unused.why))
     }
 
     /// The values that are allowed, for messages and documentation: `an int of at least 1`.
@@ -270,6 +301,11 @@ impl Valid {
     }
 }
 
+/// The sentence about a key that does nothing here.
+pub(super) fn no_effect(key: &str, why: &str) -> String {
+    format!("{key} has no effect: {why}")
+}
+
 /// A Rust type that a key's values can have.
 pub trait ConfigValue: Sized {
     /// The type in the table.
@@ -365,16 +401,30 @@ impl<T: ConfigValue> ConfigValue for Option<T> {
     }
 }
 
+/// What is given, or nothing.
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+pub(super) use optional;
+
 /// Defines the keys of one area: a static [`Key`] each, and a table of their definitions.
 ///
 /// An entry reads `NAME: type = "key", default, valid values, importance, dynamic mode;` under a comment that is both
-/// its documentation here and what DescribeConfigs answers.
+/// its documentation here and what DescribeConfigs answers. A key that nothing reads has a last field, an [`Unused`]
+/// with the reason; a test of the broker finds those that should have one.
 macro_rules! keys {
     (
         $(#[$table_doc:meta])* $table:ident;
         $(
             $(#[doc = $doc:literal])+
-            $name:ident: $ty:ty = $key:literal, $default:expr, $valid:expr, $importance:ident, $dynamic:ident;
+            $name:ident: $ty:ty = $key:literal, $default:expr, $valid:expr, $importance:ident, $dynamic:ident
+            $(, $unused:expr)?;
         )*
     ) => {
         $(
@@ -387,6 +437,7 @@ macro_rules! keys {
                     valid: $valid,
                     importance: $crate::config::Importance::$importance,
                     dynamic: $crate::config::Dynamic::$dynamic,
+                    unused: $crate::config::key::optional!($($unused)?),
                     doc: concat!($($doc),+),
                 },
                 value: std::marker::PhantomData,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::key::{ConfigValue, Definition, InvalidValue, Key};
+use super::key::{ConfigValue, Definition, InvalidValue, Key, no_effect};
 use super::{broker, ignored, layers, properties};
 
 /// Where an assignment comes from.
@@ -135,6 +135,9 @@ impl Settings {
             };
             match definition.canonical(&value) {
                 Ok(canonical) => {
+                    if let Some(message) = definition.no_effect(&canonical) {
+                        warnings.push(Warning { message, origin: origin.clone() });
+                    }
                     settings.values.insert(definition.name, Value { canonical, origin });
                 }
                 Err(invalid) => problems.push(Problem { origin, message: message(&invalid) }),
@@ -309,7 +312,7 @@ fn last_of_each(
 
 pub(super) fn not_ours(key: &str) -> String {
     if let Some(why) = ignored::why(key) {
-        return format!("{key} has no effect: {why}");
+        return no_effect(key, why);
     }
     match nearest(key) {
         Some(name) => format!("{key} is not a key that this program knows: did you mean {name}?"),

@@ -1,6 +1,7 @@
 //! Logs: where they lie, and what their topics do not say for themselves.
 
-use crate::config::key::{Valid, at_least, keys};
+use crate::config::broker::unused;
+use crate::config::key::{Unused, Valid, at_least, keys};
 use crate::config::topic::{CLEANUP_POLICIES, COMPRESSION_TYPES, TIMESTAMP_TYPES};
 
 keys! {
@@ -12,7 +13,8 @@ keys! {
     /// The directories of the logs, separated by commas: one for each disk.
     LOG_DIRS: Option<Vec<String>> = "log.dirs", None, Valid::Any, High, ReadOnly;
     /// How long a broker that lost a log directory may take to tell the controller before it stops itself.
-    LOG_DIR_FAILURE_TIMEOUT_MS: i64 = "log.dir.failure.timeout.ms", Some("30000"), at_least(1), Low, ReadOnly;
+    LOG_DIR_FAILURE_TIMEOUT_MS: i64 = "log.dir.failure.timeout.ms", Some("30000"), at_least(1), Low, ReadOnly,
+        unused::CLUSTER;
     /// How many logs of a directory are opened and recovered at the same time.
     NUM_RECOVERY_THREADS_PER_DATA_DIR: i32 = "num.recovery.threads.per.data.dir",
         Some("2"), at_least(1), High, ClusterWide;
@@ -44,7 +46,8 @@ keys! {
     /// What happens to old records: `delete`, `compact`, or both.
     LOG_CLEANUP_POLICY: Vec<String> = "log.cleanup.policy",
         Some("delete"), Valid::ListOf(CLEANUP_POLICIES), Medium, ClusterWide;
-    /// How long the file of a dropped segment stays on disk under its `.deleted` name.
+    /// How long the directory of a deleted topic's partition stays on disk, renamed, before it is removed. The files of
+    /// segments that retention drops are removed at once.
     LOG_SEGMENT_DELETE_DELAY_MS: i64 = "log.segment.delete.delay.ms",
         Some("60000"), at_least(0), High, ClusterWide;
     /// The largest offset index file.
@@ -64,11 +67,16 @@ keys! {
     /// How often the offsets from which recovery starts are written down.
     LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS: i32 = "log.flush.offset.checkpoint.interval.ms",
         Some("60000"), at_least(0), High, ReadOnly;
-    /// How often the logs' first offsets are written down.
+    /// The longest time until the logs' first offsets are written down. They go with the offsets from which recovery
+    /// starts, so that the shorter of both intervals counts.
     LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS: i32 = "log.flush.start.offset.checkpoint.interval.ms",
         Some("60000"), at_least(0), High, ReadOnly;
+    /// Memory for the records appended last, over all partitions that consumers read at their end: those are given them
+    /// without reading a file. 0 keeps none.
+    LOG_TAIL_CACHE_BYTES: i64 = "log.tail.cache.bytes", Some("67108864"), at_least(0), Medium, ReadOnly;
     /// Reserve a segment's space on disk when it is created.
-    LOG_PREALLOCATE: bool = "log.preallocate", Some("false"), Valid::Any, Medium, ClusterWide;
+    LOG_PREALLOCATE: bool = "log.preallocate", Some("false"), Valid::Any, Medium, ClusterWide,
+        Unused::because("segments grow as they are written");
     /// Whether a record carries the time at which it was made, or the time at which it was appended.
     LOG_MESSAGE_TIMESTAMP_TYPE: String = "log.message.timestamp.type",
         Some("CreateTime"), Valid::OneOf(TIMESTAMP_TYPES), Medium, ClusterWide;
@@ -80,9 +88,10 @@ keys! {
         Some("3600000"), at_least(0), Medium, ClusterWide;
     /// With tiered storage, how many bytes of a partition stay on local disks; -2 means `log.retention.bytes`.
     LOG_LOCAL_RETENTION_BYTES: i64 = "log.local.retention.bytes",
-        Some("-2"), at_least(-2), Medium, ClusterWide;
+        Some("-2"), at_least(-2), Medium, ClusterWide, unused::TIERED_STORAGE;
     /// With tiered storage, how long segments stay on local disks; -2 means `log.retention.ms`.
-    LOG_LOCAL_RETENTION_MS: i64 = "log.local.retention.ms", Some("-2"), at_least(-2), Medium, ClusterWide;
+    LOG_LOCAL_RETENTION_MS: i64 = "log.local.retention.ms", Some("-2"), at_least(-2), Medium, ClusterWide,
+        unused::TIERED_STORAGE;
     /// How batches are stored: with `producer` as they arrive, else compressed again.
     COMPRESSION_TYPE: String = "compression.type",
         Some("producer"), Valid::OneOf(COMPRESSION_TYPES), High, ClusterWide;
@@ -95,35 +104,38 @@ keys! {
     COMPRESSION_ZSTD_LEVEL: i32 = "compression.zstd.level",
         Some("3"), Valid::Range(-131_072, 22), Medium, ClusterWide;
     /// Compact the topics whose policy says so.
-    LOG_CLEANER_ENABLE: bool = "log.cleaner.enable", Some("true"), Valid::Any, Medium, ReadOnly;
+    LOG_CLEANER_ENABLE: bool = "log.cleaner.enable", Some("true"), Valid::Any, Medium, ReadOnly,
+        unused::COMPACTION;
     /// How many logs are compacted at the same time.
-    LOG_CLEANER_THREADS: i32 = "log.cleaner.threads", Some("1"), at_least(0), Medium, ClusterWide;
+    LOG_CLEANER_THREADS: i32 = "log.cleaner.threads", Some("1"), at_least(0), Medium, ClusterWide,
+        unused::COMPACTION;
     /// How long compaction rests when no log needs it.
-    LOG_CLEANER_BACKOFF_MS: i64 = "log.cleaner.backoff.ms", Some("15000"), at_least(0), Medium, ClusterWide;
+    LOG_CLEANER_BACKOFF_MS: i64 = "log.cleaner.backoff.ms", Some("15000"), at_least(0), Medium, ClusterWide,
+        unused::COMPACTION;
     /// Memory for the keys of the log that is compacted, in all.
     LOG_CLEANER_DEDUPE_BUFFER_SIZE: i64 = "log.cleaner.dedupe.buffer.size",
-        Some("134217728"), at_least(1_048_576), Medium, ClusterWide;
+        Some("134217728"), at_least(1_048_576), Medium, ClusterWide, unused::COMPACTION;
     /// Memory for reading and writing while compacting, in all.
     LOG_CLEANER_IO_BUFFER_SIZE: i32 = "log.cleaner.io.buffer.size",
-        Some("524288"), at_least(0), Medium, ClusterWide;
+        Some("524288"), at_least(0), Medium, ClusterWide, unused::COMPACTION;
     /// How full the memory for keys may get.
     LOG_CLEANER_IO_BUFFER_LOAD_FACTOR: f64 = "log.cleaner.io.buffer.load.factor",
-        Some("0.9"), Valid::Any, Medium, ClusterWide;
+        Some("0.9"), Valid::Any, Medium, ClusterWide, unused::COMPACTION;
     /// The most that compaction reads and writes in a second.
     LOG_CLEANER_IO_MAX_BYTES_PER_SECOND: f64 = "log.cleaner.io.max.bytes.per.second",
-        Some("1.7976931348623157E308"), Valid::Any, Medium, ClusterWide;
+        Some("1.7976931348623157E308"), Valid::Any, Medium, ClusterWide, unused::COMPACTION;
     /// Compact a log when this share of it has not been compacted yet.
     LOG_CLEANER_MIN_CLEANABLE_RATIO: f64 = "log.cleaner.min.cleanable.ratio",
-        Some("0.5"), Valid::Between(0.0, 1.0), Medium, ClusterWide;
+        Some("0.5"), Valid::Between(0.0, 1.0), Medium, ClusterWide, unused::COMPACTION;
     /// How long compaction keeps the marker of a deleted key.
     LOG_CLEANER_DELETE_RETENTION_MS: i64 = "log.cleaner.delete.retention.ms",
-        Some("86400000"), at_least(0), Medium, ClusterWide;
+        Some("86400000"), at_least(0), Medium, ClusterWide, unused::COMPACTION;
     /// A record is left alone by compaction for at least this long.
     LOG_CLEANER_MIN_COMPACTION_LAG_MS: i64 = "log.cleaner.min.compaction.lag.ms",
-        Some("0"), at_least(0), Medium, ClusterWide;
+        Some("0"), at_least(0), Medium, ClusterWide, unused::COMPACTION;
     /// A record waits for compaction no longer than this.
     LOG_CLEANER_MAX_COMPACTION_LAG_MS: i64 = "log.cleaner.max.compaction.lag.ms",
-        Some("9223372036854775807"), at_least(1), Medium, ClusterWide;
+        Some("9223372036854775807"), at_least(1), Medium, ClusterWide, unused::COMPACTION;
     /// How long the sequence numbers of an idle idempotent producer are remembered.
     PRODUCER_ID_EXPIRATION_MS: i32 = "producer.id.expiration.ms",
         Some("86400000"), at_least(1), Low, ClusterWide;

@@ -44,7 +44,7 @@ keys! {
     NUM_IO_THREADS: i32 = "num.io.threads", Some("8"), at_least(1), High, ClusterWide, unused::THREADS;
     /// How many requests of all connections may be in work before reading stops.
     QUEUED_MAX_REQUESTS: i32 = "queued.max.requests", Some("500"), at_least(1), High, ReadOnly,
-        Unused::because("requests are not queued, and those in memory are counted by bytes: see queued.max.request.bytes");
+        Unused::because("no request waits in a queue, and memory is bounded by queued.max.request.bytes");
     /// How many bytes of requests may be in memory before reading stops; -1 sets no limit by itself.
     QUEUED_MAX_REQUEST_BYTES: i64 = "queued.max.request.bytes", Some("-1"), Valid::Any, Medium, ReadOnly;
     /// How many connections the broker holds.

@@ -1,6 +1,7 @@
 //! Replication: in-sync replicas, follower fetches, throttles.
 
-use crate::config::key::{Valid, at_least, keys};
+use crate::config::broker::unused;
+use crate::config::key::{Unused, Valid, at_least, keys};
 
 keys! {
     /// The keys of replication.
@@ -10,42 +11,51 @@ keys! {
     MIN_INSYNC_REPLICAS: i32 = "min.insync.replicas", Some("1"), at_least(1), High, ClusterWide;
     /// Let a replica that is not in sync become leader when no other is left, at the price of acknowledged records.
     UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable",
-        Some("false"), Valid::Any, High, ClusterWide;
+        Some("false"), Valid::Any, High, ClusterWide, unused::CLUSTER;
     /// A follower that has not caught up to the leader's end for this long leaves the in-sync replicas.
-    REPLICA_LAG_TIME_MAX_MS: i64 = "replica.lag.time.max.ms", Some("30000"), at_least(1), High, ReadOnly;
+    REPLICA_LAG_TIME_MAX_MS: i64 = "replica.lag.time.max.ms", Some("30000"), at_least(1), High, ReadOnly,
+        unused::CLUSTER;
     /// With `replica.lag.detector=messages`: a follower this many records behind leaves the in-sync replicas.
-    REPLICA_LAG_MAX_MESSAGES: Option<i64> = "replica.lag.max.messages", None, at_least(1), Medium, ReadOnly;
+    REPLICA_LAG_MAX_MESSAGES: Option<i64> = "replica.lag.max.messages", None, at_least(1), Medium, ReadOnly,
+        unused::CLUSTER;
     /// What decides that a follower lags: `adaptive` (its own rhythm), `time` or `messages`.
     REPLICA_LAG_DETECTOR: String = "replica.lag.detector",
-        Some("adaptive"), Valid::OneOf(&["adaptive", "time", "messages"]), Medium, ReadOnly;
+        Some("adaptive"), Valid::OneOf(&["adaptive", "time", "messages"]), Medium, ReadOnly, unused::CLUSTER;
     /// The longest that a follower's fetch waits for data; not above `replica.lag.time.max.ms`.
-    REPLICA_FETCH_WAIT_MAX_MS: i32 = "replica.fetch.wait.max.ms", Some("500"), at_least(0), High, ReadOnly;
+    REPLICA_FETCH_WAIT_MAX_MS: i32 = "replica.fetch.wait.max.ms", Some("500"), at_least(0), High, ReadOnly,
+        unused::CLUSTER;
     /// The least data for which a follower's fetch is answered before that.
-    REPLICA_FETCH_MIN_BYTES: i32 = "replica.fetch.min.bytes", Some("1"), at_least(0), High, ReadOnly;
+    REPLICA_FETCH_MIN_BYTES: i32 = "replica.fetch.min.bytes", Some("1"), at_least(0), High, ReadOnly,
+        unused::CLUSTER;
     /// How much of one partition a follower's fetch asks for; one batch is answered even if it is larger.
-    REPLICA_FETCH_MAX_BYTES: i32 = "replica.fetch.max.bytes", Some("1048576"), at_least(0), Medium, ReadOnly;
+    REPLICA_FETCH_MAX_BYTES: i32 = "replica.fetch.max.bytes", Some("1048576"), at_least(0), Medium, ReadOnly,
+        unused::CLUSTER;
     /// How much of all partitions a follower's fetch asks for.
     REPLICA_FETCH_RESPONSE_MAX_BYTES: i32 = "replica.fetch.response.max.bytes",
-        Some("10485760"), at_least(0), Medium, ReadOnly;
+        Some("10485760"), at_least(0), Medium, ReadOnly, unused::CLUSTER;
     /// How long a follower waits after a failed fetch.
-    REPLICA_FETCH_BACKOFF_MS: i32 = "replica.fetch.backoff.ms", Some("1000"), at_least(0), Medium, ReadOnly;
+    REPLICA_FETCH_BACKOFF_MS: i32 = "replica.fetch.backoff.ms", Some("1000"), at_least(0), Medium, ReadOnly,
+        unused::CLUSTER;
     /// How many connections a follower fetches by, to each leader's broker.
-    NUM_REPLICA_FETCHERS: i32 = "num.replica.fetchers", Some("1"), at_least(1), High, ClusterWide;
+    NUM_REPLICA_FETCHERS: i32 = "num.replica.fetchers", Some("1"), at_least(1), High, ClusterWide,
+        unused::CLUSTER;
     /// How long a follower's fetch may take.
-    REPLICA_SOCKET_TIMEOUT_MS: i32 = "replica.socket.timeout.ms", Some("30000"), at_least(1), High, ReadOnly;
+    REPLICA_SOCKET_TIMEOUT_MS: i32 = "replica.socket.timeout.ms", Some("30000"), at_least(1), High, ReadOnly,
+        unused::CLUSTER;
     /// Requested size of a follower's receive buffer; -1 leaves it to the system.
     REPLICA_SOCKET_RECEIVE_BUFFER_BYTES: i32 = "replica.socket.receive.buffer.bytes",
-        Some("65536"), at_least(-1), High, ReadOnly;
+        Some("65536"), at_least(-1), High, ReadOnly, unused::CLUSTER;
     /// How often high watermarks are written down.
     REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: i64 = "replica.high.watermark.checkpoint.interval.ms",
-        Some("5000"), at_least(1), High, ReadOnly;
+        Some("5000"), at_least(1), High, ReadOnly, unused::CLUSTER;
     /// The most bytes in a second that a leader sends to throttled replicas.
     LEADER_REPLICATION_THROTTLED_RATE: i64 = "leader.replication.throttled.rate",
-        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide, unused::CLUSTER;
     /// The most bytes in a second that a follower fetches for throttled replicas.
     FOLLOWER_REPLICATION_THROTTLED_RATE: i64 = "follower.replication.throttled.rate",
-        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide, unused::CLUSTER;
     /// The most bytes in a second that are copied between log directories.
     REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND: i64 = "replica.alter.log.dirs.io.max.bytes.per.second",
-        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide,
+        Unused::because("replicas are not moved between log directories yet");
 }

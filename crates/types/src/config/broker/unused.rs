@@ -1,0 +1,46 @@
+//! Why some keys that this program knows do nothing yet, or never will. Keys of Kafka that it does not even check are in
+//! [`crate::config::ignored`].
+
+use crate::config::key::Unused;
+
+/// What needs other brokers.
+pub(super) const CLUSTER: Unused = Unused::because("clusters of more than one broker are not available yet");
+
+/// What needs consumer groups.
+pub(super) const GROUPS: Unused = Unused::because("consumer groups are not available yet");
+
+/// What needs transactions.
+pub(super) const TRANSACTIONS: Unused = Unused::because("transactions are not available yet");
+
+/// What needs share groups.
+pub(super) const SHARE_GROUPS: Unused = Unused::because("share groups are not available yet");
+
+/// What compaction is tuned with.
+pub(super) const COMPACTION: Unused = Unused::because("compaction is not available yet");
+
+/// What keeps old segments elsewhere.
+pub(super) const TIERED_STORAGE: Unused = Unused::because("tiered storage is not available yet");
+
+/// What needs a ZooKeeper ensemble.
+pub(super) const ZOOKEEPER: Unused = Unused::because(
+    "metadata on a ZooKeeper ensemble is not available yet: this node keeps its own metadata log",
+);
+
+/// Sizes of Kafka's thread pools.
+pub(super) const THREADS: Unused =
+    Unused::because("there is no thread pool to size, since the runtime follows the machine's cores");
+
+/// One replica, or one that has to be in sync: what a single node's file says.
+pub(super) fn is_one(text: &str) -> bool {
+    text == "1"
+}
+
+/// No wait, which is what the files of single nodes for trying things out say.
+pub(super) fn is_zero(text: &str) -> bool {
+    text == "0"
+}
+
+/// One server: the node itself.
+pub(super) fn is_single(list: &str) -> bool {
+    !list.contains(',')
+}
