@@ -27,12 +27,24 @@ impl Core {
                 self.host(image, topic, index, state).await;
             }
         }
+        let may_be_elsewhere = !self.logs.is_whole();
         for change in &delta.changed {
             for partition in &change.partitions {
+                if may_be_elsewhere
+                    && partition.old.is_some()
+                    && self.is_missing(&change.topic, partition.index)
+                {
+                    continue;
+                }
                 self.host(image, &change.topic, partition.index, &partition.new).await;
             }
         }
         self.reconfigure(image, delta);
+    }
+
+    /// Whether there is no log of a partition in the directories that work.
+    pub(crate) fn is_missing(&self, topic: &TopicImage, index: i32) -> bool {
+        self.logs.get(&TopicPartition { topic: topic.name.clone(), partition: index }).is_none()
     }
 
     /// Takes up a replica of a partition, if there is to be one here: opens its log, or makes it.

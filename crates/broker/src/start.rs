@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use ottla_broadcast::{DIRECTORY, MetadataLog, Replayed};
+use ottla_broadcast::{MetadataLog, Replayed};
 use ottla_env::{Env, ListenOptions, Listener};
 use ottla_log::{LogDirs, LogDirsConfig};
 use ottla_metadata::controller::Refused;
@@ -17,10 +17,11 @@ use ottla_metadata::{Controller, Image, Record};
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
 use ottla_types::config::{Layers, Settings};
-use ottla_types::{BrokerEpoch, BrokerId, TopicPartition};
+use ottla_types::{BrokerEpoch, BrokerId, Offset, TopicPartition};
 
 use crate::broker::Core;
 use crate::metadata_host::MetadataHost;
+use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{log_config, topic_config};
 use crate::server::{ConnectionLimits, ConnectionSettings};
 
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The metadata log cannot be used.
     #[error(transparent)]
     Metadata(#[from] ottla_broadcast::OpenError),
+    /// The metadata log is not where the data are.
+    #[error(transparent)]
+    MetadataPlace(#[from] MetadataPlaceError),
     /// The broker cannot register.
     #[error("the broker cannot register with the controller: {}: {}", .0.error, .0.message)]
     Register(Refused),
@@ -124,7 +128,7 @@ fn check_roles(settings: &Settings) -> Result<(), StartError> {
 pub(crate) async fn boot(env: &Env, settings: &Arc<Settings>, bound: &[Bound]) -> Result<Booted, StartError> {
     let node_id = settings.node_id();
     let mut image = Image::default();
-    let directory = PathBuf::from(settings.metadata_log_dir()).join(DIRECTORY);
+    let directory = metadata_place::find(&*env.disk, settings).await?;
     let mut replayed_bytes = 0;
     let mut replaying = |replayed: Replayed<'_>| {
         if let Replayed::Committed { record, .. } = replayed {
@@ -137,6 +141,7 @@ pub(crate) async fn boot(env: &Env, settings: &Arc<Settings>, bound: &[Bound]) -
         warn!("{warning}");
     }
     let logs = open_directories(env, settings, &image).await?;
+    metadata_place::check(&directory, opened.next == Offset(0), &logs)?;
     let controller = Controller::new(image, Arc::clone(settings));
     let metadata = MetadataHost::new(settings, controller, opened.log, replayed_bytes);
     let registration = Registration {
@@ -223,7 +228,11 @@ async fn register(metadata: &MetadataHost, registration: &Registration) -> Resul
 pub(crate) async fn open_logs(core: &Core) {
     let image = core.metadata.image();
     for log in core.logs.list() {
-        let known = log.topic_id().is_some_and(|id| image.topic(id).is_some());
+        let known = match log.topic_id() {
+            Some(id) => image.topic(id).is_some(),
+            // Its `partition.metadata` was lost. The name is what is left, and the id is written again.
+            None => image.topic_by_name(log.partition().topic.as_str()).is_some(),
+        };
         if known {
             continue;
         }
@@ -232,10 +241,23 @@ pub(crate) async fn open_logs(core: &Core) {
             error!(directory = %log.dir().display(), %error, "cannot set the log aside");
         }
     }
+    let mut missing = 0_usize;
     for topic in image.topics() {
         for (index, state) in topic.partitions() {
+            let here = state.replicas.contains(&core.node_id);
+            // An empty log here would pass for the one in the directory that is missing.
+            if here && !core.logs.is_whole() && core.is_missing(topic, index) {
+                missing += 1;
+                continue;
+            }
             core.host(&image, topic, index, state).await;
         }
+    }
+    if missing > 0 {
+        error!(
+            "{missing} partitions have no log in the directories that work: they are offline until the broker is \
+             started with all of log.dirs"
+        );
     }
 }
 
