@@ -1,8 +1,8 @@
 //! One partition as this broker serves it: its log, who leads it in which epoch, what its topic's configuration asks,
 //! and who waits for it.
 //!
-//! With one replica the high watermark is the log's end. What decides it for more is the `replica` machine's, which
-//! takes its place behind [`Partition::high_watermark`].
+//! With one replica the high watermark is the log's end, or what of it is durable where `flush.messages` asks for that.
+//! What decides it for more is the `replica` machine's, which takes its place behind [`Partition::high_watermark`].
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,6 +11,7 @@ use ottla_records::{Codec, Compression, Prepared, ProduceRules, TimestampType};
 use ottla_types::config::{self, CompressionType, TopicConfig};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicPartition};
 
+use crate::committed::Committed;
 use crate::waiters::{Place, Waiter, Waiters};
 
 /// A partition with a replica on this broker.
@@ -19,6 +20,7 @@ pub(crate) struct Partition {
     pub(crate) topic_id: TopicId,
     pub(crate) log: Arc<Log>,
     waiters: Arc<Waiters>,
+    committed: Arc<Committed>,
     state: RwLock<State>,
 }
 
@@ -103,7 +105,9 @@ impl Partition {
     ) -> Self {
         begin_epoch(&log, leadership);
         let state = State { leadership, config: Arc::new(config) };
-        Self { id, topic_id, log, waiters: Arc::default(), state: RwLock::new(state) }
+        let waiters: Arc<Waiters> = Arc::default();
+        let committed = Committed::of(&log, &waiters);
+        Self { id, topic_id, log, waiters, committed, state: RwLock::new(state) }
     }
 
     fn state(&self) -> State {
@@ -136,7 +140,7 @@ impl Partition {
 
     /// Everything below is committed and may be read.
     pub(crate) fn high_watermark(&self) -> Offset {
-        self.log.end_offset()
+        self.committed.offset().min(self.log.end_offset())
     }
 
     /// No transaction is open below. Without transactions, that is the high watermark.
@@ -156,7 +160,8 @@ impl Partition {
         if leadership.is_leader { Ok(leadership) } else { Err(ErrorCode::NotLeaderOrFollower) }
     }
 
-    /// Appends a batch as the leader, and wakes those who wait for records.
+    /// Appends a batch as the leader, and wakes those who wait for records: at once, or when it is durable if
+    /// `flush.messages` asks for that.
     pub(crate) async fn append(
         &self,
         batch: Prepared,
@@ -166,7 +171,11 @@ impl Partition {
         let size = batch.size_bytes();
         let appended = self.log.append(batch, epoch, now_ms).await?;
         if !appended.duplicate {
-            self.waiters.appended(size);
+            self.committed.appended(&self.log, &appended, size);
+        }
+        if appended.flush_due {
+            // Whatever becomes of the producer, and whether or not it waits.
+            self.log.request_flush();
         }
         Ok(appended)
     }

@@ -184,7 +184,11 @@ impl Fetch {
         let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(room);
         // KIP-74: the first batch is given whatever its size, or the consumer could never get past it.
         let at_least_one = bytes_so_far == 0;
-        if want.fetch_offset >= upper || (max_bytes == 0 && !at_least_one) {
+        if want.fetch_offset >= upper {
+            partition.log.note_reader_at_end();
+            return Ok((answer, 0));
+        }
+        if max_bytes == 0 && !at_least_one {
             return Ok((answer, 0));
         }
         let read =

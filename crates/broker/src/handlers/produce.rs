@@ -109,11 +109,11 @@ struct Unflushed {
     end: Offset,
 }
 
-/// Makes batches durable before their answers go out. Other requests append meanwhile, and one fsync serves all that
-/// wait for it.
+/// Waits until batches are durable before their answers go out. Other requests append meanwhile, and one fsync serves all
+/// that wait for it.
 async fn flush(responses: &mut [TopicProduceResponse], flushes: Vec<((usize, usize), Unflushed)>) {
     for ((topic, index), Unflushed { partition, end }) in flushes {
-        let Err(error) = partition.log.flush_to(end).await else { continue };
+        let Err(error) = partition.log.flushed_to(end).await else { continue };
         warn!(partition = %partition.id, %error, "cannot flush");
         let response = responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(index));
         if let Some(response) = response {

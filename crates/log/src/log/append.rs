@@ -30,7 +30,7 @@ pub struct Appended {
     /// It had been written before, at these offsets, and was not written again. It waits for its acknowledgement like
     /// the original.
     pub duplicate: bool,
-    /// `flush.messages` records are not durable: [`Log::flush_to`] the end of this batch before it counts as written.
+    /// `flush.messages` records are not durable: [`Log::flushed_to`] the end of this batch before it counts as written.
     pub flush_due: bool,
 }
 
