@@ -92,6 +92,10 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("describe-producers", "an idempotent producer is listed with its id, epoch and last sequence"),
     scenario("performance", "the client's own load generator gets everything acknowledged"),
     over_a_restart(
+        "files-on-disk",
+        "Kafka's and ottla's tools read the segments, indexes and snapshots on disk",
+    ),
+    over_a_restart(
         "over-restart",
         "a producer and a consumer go on over a restart, without loss, double or disorder",
     ),

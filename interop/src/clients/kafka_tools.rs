@@ -1,9 +1,10 @@
 //! Apache Kafka's own command-line tools, from Maven Central: console producer and consumer, `kafka-topics`,
-//! `kafka-configs`, `kafka-get-offsets` and others, by their main classes. Scenarios are in the two files below this one.
+//! `kafka-configs`, `kafka-get-offsets` and others, by their main classes. Scenarios are in the files below this one.
 //!
 //! The consumer is always given a partition: groups are another matter.
 
 mod administering;
+mod files_on_disk;
 mod reading_and_writing;
 
 use std::{
@@ -87,7 +88,7 @@ impl Client for KafkaTools {
         let tools = self.tools.as_mut().context("not started")?;
         let done = match reading_and_writing::run(tools, scenario) {
             Some(result) => Some(result),
-            None => administering::run(tools, scenario),
+            None => administering::run(tools, scenario).or_else(|| files_on_disk::run(tools, scenario)),
         };
         match done {
             Some(result) => result.map(|()| Outcome::Passed),
