@@ -13,11 +13,13 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod broker;
+mod committed;
 mod context;
 mod dispatch;
 mod fetch_session;
 mod handlers;
 mod metadata_host;
+mod metadata_place;
 mod partition;
 mod partitions;
 mod producer_ids;
@@ -28,4 +30,5 @@ mod upkeep;
 mod waiters;
 
 pub use broker::Broker;
+pub use metadata_place::MetadataPlaceError;
 pub use start::StartError;
