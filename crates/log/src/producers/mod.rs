@@ -22,6 +22,11 @@ use crate::{Error, Result};
 /// A producer may have so many requests in flight, and repeat any of them.
 const BATCHES_REMEMBERED: usize = 5;
 
+/// So many producers are remembered for one log, about 3 MB: client after client with an id of its own cannot take more.
+/// When one more comes, a tenth is forgotten, those first that were silent for longest. A producer that is forgotten goes on
+/// as a new one; only a duplicate of what it sent before would not be known.
+pub(crate) const MAX_PRODUCERS: usize = 10_000;
+
 /// One of a producer's last batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RememberedBatch {
@@ -176,6 +181,9 @@ impl Producers {
     }
 
     fn producer(&mut self, header: &BatchHeader, now_ms: i64) -> &mut Producer {
+        if self.by_id.len() >= MAX_PRODUCERS && !self.by_id.contains_key(&header.producer_id) {
+            self.evict(self.by_id.len() - MAX_PRODUCERS * 9 / 10);
+        }
         let new = || Producer::new(header.producer_epoch, now_ms);
         let producer = self.by_id.entry(header.producer_id).or_insert_with(new);
         producer.enter_epoch(header.producer_epoch);
@@ -190,6 +198,19 @@ impl Producers {
             producer.txn_start.is_some() || now_ms.saturating_sub(producer.seen_ms) < expiration_ms
         });
         before - self.by_id.len()
+    }
+
+    /// Forgets so many producers, those that were silent for longest first, and those with an open transaction last.
+    fn evict(&mut self, count: usize) {
+        let age = |(id, producer): (&ProducerId, &Producer)| {
+            let last_offset = producer.batches.back().map(|batch| batch.last_offset);
+            (producer.txn_start.is_some(), producer.seen_ms, last_offset, *id)
+        };
+        let mut by_age: Vec<_> = self.by_id.iter().map(age).collect();
+        by_age.sort_unstable();
+        for (.., id) in by_age.into_iter().take(count) {
+            self.by_id.remove(&id);
+        }
     }
 
     /// The first offset of the oldest open transaction: the last stable offset cannot pass it.

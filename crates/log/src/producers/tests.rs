@@ -136,3 +136,25 @@ fn a_silent_producer_is_forgotten_by_the_brokers_clock_not_by_record_timestamps(
     assert_eq!(producers.expire(1_001_000, 1000), 1);
     assert_eq!(check(&producers, 0, 77, 1).unwrap(), Verdict::Append);
 }
+
+#[test]
+fn the_number_of_producers_is_bounded_and_those_that_were_silent_for_longest_go_first() {
+    let mut producers = Producers::default();
+    let mut remember = |id: i64, now_ms: i64| {
+        producers.remember(&BatchHeader { producer_id: ProducerId(id), ..batch(0, 0, 1, now_ms) }, now_ms);
+        producers.by_id.len()
+    };
+    // One that keeps writing among more and more that write once.
+    let busy = 1_000_000;
+    let mut most = 0;
+    for id in 0..3 * MAX_PRODUCERS as i64 {
+        most = most.max(remember(id, id));
+        if id % 1000 == 0 {
+            remember(busy, id);
+        }
+    }
+    assert_eq!(most, MAX_PRODUCERS);
+    let known = |id: i64| producers.by_id.contains_key(&ProducerId(id));
+    assert!(known(3 * MAX_PRODUCERS as i64 - 1) && !known(0));
+    assert!(known(busy));
+}
