@@ -28,6 +28,9 @@ const TOPIC_IDS_SINCE: i16 = 13;
 /// The first version whose clients know zstd (KIP-110).
 const ZSTD_SINCE: i16 = 10;
 
+/// The first version whose clients know KAFKA_STORAGE_ERROR (KIP-112).
+const STORAGE_ERROR_SINCE: i16 = 6;
+
 pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
     let follower = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     let uses_topic_ids = context.version >= TOPIC_IDS_SINCE;
@@ -56,7 +59,7 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes,
         read_committed,
-        knows_zstd: context.version >= ZSTD_SINCE,
+        version: context.version,
         is_follower: follower >= 0,
     };
     let round = fetch.read().await;
@@ -107,7 +110,7 @@ struct Fetch {
     max_bytes: usize,
     min_bytes: i64,
     read_committed: bool,
-    knows_zstd: bool,
+    version: i16,
     is_follower: bool,
 }
 
@@ -130,6 +133,10 @@ impl Fetch {
         for (key, want) in self.session.wants() {
             let (mut answer, available) = match self.read_partition(key, want, round.bytes).await {
                 Ok(read) => read,
+                // A client that does not know the error would not try again; this one it does.
+                Err(ErrorCode::KafkaStorageError) if self.version < STORAGE_ERROR_SINCE => {
+                    (failed(ErrorCode::NotLeaderOrFollower), 0)
+                }
                 Err(error) => (failed(error), 0),
             };
             answer.partition_index = key.partition;
@@ -154,7 +161,7 @@ impl Fetch {
             // No partition has a second replica yet, so nobody can be following.
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        if !self.knows_zstd && partition.config().stores_zstd() {
+        if self.version < ZSTD_SINCE && partition.config().stores_zstd() {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
         let log_start = partition.log.start_offset();
