@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Client, TestBroker, Topic, batch, produce_request};
+use common::{Client, Home, TestBroker, Topic, batch, produce_request};
 use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
 
@@ -46,12 +46,10 @@ async fn partitions_of_a_missing_directory_are_offline_and_never_replaced_by_emp
     let (b, away) = (broker.dir().join("b"), broker.dir().join("away"));
 
     // A file where the directory was: it cannot be made anew.
-    let broker = broker
-        .restart_after(|_| {
-            fs::rename(&b, &away).unwrap();
-            fs::write(&b, "").unwrap();
-        })
-        .await;
+    let home = broker.stop().await;
+    fs::rename(&b, &away).unwrap();
+    fs::write(&b, "").unwrap();
+    let broker = home.start().await;
     let mut client = broker.connect().await;
     for partition in 0..4 {
         let expected = if lost.contains(&partition) { Err(ErrorCode::KafkaStorageError) } else { Ok(1) };
@@ -62,12 +60,10 @@ async fn partitions_of_a_missing_directory_are_offline_and_never_replaced_by_emp
     client.create_topic("new", 1, &[]).await;
     assert!(broker.dir().join("a/new-0").exists());
 
-    let broker = broker
-        .restart_after(|_| {
-            fs::remove_file(&b).unwrap();
-            fs::rename(&away, &b).unwrap();
-        })
-        .await;
+    let home = broker.stop().await;
+    fs::remove_file(&b).unwrap();
+    fs::rename(&away, &b).unwrap();
+    let broker = home.start().await;
     let mut client = broker.connect().await;
     for partition in 0..4 {
         let end = if lost.contains(&partition) { 1 } else { 2 };
@@ -84,7 +80,9 @@ async fn a_log_that_lost_its_topic_id_is_adopted_by_name() {
     assert_eq!(produce(&mut client, 0).await, Ok(0));
     let metadata = place(&broker, 0).join("partition.metadata");
     let before = fs::read(&metadata).unwrap();
-    let broker = broker.restart_after(|_| fs::remove_file(&metadata).unwrap()).await;
+    let home = broker.stop().await;
+    fs::remove_file(&metadata).unwrap();
+    let broker = home.start().await;
     assert_eq!(produce(&mut broker.connect().await, 0).await, Ok(1));
     assert_eq!(fs::read(&metadata).unwrap(), before);
     broker.stop().await;
@@ -94,7 +92,7 @@ async fn a_log_that_lost_its_topic_id_is_adopted_by_name() {
 async fn directories_that_are_missing_are_made_and_one_that_is_in_use_is_refused() {
     let broker = TestBroker::start_with("log.dirs={dir}/deep/down/a,{dir}/b\n").await;
     assert!(broker.dir().join("deep/down/a/meta.properties").exists());
-    let Err(error) = broker.start_another().await else { panic!("two brokers work on one directory") };
+    let Err(error) = broker.home().try_start("").await else { panic!("two brokers work on one directory") };
     let text = error.to_string();
     assert!(text.contains("is held by another process"), "{text}");
     assert!(text.contains(broker.dir().to_str().unwrap()), "{text}");
@@ -103,6 +101,8 @@ async fn directories_that_are_missing_are_made_and_one_that_is_in_use_is_refused
 
 #[tokio::test]
 async fn a_broker_without_any_directory_says_which_and_why() {
-    let text = TestBroker::refuses("log.dirs=/proc/nowhere\nmetadata.log.dir={dir}/data\n").await.to_string();
+    let home = Home::new("log.dirs=/proc/nowhere\nmetadata.log.dir={dir}/data\n");
+    let Err(error) = home.try_start("").await else { panic!("it starts without a directory") };
+    let text = error.to_string();
     assert!(text.contains("cannot create the directory /proc/nowhere"), "{text}");
 }

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod configs;
 pub(crate) mod records;
 pub(crate) mod requests;
 
@@ -26,6 +27,7 @@ use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
 use ottla_types::config::Settings;
 use ottla_wire::api::ApiRequest;
+use ottla_wire::api_versions::ApiVersionsRequest;
 use ottla_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ottla_wire::frame::{LENGTH_SIZE, encode_request};
 use ottla_wire::header::parse_response;
@@ -39,11 +41,54 @@ pub(crate) use requests::{Topic, produce_request};
 /// How long a test waits for what must come. No test is right because of it; a wrong one ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A directory of its own, with the properties of the broker that works on it.
+pub(crate) struct Home {
+    properties: String,
+    dir: TempDir,
+}
+
+impl Home {
+    /// A new directory, for a broker with these properties, in which `{dir}` stands for the directory.
+    pub(crate) fn new(properties: &str) -> Self {
+        // Tests use timestamps of any age, so that time removes nothing unless they ask for it.
+        let mut all = "node.id=1\nlog.dirs={dir}/data\nlog.retention.ms=-1\n".to_owned();
+        if !properties.starts_with("listeners=") {
+            all.push_str("listeners=PLAINTEXT://127.0.0.1:0\n");
+        }
+        all.push_str(properties);
+        Self { properties: all, dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) async fn start(self) -> TestBroker {
+        let broker = self.try_start("").await.unwrap();
+        TestBroker { broker, home: self, barriers: AtomicU32::new(0) }
+    }
+
+    /// Starts a broker, with more properties or others.
+    pub(crate) async fn try_start(&self, properties: &str) -> Result<Broker, StartError> {
+        let text = format!("{}{properties}", self.properties);
+        let text = text.replace("{dir}", self.dir.path().to_str().unwrap());
+        let (settings, _) = Settings::parse("test.properties", &text).unwrap();
+        Broker::start(Env::real(), settings).await
+    }
+
+    /// Says why no broker starts here, be it for its properties or later.
+    pub(crate) async fn refusal(&self) -> String {
+        let text = self.properties.replace("{dir}", self.dir.path().to_str().unwrap());
+        match Settings::parse("test.properties", &text) {
+            Err(problems) => problems.to_string(),
+            Ok((settings, _)) => match Broker::start(Env::real(), settings).await {
+                Err(error) => error.to_string(),
+                Ok(_) => panic!("it starts with {text}"),
+            },
+        }
+    }
+}
+
 /// A broker that runs until it is stopped or dropped.
 pub(crate) struct TestBroker {
     broker: Broker,
-    settings: Settings,
-    dir: TempDir,
+    home: Home,
     barriers: AtomicU32,
 }
 
@@ -54,46 +99,43 @@ impl TestBroker {
 
     /// Starts with more properties, in which `{dir}` stands for the broker's directory.
     pub(crate) async fn start_with(properties: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = settings(&dir, properties);
-        let broker = Broker::start(Env::real(), settings.clone()).await.unwrap();
-        Self { broker, settings, dir, barriers: AtomicU32::new(0) }
-    }
-
-    /// What keeps a broker with these properties from starting.
-    pub(crate) async fn refuses(properties: &str) -> StartError {
-        let dir = tempfile::tempdir().unwrap();
-        match Broker::start(Env::real(), settings(&dir, properties)).await {
-            Ok(_) => panic!("it starts with {properties}"),
-            Err(error) => error,
-        }
+        Home::new(properties).start().await
     }
 
     /// Stops the broker in order, and starts it again over the same directory. It listens on another port then.
     pub(crate) async fn restart(self) -> Self {
-        self.restart_after(|_| ()).await
+        self.stop().await.start().await
     }
 
-    /// Restarts the broker, with something done to its directory while it is down.
-    pub(crate) async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
-        let Self { broker, settings, dir, barriers } = self;
-        broker.stop().await.unwrap();
-        change(dir.path());
-        let broker = Broker::start(Env::real(), settings.clone()).await.unwrap();
-        Self { broker, settings, dir, barriers }
-    }
-
-    pub(crate) async fn stop(self) {
+    /// Stops the broker in order.
+    pub(crate) async fn stop(self) -> Home {
         self.broker.stop().await.unwrap();
+        self.home
     }
 
-    /// Starts a second broker over the same directory.
-    pub(crate) async fn start_another(&self) -> Result<Broker, StartError> {
-        Broker::start(Env::real(), self.settings.clone()).await
+    /// Ends the broker without stopping it, as if its process were killed, and starts another over its directory.
+    pub(crate) async fn abandon_and_start(self) -> Self {
+        let Self { broker, home, .. } = self;
+        drop(broker);
+        let begin = std::time::Instant::now();
+        loop {
+            match home.try_start("").await {
+                Ok(broker) => return Self { broker, home, barriers: AtomicU32::new(0) },
+                // Its tasks end when they are run next, and with them the locks go.
+                Err(error) if begin.elapsed() < PATIENCE && error.to_string().contains("process") => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
+        self.home.dir.path()
     }
 
     pub(crate) fn cluster_id(&self) -> &str {
@@ -126,18 +168,6 @@ impl TestBroker {
             assert!(tokio::time::Instant::now() < patience, "the broker does not come to {name}");
         }
     }
-}
-
-/// The settings of a broker. Tests use timestamps of any age, so that time removes nothing unless they ask for it.
-fn settings(dir: &TempDir, properties: &str) -> Settings {
-    let mut text = "node.id=1\nlog.dirs={dir}/data\nlog.retention.ms=-1\n".to_owned();
-    if !properties.starts_with("listeners=") {
-        text.push_str("listeners=PLAINTEXT://127.0.0.1:0\n");
-    }
-    text.push_str(properties);
-    let text = text.replace("{dir}", dir.path().to_str().unwrap());
-    let (settings, _) = Settings::parse("test.properties", &text).unwrap();
-    settings
 }
 
 fn create_topics(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreateTopicsRequest {
@@ -247,6 +277,19 @@ impl Client {
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         }
         assert_eq!(rest, b"", "bytes before the end");
+    }
+
+    /// Whether the broker answers on this connection, and does not close it.
+    pub(crate) async fn is_served(&mut self) -> bool {
+        let frame = self.frame(0, ApiVersionsRequest::default());
+        let exchange = async {
+            self.stream.write_all(&frame).await?;
+            let mut length = [0; LENGTH_SIZE];
+            self.stream.read_exact(&mut length).await?;
+            let mut answer = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
+            self.stream.read_exact(&mut answer).await
+        };
+        timeout(PATIENCE, exchange).await.expect("an answer or the end in time").is_ok()
     }
 
     /// Says that nothing more will be sent.
