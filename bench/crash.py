@@ -141,6 +141,14 @@ class Load(threading.Thread):
         })
 
     def run(self):
+        from confluent_kafka import KafkaException
+        try:
+            self.produce()
+        except KafkaException as error:
+            # An idempotent producer gives up for good when what it wrote is gone.
+            self.errors.insert(0, str(error))
+
+    def produce(self):
         source = random.Random(self.number)
         while not self.stop_asked.is_set():
             partition = source.randrange(PARTITIONS)
@@ -223,7 +231,14 @@ def judge(loads, found, all_must_be_there):
     return wrong
 
 
-def run_round(bin_path, kind, number, seconds, goes_on, keep):
+def sabotage(data):
+    """Cuts half of a partition's last segment off, as no crash of a process does."""
+    segment = max((data / f"{TOPIC}-0").glob("*.log"))
+    os.truncate(segment, segment.stat().st_size // 2)
+
+
+def run_round(bin_path, kind, number, seconds, goes_on, keep, sabotaged):
+    from confluent_kafka import KafkaException
     broker = Broker(bin_path, WORK / f"{kind}-{number}")
     try:
         broker.start()
@@ -239,6 +254,8 @@ def run_round(bin_path, kind, number, seconds, goes_on, keep):
         time.sleep(seconds * random.uniform(0.5, 1.5))
         broker.kill()
         torn, problems = broker.verify()
+        if sabotaged:
+            sabotage(broker.data)
         if not goes_on:
             stop(loads)
             for load in loads:
@@ -253,8 +270,11 @@ def run_round(bin_path, kind, number, seconds, goes_on, keep):
             time.sleep(1)
             stop(loads)
             for load in loads:
-                if load.client.flush(60):
-                    problems.append({"problem": f"producer {load.number} has records without answer"})
+                try:
+                    if load.client.flush(60):
+                        problems.append({"problem": f"producer {load.number} has records without answer"})
+                except KafkaException as error:
+                    load.errors.insert(0, str(error))
                 problems.extend({"problem": f"producer {load.number}: {error}"} for error in load.errors[:3])
         found = read_back(broker.bootstrap)
         wrong = judge(loads, found, goes_on)
@@ -291,6 +311,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3, help="how long the load runs before the kill, about (3)")
     parser.add_argument("--quick", action="store_true", help="one short round of each kind: for CI")
     parser.add_argument("--keep", action="store_true", help="keep the directories; those of a bad round are always kept")
+    parser.add_argument("--sabotage", action="store_true", help="damage the files after each kill, to see it noticed")
     parser.add_argument("--seed", type=int, help="for the moments of the kills")
     arguments = parser.parse_args()
     enter_venv()
@@ -305,7 +326,7 @@ def main():
         for kind in ("flush", "no-flush"):
             for number in range(1, rounds + 1):
                 result = run_round(bin_path, kind, f"{number}r" if goes_on else str(number), seconds, goes_on,
-                                   arguments.keep)
+                                   arguments.keep, arguments.sabotage)
                 print(row(result[name] for name in COLUMNS), flush=True)
                 for problem in result["problems"][:10]:
                     print("    ", json.dumps(problem), flush=True)

@@ -183,6 +183,8 @@ impl Walk<'_> {
         report: &mut dyn Report,
     ) -> Result<()> {
         let path = FileKind::Log.path(self.dir, base);
+        // The indexes first: those of a running broker grow, and never beyond the records that are there.
+        let (mut offsets, mut times) = self.indexes(base, next_base, has, report).await?;
         let mut reader = match SegmentReader::open(self.disk, &path).await {
             Ok(reader) => reader,
             // Retention took it meanwhile.
@@ -190,7 +192,6 @@ impl Walk<'_> {
             Err(error) => return Err(error),
         };
         self.begin(base, &path, report);
-        let (mut offsets, mut times) = self.indexes(base, next_base, has, report).await?;
         let mut end = 0;
         while let Some(item) = reader.next_item().await? {
             let batch = match item {
