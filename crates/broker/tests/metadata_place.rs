@@ -18,8 +18,8 @@ async fn data_without_their_metadata_stop_the_start_and_are_left_alone() {
     let broker = TestBroker::start().await;
     broker.connect().await.create_topic("orders", 1, &[]).await;
     let data = broker.dir().join("data");
-    let dir = broker.stop_and_keep().await;
-    std::fs::rename(data.join("ottla-metadata"), dir.path().join("elsewhere")).unwrap();
+    let home = broker.stop().await;
+    std::fs::rename(data.join("ottla-metadata"), home.path().join("elsewhere")).unwrap();
     let error = Broker::start(Env::real(), settings(data.to_str().unwrap())).await.err().unwrap();
     assert!(error.to_string().contains("orders-0"), "{error}");
     assert!(error.to_string().contains("metadata.log.dir"), "{error}");

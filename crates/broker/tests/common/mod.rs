@@ -59,6 +59,10 @@ impl Home {
         Self { properties: all, dir: tempfile::tempdir().unwrap() }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) async fn start(self) -> TestBroker {
         let broker = self.try_start("").await.unwrap();
         TestBroker { broker, home: self, barriers: AtomicU32::new(0) }
@@ -135,7 +139,7 @@ impl TestBroker {
     }
 
     pub(crate) fn dir(&self) -> &Path {
-        self.home.dir.path()
+        self.home.path()
     }
 
     pub(crate) fn cluster_id(&self) -> &str {
