@@ -191,7 +191,8 @@ impl Connection {
     /// Sends a request that the broker does not answer: Produce with `acks=0`. Ends when it is written.
     ///
     /// # Errors
-    /// [`Error::Encode`], or [`Error::Disconnected`] if the connection ended before.
+    /// [`Error::Encode`]; [`Error::TimedOut`] if the broker takes nothing for the connection's request timeout, or
+    /// [`Error::Disconnected`] if the connection ended before.
     pub async fn send_unanswered<R: Call>(&self, request: R, version: i16) -> Result<(), Error> {
         self.enqueue(&request.into(), version, self.inner.request_timeout, false)?.wait().await.map(drop)
     }

@@ -1,7 +1,8 @@
 //! The task that owns a connection's stream: it writes requests as they come, and gives each the answer whose turn it is.
 //!
 //! Brokers answer a connection's requests in their order, so the oldest request in flight owns the next answer. A request
-//! that runs out of time ends the connection: nothing behind it could be told from its late answer otherwise.
+//! that runs out of time ends the connection: nothing behind it could be told from its late answer otherwise. A request
+//! without an answer has to be written within its time.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -69,7 +70,7 @@ pub(super) struct Link {
     queued: u64,
     written: u64,
     /// Requests without an answer, and the count of written bytes at which they are done.
-    unanswered: VecDeque<(u64, oneshot::Sender<Result<Bytes, Error>>)>,
+    unanswered: VecDeque<(u64, InFlight)>,
     in_flight: VecDeque<InFlight>,
     /// Set to the earliest deadline known when it was set, which is never too late.
     timer: Pin<Box<Sleep>>,
@@ -128,8 +129,13 @@ impl Link {
                 self.wrote(written)
             }
             read = self.read.read_buf(self.inbox.room()) => self.received(read),
-            () = &mut self.timer, if !self.in_flight.is_empty() => self.check_deadlines(),
+            () = &mut self.timer, if self.is_waited_for() => self.check_deadlines(),
         }
+    }
+
+    /// Whether any request may run out of time.
+    fn is_waited_for(&self) -> bool {
+        !self.in_flight.is_empty() || !self.unanswered.is_empty()
     }
 
     fn take(&mut self, command: Option<Command>) {
@@ -140,21 +146,22 @@ impl Link {
         self.queued += command.frame.len() as u64;
         self.outbox.extend(command.frame.into_chunks());
         self.needs_flush = true;
-        if !command.has_answer {
-            self.unanswered.push_back((self.queued, command.answer));
-            return;
-        }
         let deadline = Instant::now() + command.timeout;
-        if self.in_flight.is_empty() || deadline < self.timer.deadline() {
+        if !self.is_waited_for() || deadline < self.timer.deadline() {
             self.timer.as_mut().reset(deadline);
         }
-        self.in_flight.push_back(InFlight {
+        let request = InFlight {
             api: command.api,
             correlation_id: command.correlation_id,
             timeout: command.timeout,
             deadline,
             answer: command.answer,
-        });
+        };
+        if command.has_answer {
+            self.in_flight.push_back(request);
+        } else {
+            self.unanswered.push_back((self.queued, request));
+        }
     }
 
     /// Takes note of what was written; `None` for a flush.
@@ -178,9 +185,9 @@ impl Link {
             self.outbox.pop_front();
         }
         while self.unanswered.front().is_some_and(|(at, _)| *at <= self.written) {
-            if let Some((_, answer)) = self.unanswered.pop_front() {
+            if let Some((_, request)) = self.unanswered.pop_front() {
                 // A caller that no longer waits has dropped its end.
-                let _ = answer.send(Ok(Bytes::new()));
+                let _ = request.answer.send(Ok(Bytes::new()));
             }
         }
         Ok(())
@@ -221,9 +228,11 @@ impl Link {
     }
 
     fn check_deadlines(&mut self) -> Result<(), End> {
+        let unanswered = self.unanswered.iter().map(|(_, request)| request);
         let Some((index, earliest)) = self
             .in_flight
             .iter()
+            .chain(unanswered)
             .enumerate()
             .map(|(index, request)| (index, request.deadline))
             .min_by_key(|&(index, deadline)| (deadline, index))
@@ -231,7 +240,9 @@ impl Link {
             return Ok(());
         };
         if earliest <= Instant::now() {
-            // The request to blame goes first, where `finish` looks for it.
+            // The connection ends, so that order does not matter any more: all requests go where `finish` looks for them,
+            // the one to blame first.
+            self.in_flight.extend(self.unanswered.drain(..).map(|(_, request)| request));
             self.in_flight.swap(0, index);
             return Err(End::TimedOut);
         }
@@ -249,7 +260,8 @@ impl Link {
         tracing::debug!(broker = %self.broker, reason, "connection ended");
         // Requests that are still in the channel, or come later, find the reason here.
         let _ = self.ended.set(reason.clone());
-        for request in self.in_flight {
+        let unanswered = self.unanswered.into_iter().map(|(_, request)| request);
+        for request in self.in_flight.into_iter().chain(unanswered) {
             let _ = request.answer.send(Err(Error::Disconnected {
                 broker: self.broker.clone(),
                 api: request.api,
@@ -279,3 +291,7 @@ async fn write_or_flush(
         outbox.iter().take(CHUNKS_PER_WRITE).map(|chunk| IoSlice::new(chunk)).collect();
     write.write_vectored(&slices).await.map(Some)
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;
