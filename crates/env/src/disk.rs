@@ -70,7 +70,13 @@ pub struct DirEntry {
 }
 
 /// Holds a directory against other processes until it is dropped.
-pub trait DirLock: Send + Sync {}
+pub trait DirLock: Send + Sync {
+    /// Makes everything durable that was written to the directory's file system, files and names, and reports whatever the
+    /// device refused since the lock was taken. `false` where that cannot be had: then nothing is known.
+    fn sync_all(&self) -> DiskFuture<'_, bool> {
+        DiskFuture::ready(Ok(false))
+    }
+}
 
 /// Opens, lists, renames and removes. Errors name the path.
 pub trait Disk: Send + Sync + 'static {

@@ -1,7 +1,7 @@
 //! The operating system's file systems.
 //!
 //! What the page cache can do runs inline: a write is one `pwritev`, a read that finds its pages is one `pread`. What may
-//! wait for the device (a read of absent pages, fsync, removal of a tree) runs on tokio's blocking threads, so that no
+//! wait for the device (a read of absent pages, fsync, freeing the blocks of what is removed) runs on tokio's blocking threads, so that no
 //! runtime thread, and with it no heartbeat, waits for a disk.
 //!
 //! Every error names its path and what was tried.
@@ -28,6 +28,9 @@ const INLINE_BUFFERS: usize = 16;
 /// Reads up to this length go straight through `RWF_NOWAIT`, into a zeroed buffer: zeroing this little is cheaper than a
 /// second system call.
 const SMALL_READ: usize = 16 * 1024;
+
+/// Cutting off up to this much runs inline: an index that was made in its full size. More is freed elsewhere.
+const SMALL_CUT: u64 = 16 << 20;
 
 /// How far apart longer reads look whether their pages are in the cache: the kernel's usual read-ahead window.
 const PROBE_STRIDE: usize = 128 * 1024;
@@ -99,7 +102,7 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 fn lock(path: &Path) -> io::Result<Box<dyn DirLock>> {
     let file = open_file(path, OpenMode::Create)?;
     match rustix::fs::flock(&*file.fd, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Box::new(RealLock { _file: file })),
+        Ok(()) => Ok(Box::new(RealLock { file })),
         Err(Errno::WOULDBLOCK) => Err(io::Error::new(
             io::ErrorKind::WouldBlock,
             format!("the lock file {} is held by another process", path.display()),
@@ -158,7 +161,9 @@ impl Disk for RealDisk {
     }
 
     fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        DiskFuture::ready(fs::remove_file(path).map_err(|e| naming("remove", path, e)))
+        // Freeing a large file's blocks takes as long as it takes.
+        let path = path.to_owned();
+        blocking(move || fs::remove_file(&path).map_err(|e| naming("remove", &path, e)))
     }
 
     fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
@@ -186,10 +191,29 @@ impl Disk for RealDisk {
 
 /// The lock lives as long as its open file: the kernel drops it with the descriptor, also when the process dies.
 struct RealLock {
-    _file: RealFile,
+    file: RealFile,
 }
 
-impl DirLock for RealLock {}
+impl DirLock for RealLock {
+    /// `syncfs`: since Linux 5.8 it reports what the device refused to any file of the file system since the descriptor was
+    /// opened.
+    fn sync_all(&self) -> DiskFuture<'_, bool> {
+        if !reports_lost_writes(&rustix::system::uname().release().to_string_lossy()) {
+            return DiskFuture::ready(Ok(false));
+        }
+        let (fd, path) = (Arc::clone(&self.file.fd), self.file.path.clone());
+        blocking(move || match rustix::fs::syncfs(&*fd) {
+            Ok(()) => Ok(true),
+            Err(e) => Err(naming("sync the file system of", &path, e)),
+        })
+    }
+}
+
+/// Whether `syncfs` of this release of Linux tells of errors.
+fn reports_lost_writes(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
+}
 
 struct RealFile {
     fd: Arc<OwnedFd>,
@@ -318,7 +342,17 @@ impl File for RealFile {
     }
 
     fn set_len(&self, len: u64) -> DiskFuture<'_, ()> {
-        let result = rustix::fs::ftruncate(&*self.fd, len);
+        let result = match rustix::fs::fstat(&*self.fd) {
+            Ok(stat) if stat.st_size.unsigned_abs().saturating_sub(len) > SMALL_CUT => {
+                let fd = Arc::clone(&self.fd);
+                let cut = blocking(move || rustix::fs::ftruncate(&*fd, len).map_err(io::Error::from));
+                return DiskFuture::Pending(Box::pin(async move {
+                    cut.await.map_err(|e| self.naming(&format!("set the length to {len} of"), e))
+                }));
+            }
+            Ok(_) => rustix::fs::ftruncate(&*self.fd, len),
+            Err(e) => Err(e),
+        };
         DiskFuture::ready(result.map_err(|e| self.naming(&format!("set the length to {len} of"), e)))
     }
 

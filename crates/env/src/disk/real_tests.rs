@@ -83,3 +83,15 @@ async fn listings_are_sorted_and_know_lengths() {
     assert_eq!(disk.list(dir.path()).await.unwrap().len(), 1);
     assert!(disk.space(dir.path()).await.unwrap().total_bytes > 0);
 }
+
+#[tokio::test]
+async fn a_whole_file_system_is_synced_where_the_kernel_tells_of_errors() {
+    let (dir, disk) = disk();
+    let lock = disk.lock(&dir.path().join("lock")).await.unwrap();
+    lock.sync_all().await.unwrap();
+    for (release, tells) in
+        [("4.19.0", false), ("5.7.19", false), ("5.8.0-63-generic", true), ("6.1", true), ("x", false)]
+    {
+        assert_eq!(super::reports_lost_writes(release), tells, "{release}");
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) struct LogDir {
     /// One writer of checkpoint files at a time, so that an older content never replaces a newer one.
     writing: tokio::sync::Mutex<()>,
     /// Gone once the directory is closed: nothing writes to it then, whoever still holds one of its logs.
-    lock: Mutex<Option<Box<dyn DirLock>>>,
+    lock: Mutex<Option<Arc<dyn DirLock>>>,
 }
 
 /// A directory that was locked and looked at.
@@ -110,7 +110,7 @@ impl Claimed {
             recovery_points: Mutex::new(recovery_points),
             start_offsets: Mutex::new(start_offsets),
             writing: tokio::sync::Mutex::new(()),
-            lock: Mutex::new(Some(self.lock)),
+            lock: Mutex::new(Some(self.lock.into())),
         })
     }
 }
@@ -183,6 +183,15 @@ impl LogDir {
         let reason: Arc<str> = reason.into();
         if self.failure.set(Arc::clone(&reason)).is_ok() {
             tracing::error!("the log directory {} is offline: {reason}", self.path.display());
+        }
+    }
+
+    /// Makes durable whatever was written below; `false` where that can only be done file by file.
+    pub(super) async fn sync_all(&self) -> Result<bool> {
+        let held = lock(&self.lock).clone();
+        match held {
+            Some(held) => Ok(held.sync_all().await?),
+            None => Ok(false),
         }
     }
 

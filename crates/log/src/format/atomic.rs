@@ -2,26 +2,35 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::Disk;
 use ottla_env::disk::OpenMode;
+use ottla_env::{Disk, File};
 
 use crate::Result;
 
 /// Writes `content` beside `path`, makes it durable, and renames it over `path`, durably.
 pub(crate) async fn replace(disk: &dyn Disk, path: &Path, content: Bytes) -> Result<()> {
-    let temporary = beside(path);
-    let file = disk.open(&temporary, OpenMode::Create).await?;
-    file.set_len(0).await?;
-    file.write_at(0, &[content]).await?;
-    file.sync().await?;
-    drop(file);
-    disk.rename(&temporary, path).await?;
+    write_beside(disk, path, content).await?.sync().await?;
+    put_in_place(disk, path).await?;
     if let Some(dir) = path.parent() {
         disk.sync_dir(dir).await?;
     }
     Ok(())
+}
+
+/// The first step of [`replace`]: writes `content` beside `path`. It must be durable before the next step.
+pub(crate) async fn write_beside(disk: &dyn Disk, path: &Path, content: Bytes) -> Result<Arc<dyn File>> {
+    let file = disk.open(&beside(path), OpenMode::Create).await?;
+    file.set_len(0).await?;
+    file.write_at(0, &[content]).await?;
+    Ok(file)
+}
+
+/// The second step: renames what was written beside `path`. The directory is to be synced then.
+pub(crate) async fn put_in_place(disk: &dyn Disk, path: &Path) -> Result<()> {
+    Ok(disk.rename(&beside(path), path).await?)
 }
 
 fn beside(path: &Path) -> PathBuf {

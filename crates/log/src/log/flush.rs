@@ -137,9 +137,7 @@ impl Log {
         }
         self.check_open()?;
         let result = self.close_locked(&mut writer).await;
-        self.closed.store(true, Ordering::Release);
-        self.recent.clear();
-        self.segments().iter().for_each(|segment| segment.release());
+        self.close_files();
         result
     }
 
@@ -154,8 +152,8 @@ impl Log {
             self.write_snapshot(end, writer, true).await?;
         }
         if end.0 == 0 && active.size() == 0 {
-            // A log without a record may vanish in a power loss: the next start makes it again.
-            return self.write_epochs().await;
+            // A log without a record may vanish in a power loss: the next start makes it again, and its epochs with it.
+            return Ok(());
         }
         if active.has_unwritten_index() {
             active.seal().await?;
@@ -166,13 +164,18 @@ impl Log {
         Ok(())
     }
 
+    /// Nothing is appended or read from now on.
+    pub(super) fn close_files(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.recent.clear();
+        self.segments().iter().for_each(|segment| segment.release());
+    }
+
     /// Closes the log without making anything durable: it is to be deleted.
     pub(crate) async fn abandon(&self) {
         let _writer = self.writer.lock().await;
         let _flusher = self.flusher.lock().await;
-        self.closed.store(true, Ordering::Release);
-        self.recent.clear();
-        self.segments().iter().for_each(|segment| segment.release());
+        self.close_files();
     }
 
     /// Lets go of the files of segments that are flushed and take no appends; their next use opens them again.

@@ -6,6 +6,7 @@
 //! works, and a read that saw the generation change starts again.
 
 mod append;
+mod bulk;
 mod flush;
 mod group_commit;
 mod lookup;
@@ -22,6 +23,7 @@ use ottla_env::Disk;
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
 
 pub use self::append::Appended;
+pub(crate) use self::bulk::Written;
 pub use self::group_commit::FlushObserver;
 use self::group_commit::Turn;
 pub use self::lookup::FoundRecord;
@@ -61,6 +63,8 @@ pub struct Log {
     generation: AtomicU64,
     /// Entries of the partition's directory, or the directory's own, are not durable yet.
     names_unsynced: AtomicBool,
+    /// The end when somebody last looked whether the log is idle.
+    seen_end: AtomicI64,
     closed: AtomicBool,
     writer: tokio::sync::Mutex<Writer>,
     flusher: tokio::sync::Mutex<()>,

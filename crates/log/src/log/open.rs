@@ -84,6 +84,7 @@ impl OpenLog {
         }
         let start = self.settle_start(&mut parts).await?;
         let end = parts.segments.last().map_or(start, |segment| segment.next_offset());
+        self.report_missing_end(&files, end);
         parts.epochs.truncate_from_end(end);
         parts.epochs.truncate_from_start(start);
         self.remove_stale_snapshots(&mut files, end, &mut parts).await?;
@@ -132,6 +133,7 @@ impl OpenLog {
             hints: Mutex::new(Hints::default()),
             generation: AtomicU64::new(0),
             names_unsynced: AtomicBool::new(!self.clean),
+            seen_end: AtomicI64::new(end.0),
             closed: AtomicBool::new(false),
             writer: tokio::sync::Mutex::new(Writer { in_doubt: false, rolling: false, snapshot_at }),
             flusher: tokio::sync::Mutex::new(()),
@@ -394,6 +396,27 @@ impl OpenLog {
         }
         parts.segments.push(Arc::new(fresh));
         Ok(start)
+    }
+
+    /// After a stop in order the log reaches as far as anything that was written about it. If not, records are missing
+    /// that were acknowledged, and nobody else would tell.
+    fn report_missing_end(&self, files: &Files, end: Offset) {
+        if !self.clean {
+            return;
+        }
+        let newest_snapshot = files.snapshots.iter().copied().max().unwrap_or_default();
+        for (known, source) in
+            [(self.recovery_point, "the recovery point"), (newest_snapshot, "the newest producer snapshot")]
+        {
+            if end < known {
+                tracing::error!(
+                    "{}: the log in {} ends at offset {end} after a stop in order, and {source} is offset {known}: \
+                     the records between them are missing",
+                    self.partition,
+                    self.dir.display()
+                );
+            }
+        }
     }
 
     /// Snapshots beyond the end speak of records that are gone. Of the others those are kept that a segment begins with,
