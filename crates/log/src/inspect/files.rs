@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Buf as _;
 use ottla_env::disk::OpenMode;
 use ottla_env::{Disk, File};
 use ottla_types::{BrokerEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
@@ -212,6 +213,49 @@ pub async fn producers(disk: &dyn Disk, path: &Path) -> Result<Vec<SnapshotEntry
     Ok(entries.collect())
 }
 
+/// An aborted transaction of a `.txnindex` (KIP-98).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTxn {
+    /// Whose it was.
+    pub producer_id: ProducerId,
+    /// Its first offset.
+    pub first_offset: Offset,
+    /// The offset of the marker that ended it.
+    pub last_offset: Offset,
+    /// The last stable offset when it ended.
+    pub last_stable_offset: Offset,
+}
+
+/// The aborted transactions of a segment.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Malformed`].
+pub async fn aborted_txns(disk: &dyn Disk, path: &Path) -> Result<Vec<AbortedTxn>> {
+    decode(disk, path, decode_aborted_txns).await
+}
+
+/// Version 0 has 34 bytes: version (2), producer id, first, last and last stable offset (8 each).
+fn decode_aborted_txns(bytes: &[u8]) -> std::result::Result<Vec<AbortedTxn>, String> {
+    const SIZE: usize = 34;
+    if !bytes.len().is_multiple_of(SIZE) {
+        return Err(format!("its {} bytes are no whole number of entries of {SIZE} bytes", bytes.len()));
+    }
+    let mut aborted = Vec::with_capacity(bytes.len() / SIZE);
+    for (number, mut entry) in bytes.chunks_exact(SIZE).enumerate() {
+        let version = entry.get_i16();
+        if version != 0 {
+            return Err(format!("entry {number} has version {version}, and 0 was expected"));
+        }
+        aborted.push(AbortedTxn {
+            producer_id: ProducerId(entry.get_i64()),
+            first_offset: Offset(entry.get_i64()),
+            last_offset: Offset(entry.get_i64()),
+            last_stable_offset: Offset(entry.get_i64()),
+        });
+    }
+    Ok(aborted)
+}
+
 /// Entries are read so many at a time.
 const ENTRIES_PER_READ: u64 = 4096;
 
@@ -328,5 +372,28 @@ impl IndexReader {
                 offset: offset(entry.relative),
             }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aborted_transactions_have_kafkas_bytes() {
+        let mut bytes = vec![0, 0];
+        for number in [4001_i64, 900, 950, 951] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        let aborted = AbortedTxn {
+            producer_id: ProducerId(4001),
+            first_offset: Offset(900),
+            last_offset: Offset(950),
+            last_stable_offset: Offset(951),
+        };
+        assert_eq!(decode_aborted_txns(&bytes), Ok(vec![aborted]));
+        assert!(decode_aborted_txns(&bytes[1..]).is_err());
+        bytes[1] = 1;
+        assert!(decode_aborted_txns(&bytes).is_err());
     }
 }

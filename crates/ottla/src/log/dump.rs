@@ -25,7 +25,7 @@ const MAX_DECOMPRESSED: usize = 1 << 30;
     ottla log dump ottla-data/orders-0                                   # all files of a partition\n  \
     ottla log dump --records ottla-data/orders-0/00000000000000000000.log\n  \
     ottla log dump --json ottla-data | jq 'select(.crc_ok == false)'\n\n\
-    It reads what ottla or Apache Kafka wrote: .log, .index, .timeindex, .snapshot, leader-epoch-checkpoint, the other \
+    It reads what ottla or Apache Kafka wrote: .log, .index, .timeindex, .txnindex, .snapshot, leader-epoch-checkpoint, the other \
     checkpoints, partition.metadata and meta.properties. Nothing is changed and no lock is taken.")]
 pub(crate) struct Arguments {
     /// Files, directories of partitions, or log directories (`log.dirs`)
@@ -114,7 +114,10 @@ impl<W: std::io::Write> Dump<'_, W> {
                 }
                 Ok(())
             }
-            Form::TxnIndex(_) => bail!("{}: aborted transactions are not read yet", path.display()),
+            Form::TxnIndex(_) => {
+                let aborted = files::aborted_txns(self.disk, path).await?;
+                aborted.iter().try_for_each(|txn| self.show.line(&Line::of_aborted_txn(txn)))
+            }
             Form::Snapshot(_) => {
                 let producers = files::producers(self.disk, path).await?;
                 producers.iter().try_for_each(|producer| self.show.line(&Line::of_producer(producer)))

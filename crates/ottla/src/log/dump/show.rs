@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ottla_log::inspect::batches::PlacedBatch;
-use ottla_log::inspect::files::{IndexEntry, SnapshotEntry};
+use ottla_log::inspect::files::{AbortedTxn, IndexEntry, SnapshotEntry};
 use ottla_records::Record;
 use serde::Serialize;
 
@@ -63,6 +63,7 @@ pub(super) enum Line<'a> {
     OffsetIndex { offset: i64, position: u32 },
     TimeIndex { timestamp: i64, offset: i64 },
     Producer(ProducerLine),
+    AbortedTxn { producer_id: i64, first_offset: i64, last_offset: i64, last_stable_offset: i64 },
     Epoch { epoch: i32, start_offset: i64 },
     Checkpoint { topic: String, partition: i32, offset: i64 },
     Property { key: &'static str, value: String },
@@ -158,6 +159,15 @@ impl Line<'_> {
         }
     }
 
+    pub(super) fn of_aborted_txn(txn: &AbortedTxn) -> Self {
+        Self::AbortedTxn {
+            producer_id: txn.producer_id.0,
+            first_offset: txn.first_offset.0,
+            last_offset: txn.last_offset.0,
+            last_stable_offset: txn.last_stable_offset.0,
+        }
+    }
+
     pub(super) fn of_producer(entry: &SnapshotEntry) -> Self {
         Self::Producer(ProducerLine {
             producer_id: entry.producer_id.0,
@@ -201,6 +211,11 @@ impl fmt::Display for Line<'_> {
             Self::OffsetIndex { offset, position } => write!(f, "offset {offset}  position {position}"),
             Self::TimeIndex { timestamp, offset } => write!(f, "timestamp {timestamp}  offset {offset}"),
             Self::Producer(producer) => producer.fmt(f),
+            Self::AbortedTxn { producer_id, first_offset, last_offset, last_stable_offset } => write!(
+                f,
+                "aborted: producer {producer_id}  offsets {first_offset} to {last_offset}  \
+                 last stable offset {last_stable_offset}"
+            ),
             Self::Epoch { epoch, start_offset } => write!(f, "epoch {epoch}  start offset {start_offset}"),
             Self::Checkpoint { topic, partition, offset } => {
                 write!(f, "{topic}-{partition}  offset {offset}")
