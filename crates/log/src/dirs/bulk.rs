@@ -35,6 +35,8 @@ impl LogDir {
         for (log, outcome) in writing.await {
             match outcome {
                 Ok(outcome) => written.push((log, outcome)),
+                // It was closed before.
+                Err(Error::Closed { .. }) => {}
                 Err(error) => result = result.and(Err(error)),
             }
         }
