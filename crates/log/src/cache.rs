@@ -8,8 +8,20 @@
 //! One [`Budget`] bounds the blocks of all logs together, and the oldest block goes first. A reader that is still sending
 //! a block's bytes keeps that block's memory until it is done, as it would keep a read buffer.
 //!
-//! Why a copy, and not the slice of the network buffer that the batch came in: a slice keeps the whole buffer, and the
-//! connection that read it must get itself another one. Measured with Java's producer perf test into a followed topic.
+//! Why a copy, and not the slice of the network buffer that the batch came in: a slice keeps the whole buffer, which is
+//! many times its size where a request has batches for many partitions, and the connection must get itself another one.
+//! Measured on one thread that reads frames from a loopback socket, writes their batches to a file and keeps 16 MiB of them,
+//! in CPU-s/GB on a machine with other work, best of three:
+//!
+//! | frame, batch (bytes) | kept nowhere | slices | copies |
+//! |---|---|---|---|
+//! | 1,000,000, 128,000 | 0.25 | 0.28 | 0.27 to 0.32 |
+//! | 1,000,000, 16,000 | 0.34 | 0.29 | 0.33 |
+//! | 16,000, 16,000 | 0.41 | 0.50 | 0.51 |
+//! | 2,000, 2,000 | 0.98 | 1.02 | 1.10 |
+//!
+//! With 64 MiB both cost up to 0.07 more: the memory is no longer in the processor's cache when its turn comes again. One
+//! tailing reader earns back about what the copy costs, each further one gains a read and a checksum of every byte.
 //!
 //! What is not here: which offsets may be read. The log asks below its published end only.
 

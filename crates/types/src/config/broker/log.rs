@@ -73,7 +73,7 @@ keys! {
         Some("60000"), at_least(0), High, ReadOnly;
     /// Memory for the records appended last, over all partitions that consumers read at their end: those are given them
     /// without reading a file. 0 keeps none.
-    LOG_TAIL_CACHE_BYTES: i64 = "log.tail.cache.bytes", Some("67108864"), at_least(0), Medium, ReadOnly;
+    LOG_TAIL_CACHE_BYTES: i64 = "log.tail.cache.bytes", Some("16777216"), at_least(0), Medium, ReadOnly;
     /// Reserve a segment's space on disk when it is created.
     LOG_PREALLOCATE: bool = "log.preallocate", Some("false"), Valid::Any, Medium, ClusterWide,
         Unused::because("segments grow as they are written");
