@@ -1,7 +1,10 @@
 //! Reading whole batches from an offset on: what was appended last from memory, everything else from the segments.
 //!
 //! A batch that comes from a file has its checksum verified before it is given to anybody, so its bytes must pass through
-//! memory, and sendfile is out of the question.
+//! memory: not sendfile. What that costs, for files in the page cache and a loopback socket, one thread on each side, the
+//! least of five runs in CPU-s/GB: pread, verify and send 0.15 to 0.16, pread and send 0.12 to 0.17, sendfile 0.08. A
+//! consumer on the same machine pays that back: both sides together take 0.27 to 0.28 with pread, verified, and 0.31 to 0.38
+//! with sendfile.
 
 use std::sync::Arc;
 
