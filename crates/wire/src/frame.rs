@@ -7,8 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Fault};
 use crate::header::{RequestHeader, ResponseHeader};
-use crate::messages::{ApiKey, Request, Response};
-use crate::value::Message;
+use crate::messages::{Request, Response};
 use crate::writer::Writer;
 
 /// The bytes before a frame that say how long it is.
@@ -92,23 +91,10 @@ pub fn encode_request(header: &RequestHeader, request: &Request) -> Result<Frame
     Frame::end(writer)
 }
 
-/// The frame that answers with `message`, for an answer whose type is known where it is made.
-pub fn encode_response_message<M: Message>(
-    correlation_id: i32,
-    api: ApiKey,
-    api_version: i16,
-    message: &M,
-) -> Result<Frame, Error> {
-    let mut writer = Frame::begin();
-    let header = ResponseHeader { correlation_id, ..ResponseHeader::default() };
-    header.write(&mut writer, api, api_version)?;
-    message.encode(&mut writer, api_version)?;
-    Frame::end(writer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ApiKey;
     use crate::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
     use crate::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
     use crate::header::{parse_request, parse_response};

@@ -95,3 +95,20 @@ async fn a_whole_file_system_is_synced_where_the_kernel_tells_of_errors() {
         assert_eq!(super::reports_lost_writes(release), tells, "{release}");
     }
 }
+
+#[tokio::test]
+async fn no_runtime_thread_waits_until_the_blocks_of_a_large_file_are_free() {
+    let (dir, disk) = disk();
+    let path = dir.path().join("f");
+    let file = disk.open(&path, OpenMode::CreateNew).await.unwrap();
+    file.set_len(2 * SMALL_CUT).await.unwrap();
+    let cut = file.set_len(10);
+    assert!(matches!(cut, DiskFuture::Pending(_)));
+    cut.await.unwrap();
+    assert_eq!(file.size().await.unwrap(), 10);
+    assert!(matches!(file.set_len(0), DiskFuture::Ready(_)), "a small cut needs no other thread");
+    let removed = disk.remove_file(&path);
+    assert!(matches!(removed, DiskFuture::Pending(_)));
+    removed.await.unwrap();
+    assert!(disk.list(dir.path()).await.unwrap().is_empty());
+}
