@@ -23,12 +23,15 @@ use crate::metadata_host::MetadataHost;
 use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
-use crate::server::{Acceptor, Admission, ConnectionSettings, RequestMemory, Shared};
+use crate::server::{Acceptor, Admission, ConnectionSettings, RequestMemory, ResponseMemory, Shared};
 use crate::start::{self, StartError};
 use crate::upkeep;
 
 /// `min.incremental.fetch.session.eviction.ms`, which Kafka does not let anyone set.
 const SESSION_EVICTION: Duration = Duration::from_secs(120);
+
+/// Bytes of answers that clients may leave unread, over all connections.
+const RESPONSE_MEMORY: usize = 512 << 20;
 
 /// What the handlers share.
 pub(crate) struct Core {
@@ -44,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) responses: ResponseMemory,
 }
 
 impl Core {
@@ -158,6 +162,7 @@ impl Broker {
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
             admission,
+            responses: ResponseMemory::new(RESPONSE_MEMORY),
             env,
             settings,
         });
@@ -166,6 +171,7 @@ impl Broker {
         let shared = Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
             admission: Arc::clone(&core.admission),
+            responses: core.responses.clone(),
             memory: RequestMemory::new(start::request_memory_bytes(&core.settings)),
             settings: Arc::new(ConnectionSettings::from(&*core.settings)),
             stop: stopped.clone(),

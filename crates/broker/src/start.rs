@@ -114,12 +114,22 @@ fn check_roles(settings: &Settings) -> Result<(), StartError> {
             voters.len()
         )));
     }
-    let roles = settings.get(&node::PROCESS_ROLES);
-    if !roles.is_empty() && !roles.iter().any(|role| role == "broker") {
-        return Err(StartError::NotYet(
-            "process.roles names no broker, and a controller of its own is not there yet: add broker"
-                .to_owned(),
-        ));
+    let servers = settings.get(&node::CONTROLLER_QUORUM_BOOTSTRAP_SERVERS);
+    if servers.len() > 1 {
+        return Err(StartError::NotYet(format!(
+            "controller.quorum.bootstrap.servers names {} nodes, and clusters of more than one are not there yet",
+            servers.len()
+        )));
+    }
+    let roles = settings.process_roles();
+    for role in ["broker", "controller"] {
+        // A broker alone would be one of a quorum elsewhere, and must not found a cluster of its own.
+        if !roles.is_empty() && !roles.iter().any(|has| has == role) {
+            return Err(StartError::NotYet(format!(
+                "process.roles is {}, and only a node that is both broker and controller is there yet: add {role}",
+                roles.join(",")
+            )));
+        }
     }
     Ok(())
 }
@@ -167,7 +177,7 @@ async fn open_directories(env: &Env, settings: &Settings, image: &Image) -> Resu
     };
     let config_of = |partition: &TopicPartition| {
         let config = topic_config(image, node_id, settings, &partition.topic);
-        Arc::new(log_config(&config, settings))
+        Arc::new(log_config(&config, &image.layers(node_id, settings)))
     };
     let opened = LogDirs::open(env, &config, config_of, env.clock.wall_ms()).await?;
     let cache_bytes = settings.get(&log::LOG_TAIL_CACHE_BYTES);
@@ -250,7 +260,14 @@ pub(crate) async fn open_logs(core: &Core) {
                 missing += 1;
                 continue;
             }
+            let was_missing = here && core.is_missing(topic, index);
             core.host(&image, topic, index, state).await;
+            if was_missing && !core.is_missing(topic, index) {
+                warn!(
+                    partition = %format_args!("{}-{index}", topic.name),
+                    "its log was missing from the log directories, and an empty one was made"
+                );
+            }
         }
     }
     if missing > 0 {

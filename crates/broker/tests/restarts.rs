@@ -169,6 +169,11 @@ async fn what_is_not_there_yet_is_named_with_its_key() {
             &["controller.quorum.voters", "2 nodes"],
         ),
         ("process.roles=controller\ncontroller.listener.names=CONTROLLER\n", &["process.roles", "broker"]),
+        ("process.roles=broker\n", &["process.roles", "add controller"]),
+        (
+            "controller.quorum.bootstrap.servers=a:1,b:1\n",
+            &["controller.quorum.bootstrap.servers names 2 nodes"],
+        ),
     ] {
         let message = Home::new(properties).refusal().await;
         for word in expected {

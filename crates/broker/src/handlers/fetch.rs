@@ -198,8 +198,10 @@ impl Fetch {
         if max_bytes == 0 && !at_least_one {
             return Ok((answer, 0));
         }
+        // What others have not taken yet leaves less for now; the client asks again for the rest.
+        let granted = max_bytes.min(self.core.responses.allowance().saturating_sub(bytes_so_far));
         let read =
-            partition.log.read(want.fetch_offset, max_bytes, at_least_one, upper).await.map_err(|error| {
+            partition.log.read(want.fetch_offset, granted, at_least_one, upper).await.map_err(|error| {
                 let code = error.code();
                 if code == ErrorCode::KafkaStorageError {
                     warn!(partition = %partition.id, offset = want.fetch_offset.0, %error, "cannot read");

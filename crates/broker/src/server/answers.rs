@@ -42,6 +42,11 @@ impl Answers {
         self.slots.is_empty()
     }
 
+    /// Bytes of answers that are done and wait for their turn.
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
     /// Whether no further request should be taken for now.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= MAX_WAITING || self.ready_bytes >= MAX_READY_BYTES

@@ -23,7 +23,9 @@ use ottla_wire::{FrameError, Inbox};
 
 use super::answers::{Answers, Done};
 use super::limits::{RequestBytes, RequestMemory};
+use super::listener::Shared;
 use super::outbox::Outbox;
+use super::responses::ResponseBytes;
 
 /// Answers are written when this much has gathered, before further requests are looked at.
 const FLUSH_AT: usize = 1 << 20;
@@ -92,25 +94,19 @@ pub(crate) enum Ended {
 }
 
 /// Serves a connection until it ends, and says why it did.
-pub(crate) async fn serve<S: Service>(
-    stream: Box<dyn Stream>,
-    peer: Peer,
-    service: Arc<S>,
-    settings: &ConnectionSettings,
-    memory: RequestMemory,
-    stop: watch::Receiver<bool>,
-) -> Ended {
+pub(crate) async fn serve<S: Service>(stream: Box<dyn Stream>, peer: Peer, shared: Shared<S>) -> Ended {
     let mut connection = Connection {
         stream,
         peer,
-        service,
-        memory,
-        stop,
-        max_idle: settings.max_idle,
-        inbox: Inbox::new(settings.max_request_bytes),
+        service: shared.service,
+        memory: shared.memory,
+        stop: shared.stop,
+        max_idle: shared.settings.max_idle,
+        inbox: Inbox::new(shared.settings.max_request_bytes),
         outbox: Outbox::default(),
         answers: Answers::default(),
         reserved: RequestBytes::default(),
+        unsent: shared.responses.account(),
         last_moved: Instant::now(),
     };
     let Err(ended) = connection.run().await;
@@ -134,6 +130,8 @@ struct Connection<S> {
     answers: Answers,
     /// The room for the request that is being read.
     reserved: RequestBytes,
+    /// The bytes of answers that are here.
+    unsent: ResponseBytes,
     last_moved: Instant,
 }
 
@@ -154,6 +152,7 @@ impl<S: Service> Connection<S> {
             }
             self.handle_frames().await?;
             self.flush().await?;
+            self.unsent.set(self.answers.ready_bytes());
             match self.next_event(idle.as_mut()).await {
                 Event::Answered(done) => {
                     self.send(done)?;
@@ -208,6 +207,7 @@ impl<S: Service> Connection<S> {
 
     async fn flush(&mut self) -> Result<(), Ended> {
         while self.outbox.has_remaining() {
+            self.unsent.set(self.outbox.remaining() + self.answers.ready_bytes());
             let write = self.stream.write_buf(&mut self.outbox);
             let written = tokio::select! {
                 biased;

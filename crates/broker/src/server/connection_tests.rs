@@ -1,9 +1,13 @@
 //! Claims about connections, against a service whose answers the test gives.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use ottla_env::net::{ListenOptions, Net as _, TcpNet};
 use tokio::sync::oneshot;
+
+use super::super::limits::{Admission, ConnectionLimits};
+use super::super::responses::ResponseMemory;
 
 use super::*;
 
@@ -57,9 +61,25 @@ async fn rig(settings: ConnectionSettings) -> Rig {
     let (stop, stopped) = watch::channel(false);
     let peer = Peer { address: server.peer(), listener: "PLAINTEXT".into() };
     let served = Arc::clone(&service);
-    let memory = RequestMemory::new(1 << 20);
-    let ended = tokio::spawn(async move { serve(server, peer, served, &settings, memory, stopped).await });
+    let shared = shared(served, settings, ResponseMemory::new(1 << 20), stopped);
+    let ended = tokio::spawn(async move { serve(server, peer, shared).await });
     Rig { client, service, stop, ended }
+}
+
+fn shared<S>(
+    service: Arc<S>,
+    settings: ConnectionSettings,
+    responses: ResponseMemory,
+    stop: watch::Receiver<bool>,
+) -> Shared<S> {
+    Shared {
+        service,
+        admission: Admission::new(ConnectionLimits { total: 1, per_ip: 1, overrides: HashMap::new() }),
+        memory: RequestMemory::new(1 << 20),
+        responses,
+        settings: Arc::new(settings),
+        stop,
+    }
 }
 
 fn settings() -> ConnectionSettings {
@@ -157,4 +177,34 @@ async fn an_idle_connection_is_closed_but_not_one_that_waits_for_its_answer() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     busy.release('w');
     assert_eq!(busy.receive(1).await, "w");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_counts_until_the_connection_ends() {
+    let responses = ResponseMemory::new(8 << 20);
+    let free = responses.allowance();
+    let listener = TcpNet.listen("127.0.0.1", 0, ottla_env::net::ListenOptions::default()).await.unwrap();
+    let port = listener.local_addr().port();
+    let (mut client, server) =
+        tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
+    let peer = Peer { address: server.peer(), listener: "PLAINTEXT".into() };
+    let (_stop, stopped) = watch::channel(false);
+    let shared = shared(Arc::new(Large), settings(), responses.clone(), stopped);
+    let ended = tokio::spawn(async move { serve(server, peer, shared).await });
+    client.write_all(&framed(b"x")).await.unwrap();
+    while responses.allowance() == free {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    ended.await.unwrap();
+    assert_eq!(responses.allowance(), free);
+}
+
+/// Answers with more than sockets take at once.
+struct Large;
+
+impl Service for Large {
+    async fn call<'a>(&'a self, _: &'a Peer, _: Bytes) -> Handled {
+        Handled::Now(vec![Bytes::from(vec![0; 16 << 20])])
+    }
 }

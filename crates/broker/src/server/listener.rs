@@ -13,6 +13,7 @@ use ottla_env::{Listener, Stream};
 use super::connection::{ConnectionSettings, Ended, Peer, Service, serve, stopped};
 use super::limits::{Admission, RequestMemory};
 use super::log_limit::LogLimit;
+use super::responses::ResponseMemory;
 
 /// How long to wait after a failed accept: the usual cause is that descriptors have run out, and asking again at once
 /// would only burn CPU until some are closed.
@@ -26,6 +27,7 @@ pub(crate) struct Shared<S> {
     pub(crate) service: Arc<S>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) memory: RequestMemory,
+    pub(crate) responses: ResponseMemory,
     pub(crate) settings: Arc<ConnectionSettings>,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -36,6 +38,7 @@ impl<S> Clone for Shared<S> {
             service: Arc::clone(&self.service),
             admission: Arc::clone(&self.admission),
             memory: self.memory.clone(),
+            responses: self.responses.clone(),
             settings: Arc::clone(&self.settings),
             stop: self.stop.clone(),
         }
@@ -102,8 +105,7 @@ impl<S: Service> Acceptor<S> {
         let lines = Arc::clone(lines);
         connections.spawn(async move {
             let listener = Arc::clone(&peer.listener);
-            let ended =
-                serve(stream, peer, shared.service, &shared.settings, shared.memory, shared.stop).await;
+            let ended = serve(stream, peer, shared).await;
             match ended {
                 Ended::Frame(_) | Ended::Protocol(_) => {
                     if let Some(suppressed) = admit(&lines, |lines| &mut lines.closed) {

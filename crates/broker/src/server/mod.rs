@@ -6,7 +6,9 @@ mod limits;
 mod listener;
 mod log_limit;
 mod outbox;
+mod responses;
 
 pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};
 pub(crate) use limits::{Admission, ConnectionLimits, RequestMemory};
 pub(crate) use listener::{Acceptor, Shared};
+pub(crate) use responses::ResponseMemory;
