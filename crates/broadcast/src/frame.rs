@@ -27,6 +27,10 @@ pub const FRAME_HEAD_LEN: usize = 12;
 /// What every frame begins with: by it frames are found behind a damaged one.
 pub const MARK: [u8; 4] = [0xf7, b'o', b't', 0x1a];
 
+/// The highest offset that a file may begin with: one that no log gets to by counting, and so far from the last number
+/// that counting on from it is safe.
+const MAX_OFFSET: i64 = 1 << 62;
+
 /// The largest batch: its records and four bytes for each.
 pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// The largest payload: one batch of the largest size, or several smaller ones.
@@ -67,6 +71,9 @@ pub enum Damage {
     /// Fewer bytes than its length says.
     #[error("it ends too early")]
     Truncated,
+    /// An offset that no log counts up to.
+    #[error("its offset is {0}")]
+    Offset(i64),
     /// A payload whose parts do not fill it.
     #[error("its records do not fill it")]
     Records,
@@ -114,6 +121,9 @@ pub fn parse_header(bytes: &[u8], kind: FileKind) -> Result<Offset, Damage> {
     }
     if found != [kind as u8, 0] {
         return Err(Damage::Kind);
+    }
+    if !(0..=MAX_OFFSET).contains(&base) {
+        return Err(Damage::Offset(base));
     }
     Ok(Offset(base))
 }
@@ -241,8 +251,11 @@ impl FrameHead {
             let len = reader.array().map(u32::from_be_bytes).ok_or(Damage::Records)? as usize;
             records.push(reader.take(len).ok_or(Damage::Records)?);
         }
-        if !reader.0.is_empty() || base.checked_add(count as i64).is_none() {
+        if !reader.0.is_empty() {
             return Err(Damage::Records);
+        }
+        if !(0..=MAX_OFFSET).contains(&base) {
+            return Err(Damage::Offset(base));
         }
         Ok((Offset(base), records))
     }

@@ -28,9 +28,20 @@ pub struct MetadataLog {
 /// Why records are not in the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
-    /// Nothing was written, and nothing will be: the same records can be appended again.
-    #[error("the metadata log refused records: {0}")]
-    Rejected(String),
+    /// What is asked for cannot be: a batch of nothing, or a snapshot of what is not there. Nothing was written.
+    #[error("the metadata log refused: {0}")]
+    Rejected(&'static str),
+    /// The batch is larger than any may be. Nothing was written.
+    #[error(
+        "a batch for the metadata log has {bytes} bytes, and {MAX_BATCH_BYTES} is the most: ask for less at once"
+    )]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The disk failed, and nothing was written: the same can be asked for again, when there is room for it.
+    #[error("the metadata log cannot be written: {0}")]
+    Io(Arc<io::Error>),
     /// The records may or may not be found when the log is opened again. It takes no more until then.
     #[error("the metadata log failed, and whether the last records are in it is not known: {0}")]
     Unknown(Arc<io::Error>),
@@ -63,11 +74,11 @@ impl MetadataLog {
     /// See [`AppendError`].
     pub async fn append(&self, records: Vec<Bytes>) -> Result<Offset, AppendError> {
         let len = FrameBuilder::batch_len(&records);
-        if records.is_empty() || len > MAX_BATCH_BYTES {
-            return Err(AppendError::Rejected(format!(
-                "a batch of {} records and {len} bytes, where 1 to {MAX_BATCH_BYTES} bytes are possible",
-                records.len()
-            )));
+        if records.is_empty() {
+            return Err(AppendError::Rejected("a batch without records"));
+        }
+        if len > MAX_BATCH_BYTES {
+            return Err(AppendError::TooLarge { bytes: len });
         }
         self.ask(|answer| Command::Append { records, answer }).await?
     }
@@ -76,7 +87,7 @@ impl MetadataLog {
     /// is deleted.
     ///
     /// # Errors
-    /// See [`AppendError`]; a snapshot that fails with `Rejected` changes nothing.
+    /// See [`AppendError`]; a snapshot that fails with anything but `Unknown` changes nothing.
     pub async fn snapshot(&self, upto: Offset, records: Vec<Bytes>) -> Result<(), AppendError> {
         self.ask(|answer| Command::Snapshot { upto, records, answer }).await?
     }

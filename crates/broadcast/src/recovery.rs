@@ -216,7 +216,7 @@ pub(crate) async fn remove_superfluous(disk: &Arc<dyn Disk>, dir: &Path, upto: O
         disk.remove_file(&dir.join(snapshot_name(*snapshot))).await?;
     }
     for (segment, follower) in files.segments.iter().zip(files.segments.iter().skip(1)) {
-        if follower.0 <= upto.0 + 1 {
+        if follower.0 <= upto.0.saturating_add(1) {
             disk.remove_file(&segment_path(dir, *segment)).await?;
         }
     }

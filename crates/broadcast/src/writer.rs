@@ -162,7 +162,7 @@ impl Writer {
             self.segment.sync().await
         };
         match taken_back.await {
-            Ok(()) => AppendError::Rejected(error.to_string()),
+            Ok(()) => AppendError::Io(Arc::new(error)),
             Err(_) => self.fail(error),
         }
     }
@@ -180,16 +180,13 @@ impl Writer {
     async fn snapshot(&mut self, upto: Offset, records: &[Bytes]) -> Result<(), AppendError> {
         self.check()?;
         if upto >= self.next {
-            return Err(AppendError::Rejected(format!(
-                "a snapshot up to offset {upto} of a log that ends before {}",
-                self.next
-            )));
+            return Err(AppendError::Rejected("a snapshot up to an offset that the log does not have"));
         }
-        let rejected = |error: io::Error| AppendError::Rejected(error.to_string());
+        let failed = |error: io::Error| AppendError::Io(Arc::new(error));
         let partial = self.dir.join(PARTIAL_SNAPSHOT);
-        self.write_snapshot(&partial, upto, records).await.map_err(rejected)?;
-        self.disk.rename(&partial, &self.dir.join(snapshot_name(upto))).await.map_err(rejected)?;
-        self.disk.sync_dir(&self.dir).await.map_err(rejected)?;
+        self.write_snapshot(&partial, upto, records).await.map_err(failed)?;
+        self.disk.rename(&partial, &self.dir.join(snapshot_name(upto))).await.map_err(failed)?;
+        self.disk.sync_dir(&self.dir).await.map_err(failed)?;
         self.roll().await?;
         // What is left over is deleted now or at the next start.
         if let Err(error) = recovery::remove_superfluous(&self.disk, &self.dir, upto).await {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use common::{Dice, Fault, FaultyDisk};
 use ottla_broadcast::{AppendError, MAX_BATCH_BYTES, MetadataLog, OpenError, Opened, Replayed};
 use ottla_env::Disk;
-use ottla_env::disk::RealDisk;
+use ottla_env::disk::{OpenMode, RealDisk};
 use ottla_types::Offset;
 use proptest::prelude::*;
 
@@ -107,9 +107,9 @@ async fn a_batch_that_is_empty_or_too_large_is_rejected_and_the_log_goes_on() {
     let disk = FaultyDisk::default();
     let log = open(&disk).await.log;
     let large = Bytes::from(vec![b'x'; MAX_BATCH_BYTES - 4]);
-    for wrong in [Vec::new(), vec![large.clone(), Bytes::new()]] {
-        assert!(matches!(log.append(wrong).await, Err(AppendError::Rejected(_))));
-    }
+    assert!(matches!(log.append(Vec::new()).await, Err(AppendError::Rejected(_))));
+    let too_large = log.append(vec![large.clone(), Bytes::new()]).await;
+    assert!(matches!(too_large, Err(AppendError::TooLarge { .. })), "{too_large:?}");
     assert_eq!(log.append(vec![large]).await.unwrap(), Offset(0));
     assert_eq!(log.append(batch(&["next"])).await.unwrap(), Offset(1));
     log.close().await;
@@ -123,7 +123,7 @@ async fn a_full_disk_rejects_and_takes_records_again_when_there_is_room() {
     log.append(batch(&["a"])).await.unwrap();
     disk.fail_write(Fault::Full { written: 20 });
     let rejected = log.append(batch(&["lost"])).await.unwrap_err();
-    assert!(matches!(rejected, AppendError::Rejected(_)), "{rejected}");
+    assert!(matches!(rejected, AppendError::Io(_)), "{rejected}");
     assert_eq!(log.append(batch(&["b"])).await.unwrap(), Offset(1));
     log.close().await;
     let reopened = open(&disk).await;
@@ -272,6 +272,23 @@ async fn a_snapshot_of_what_is_not_there_yet_is_rejected() {
 }
 
 #[tokio::test]
+async fn an_offset_that_no_log_counts_up_to_is_damage() {
+    use ottla_broadcast::frame::{FileKind, FrameBuilder, header};
+    for (kind, suffix) in [(FileKind::Snapshot, "snapshot"), (FileKind::Segment, "segment")] {
+        for offset in [i64::MAX, i64::MAX - 1] {
+            let disk = FaultyDisk::default();
+            let path = dir().join(format!("{offset:020}.{suffix}"));
+            disk.create_dir_all(&dir()).await.unwrap();
+            let file = disk.open(&path, OpenMode::CreateNew).await.unwrap();
+            let [head, payload] = FrameBuilder::new(Offset(offset)).finish();
+            file.write_at(0, &[header(kind, Offset(offset)), head, payload]).await.unwrap();
+            let error = try_open(Arc::new(disk), &dir()).await.err().unwrap().to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_snapshot_is_an_error_wherever_the_damage_is() {
     let disk = FaultyDisk::default();
     let log = open(&disk).await.log;
@@ -311,7 +328,7 @@ async fn live(disk: &FaultyDisk, expected: &mut Vec<String>, steps: usize, dice:
                 expected.extend(records);
                 acknowledged = expected.len();
             }
-            Err(AppendError::Rejected(_)) => {}
+            Err(AppendError::Rejected(_) | AppendError::TooLarge { .. } | AppendError::Io(_)) => {}
             // It may be in the log.
             Err(AppendError::Unknown(_)) => {
                 expected.extend(records);

@@ -106,13 +106,23 @@ impl Deciding {
         if let Some(reason) = &self.failed {
             return Err(unavailable(reason));
         }
+        if self.log.is_none() {
+            return Err(unavailable("the broker stops"));
+        }
         let before = self.controller.committed().clone();
         let Decision { records, answer } = decide(&mut self.controller);
         if !records.is_empty() {
             let batch: Vec<Bytes> = records.iter().map(|record| record.to_bytes()).collect();
-            self.unsnapshotted_bytes += batch.iter().map(Bytes::len).sum::<usize>();
-            self.commit(batch, &records).await?;
-            self.snapshot_if_due().await;
+            let bytes = batch.iter().map(Bytes::len).sum::<usize>();
+            if let Err(refused) = self.commit(batch, &records).await {
+                // Whatever went wrong, the next request is not decided on what is not committed.
+                self.controller.abandon();
+                return Err(refused);
+            }
+            self.unsnapshotted_bytes = self.unsnapshotted_bytes.saturating_add(bytes);
+            if self.unsnapshotted_bytes >= self.snapshot_every_bytes {
+                self.snapshot().await;
+            }
         }
         let delta = Delta::of(&before, self.controller.committed(), &records);
         Ok(Committed { answer, image: Arc::new(self.controller.committed().clone()), delta })
@@ -125,22 +135,24 @@ impl Deciding {
                 Ok(()) => return Ok(()),
                 Err(error) => error.to_string(),
             },
-            Err(AppendError::Rejected(reason)) => {
-                self.controller.abandon();
-                return Err(Refused { error: ErrorCode::PolicyViolation, message: reason });
+            Err(error @ AppendError::TooLarge { .. }) => {
+                return Err(Refused { error: ErrorCode::PolicyViolation, message: error.to_string() });
+            }
+            Err(error @ (AppendError::Io(_) | AppendError::Rejected(_))) => {
+                error!("a change of the metadata is lost, and the next one may succeed: {error}");
+                return Err(Refused { error: ErrorCode::KafkaStorageError, message: error.to_string() });
             }
             Err(error @ AppendError::Unknown(_)) => error.to_string(),
         };
         error!("the metadata log takes no more changes until the broker is started again: {failure}");
-        self.controller.abandon();
         self.failed = Some(failure.as_str().into());
         Err(unavailable(&failure))
     }
 
-    /// Writes a snapshot of what is committed, if there is much to replay without one. Without it the next start takes
-    /// longer, and nothing is lost: so a failure is reported, and the next change tries again.
-    async fn snapshot_if_due(&mut self) {
-        if self.unsnapshotted_bytes < self.snapshot_every_bytes {
+    /// Writes a snapshot of what is committed, if anything is since the last one. Without it the next start takes longer,
+    /// and nothing is lost: so a failure is reported, and tried again when the next one is due.
+    pub(crate) async fn snapshot(&mut self) {
+        if self.unsnapshotted_bytes == 0 {
             return;
         }
         let image = self.controller.committed();
@@ -159,3 +171,7 @@ fn unavailable(reason: &str) -> Refused {
         message: format!("the metadata log cannot be written: {reason}"),
     }
 }
+
+#[cfg(test)]
+#[path = "metadata_host_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! What a broker does now and then: retention, flushes by time, checkpoints, removal of deleted logs.
+//! What a broker does now and then: retention, flushes by time, checkpoints and snapshots, removal of deleted logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use ottla_types::config::broker::log::{
     LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_FLUSH_SCHEDULER_INTERVAL_MS,
     LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_RETENTION_CHECK_INTERVAL_MS,
 };
+use ottla_types::config::broker::node::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS;
 
 use crate::broker::Core;
 use crate::server::stopped;
@@ -29,6 +30,10 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
         .get(&LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)
         .min(settings.get(&LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS));
     let mut checkpoints = every(i64::from(checkpoint_ms));
+    let snapshot_ms = settings.get(&METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
+    let mut snapshots = every(snapshot_ms);
+    // The first tick of an interval comes at once, and a start is no reason for a snapshot.
+    snapshots.reset();
     loop {
         tokio::select! {
             biased;
@@ -51,12 +56,17 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
                     error!(%error, "cannot write the checkpoints");
                 }
             }
+            _ = snapshots.tick(), if snapshot_ms > 0 => core.metadata.lock().await.snapshot().await,
         }
     }
 }
 
+/// Longer than any broker runs without a restart, and short enough for every clock to add.
+const NEVER_MS: u64 = 100 * 365 * 86_400_000;
+
 fn every(period_ms: i64) -> Interval {
-    let mut interval = interval(Duration::from_millis(u64::try_from(period_ms).unwrap_or(1).max(1)));
+    let period_ms = u64::try_from(period_ms).unwrap_or(1).clamp(1, NEVER_MS);
+    let mut interval = interval(Duration::from_millis(period_ms));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

@@ -58,13 +58,13 @@ pub struct ConfigMap(RedBlackTreeMapSync<Arc<str>, Arc<str>>);
 /// decided on another state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// The offset is not after the last one.
-    #[error("metadata record at offset {offset} follows the one at {last}")]
+    /// The offset is not the one after the last.
+    #[error("metadata record at offset {offset}, where the one at {expected} was expected")]
     OutOfOrder {
         /// The record's.
         offset: Offset,
-        /// The last one replayed.
-        last: Offset,
+        /// The one after the last record, or the last snapshot.
+        expected: Offset,
     },
     /// A record about a topic that is not there.
     #[error("{record} names topic id {id}, which does not exist")]
@@ -108,6 +108,14 @@ pub enum ReplayError {
         /// Its registration.
         epoch: BrokerEpoch,
     },
+    /// A number that is counted up from zero, and cannot have come that far.
+    #[error("{what} is {value}, and no log counts that far")]
+    TooHigh {
+        /// Which number.
+        what: &'static str,
+        /// Its value in the record.
+        value: i64,
+    },
     /// A number that must rise does not.
     #[error("{what} goes from {from} to {to}")]
     NotRising {
@@ -143,7 +151,7 @@ impl Image {
         self.topic_ids.values().filter_map(|id| self.topics.get(id))
     }
 
-    /// The topics whose names come after `name`, by name: for answers in pages.
+    /// The topic `name` and those whose names come after it, by name: for answers in pages.
     pub fn topics_from<'a>(
         &'a self,
         name: &TopicName,
@@ -249,9 +257,11 @@ impl Image {
     /// # Errors
     /// The record does not fit; the image is as it was.
     pub fn replay(&mut self, offset: Offset, record: &Record) -> Result<(), ReplayError> {
-        if let Some(last) = self.offset.filter(|last| *last >= offset) {
-            return Err(ReplayError::OutOfOrder { offset, last });
+        let expected = Offset(self.offset.map_or(0, |last| last.0.saturating_add(1)));
+        if offset != expected {
+            return Err(ReplayError::OutOfOrder { offset, expected });
         }
+        check_counters(record)?;
         self.apply(record)?;
         self.offset = Some(offset);
         Ok(())
@@ -387,6 +397,23 @@ impl Image {
         if let Some(known) = self.topics.get_mut(&topic) {
             Arc::make_mut(known).partitions.insert_mut(index, Arc::new(state));
         }
+    }
+}
+
+/// Refuses counters from which nothing could be counted on: deciding on them would fail later, and there is nobody then
+/// to tell that the log is damaged.
+pub(crate) fn check_counters(record: &Record) -> Result<(), ReplayError> {
+    let check = |what, value: i64, max: i64| {
+        if value > max { Err(ReplayError::TooHigh { what, value }) } else { Ok(()) }
+    };
+    match record {
+        Record::RegisterBroker(r) => check("broker epoch", r.epoch.0, i64::MAX / 2),
+        Record::Partition(r) => {
+            let max = i64::from(i32::MAX / 2);
+            check("leader epoch", r.state.leader_epoch.0.into(), max)?;
+            check("partition epoch", r.state.partition_epoch.0.into(), max)
+        }
+        _ => Ok(()),
     }
 }
 

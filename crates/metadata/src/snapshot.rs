@@ -2,7 +2,7 @@
 
 use ottla_types::{BrokerEpoch, BrokerId, Offset};
 
-use crate::image::{Image, ReplayError};
+use crate::image::{Image, ReplayError, check_counters};
 use crate::record::{BrokerFencing, Config, FeatureLevel, Partition, ProducerIdsBlock, Record, Topic};
 
 /// Whom the block of producer ids in a snapshot belongs to: it stands for many.
@@ -55,6 +55,7 @@ impl Image {
     /// # Errors
     /// The record does not fit; the image is as it was.
     pub fn load(&mut self, upto: Offset, record: &Record) -> Result<(), ReplayError> {
+        check_counters(record)?;
         self.apply(record)?;
         self.set_offset(upto);
         Ok(())

@@ -18,15 +18,53 @@ use ottla_types::{BrokerId, Offset, TopicId, TopicName};
 use proptest::prelude::*;
 
 #[test]
-fn offsets_only_rise() {
+fn offsets_rise_without_a_gap() {
     let mut image = Image::default();
     let topic =
         |name: &str, id| Record::Topic(Topic { name: TopicName::new(name).unwrap(), id: TopicId([id; 16]) });
-    image.replay(Offset(5), &topic("a", 1)).unwrap();
-    let twice = image.replay(Offset(5), &topic("b", 2)).unwrap_err();
-    assert_eq!(twice, ReplayError::OutOfOrder { offset: Offset(5), last: Offset(5) });
-    image.replay(Offset(9), &topic("b", 2)).unwrap();
-    assert_eq!(image.offset(), Some(Offset(9)));
+    let out_of_order = |image: &mut Image, offset, expected| {
+        let error = image.replay(Offset(offset), &topic("z", 9)).unwrap_err();
+        assert_eq!(error, ReplayError::OutOfOrder { offset: Offset(offset), expected: Offset(expected) });
+    };
+    out_of_order(&mut image, 1, 0);
+    image.replay(Offset(0), &topic("a", 1)).unwrap();
+    out_of_order(&mut image, 0, 1);
+    out_of_order(&mut image, 2, 1);
+    image.replay(Offset(1), &topic("b", 2)).unwrap();
+    assert_eq!(image.offset(), Some(Offset(1)));
+    let mut image = Image::default();
+    image.load(Offset(7), &topic("a", 1)).unwrap();
+    out_of_order(&mut image, 9, 8);
+    image.replay(Offset(8), &topic("b", 2)).unwrap();
+}
+
+#[test]
+fn a_counter_from_which_nothing_can_be_counted_on_is_refused() {
+    let mut cluster = Cluster::of(1);
+    cluster.created("t", 1, 1);
+    let mut next = Image::default();
+    for (offset, record) in (0..).zip(&cluster.log) {
+        let last = match record.clone() {
+            Record::RegisterBroker(mut r) => {
+                r.epoch.0 = i64::MAX - 1;
+                Record::RegisterBroker(r)
+            }
+            Record::Partition(mut r) => {
+                r.state.leader_epoch.0 = i32::MAX;
+                Record::Partition(r)
+            }
+            other => other,
+        };
+        if last != *record {
+            assert!(
+                matches!(next.replay(Offset(offset), &last), Err(ReplayError::TooHigh { .. })),
+                "{last:?}"
+            );
+            assert!(matches!(next.load(Offset(offset), &last), Err(ReplayError::TooHigh { .. })), "{last:?}");
+        }
+        next.replay(Offset(offset), record).unwrap();
+    }
+    assert_eq!(&next, cluster.image());
 }
 
 #[test]
@@ -34,7 +72,8 @@ fn a_record_that_does_not_fit_changes_nothing() {
     let mut cluster = Cluster::of(1);
     let id = cluster.created("t", 1, 1).id;
     let mut image = cluster.image().clone();
-    let (unknown, next) = (TopicId([77; 16]), Offset(1000));
+    let unknown = TopicId([77; 16]);
+    let next = Offset(cluster.log.len() as i64);
     for record in [
         Record::RemoveTopic(RemoveTopic { id: unknown }),
         Record::Topic(Topic { name: TopicName::new("t").unwrap(), id: unknown }),
