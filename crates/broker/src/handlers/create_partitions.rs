@@ -1,7 +1,5 @@
 //! CreatePartitions: more partitions for topics that exist (KIP-195).
 
-use std::collections::BTreeSet;
-
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::create_partitions::{CreatePartitions, MorePartitions};
 use ottla_types::BrokerId;
@@ -10,7 +8,7 @@ use ottla_wire::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 
-use super::each::{decide_each, invalid_request, repeated};
+use super::each::{decide_each, once_by_name};
 use crate::broker::Core;
 
 pub(crate) async fn handle(core: &Core, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -26,24 +24,8 @@ pub(crate) async fn handle(core: &Core, request: CreatePartitionsRequest) -> Cre
     }
 }
 
-/// The topics with their names. One that is named twice is there once, and refused.
 fn check(topics: Vec<CreatePartitionsTopic>) -> Vec<(Str, Result<MorePartitions, Refused>)> {
-    let repeated = repeated(topics.iter().map(|topic| topic.name.clone()));
-    let mut answered = BTreeSet::new();
-    let mut checked = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let name = topic.name.clone();
-        let outcome = if repeated.contains(&name) {
-            if !answered.insert(name.clone()) {
-                continue;
-            }
-            Err(invalid_request("Duplicate topic name."))
-        } else {
-            Ok(more_partitions(topic))
-        };
-        checked.push((name, outcome));
-    }
-    checked
+    once_by_name(topics, |topic| &topic.name, |topic| Ok(more_partitions(topic)))
 }
 
 fn more_partitions(topic: CreatePartitionsTopic) -> MorePartitions {
@@ -74,6 +56,7 @@ mod tests {
     use ottla_wire::create_partitions::CreatePartitionsAssignment;
 
     use super::*;
+    use crate::handlers::each::invalid_request;
 
     fn topic(name: &str, count: i32) -> CreatePartitionsTopic {
         CreatePartitionsTopic {

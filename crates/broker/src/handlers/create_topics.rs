@@ -2,7 +2,7 @@
 //!
 //! Names, placement and configuration are the controller's to check. Here are only the rules about the request itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::create_topics::{CreateTopics, CreatedTopic, NewTopic};
@@ -13,7 +13,7 @@ use ottla_wire::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 
-use super::each::{decide_each, invalid_request, refuse, repeated};
+use super::each::{decide_each, invalid_request, once_by_name, refuse};
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -48,26 +48,16 @@ pub(crate) async fn handle(
     }
 }
 
-/// The topics with their names. One that is named twice is there once, and refused.
 fn check(topics: Vec<CreatableTopic>, new_id: impl Fn() -> TopicId) -> Vec<(Str, Result<NewTopic, Refused>)> {
-    let repeated = repeated(topics.iter().map(|topic| topic.name.clone()));
-    let mut answered = BTreeSet::new();
-    let mut checked = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let name = topic.name.clone();
-        let outcome = if repeated.contains(&name) {
-            if !answered.insert(name.clone()) {
-                continue;
-            }
-            Err(invalid_request("Duplicate topic name."))
-        } else if name == CLUSTER_METADATA {
-            Err(invalid_request(format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.")))
-        } else {
-            check_values(&topic).map(|()| new_topic(topic, new_id()))
-        };
-        checked.push((name, outcome));
-    }
-    checked
+    let check_one = |topic: CreatableTopic| {
+        if topic.name == CLUSTER_METADATA {
+            let message = format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.");
+            return Err(invalid_request(message));
+        }
+        check_values(&topic)?;
+        Ok(new_topic(topic, new_id()))
+    };
+    once_by_name(topics, |topic| &topic.name, check_one)
 }
 
 fn check_values(topic: &CreatableTopic) -> Result<(), Refused> {

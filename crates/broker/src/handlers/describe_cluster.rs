@@ -9,6 +9,7 @@ use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest
 
 use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED};
 use super::each::refuse;
+use super::reachable::reachable;
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -58,20 +59,15 @@ fn check_endpoint_type(endpoint_type: i8) -> Result<(), Refused> {
 }
 
 fn brokers(image: &Image, listener: &str, with_fenced: bool) -> Vec<DescribeClusterBroker> {
-    image
-        .brokers()
-        .filter(|broker| with_fenced || !broker.fenced)
-        .filter_map(|broker| {
-            let registration = &broker.registration;
-            let endpoint = registration.endpoints.iter().find(|endpoint| &*endpoint.listener == listener)?;
-            Some(DescribeClusterBroker {
-                broker_id: registration.id.0,
-                host: (&*endpoint.host).into(),
-                port: i32::from(endpoint.port),
-                rack: registration.rack.as_deref().map(Str::from),
-                is_fenced: broker.fenced,
-                ..DescribeClusterBroker::default()
-            })
+    reachable(image, listener)
+        .filter(|(broker, _)| with_fenced || !broker.fenced)
+        .map(|(broker, endpoint)| DescribeClusterBroker {
+            broker_id: broker.registration.id.0,
+            host: (&*endpoint.host).into(),
+            port: i32::from(endpoint.port),
+            rack: broker.registration.rack.as_deref().map(Str::from),
+            is_fenced: broker.fenced,
+            ..DescribeClusterBroker::default()
         })
         .collect()
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::{Controller, Decision};
 use ottla_types::ErrorCode;
+use ottla_wire::Str;
 
 use crate::broker::Core;
 
@@ -46,6 +47,30 @@ fn merge<A>(refusals: Vec<Option<Refused>>, answers: Vec<Result<A, Refused>>) ->
             .unwrap_or_else(|| Err(refuse(ErrorCode::UnknownServerError, "The controller gave no answer.")))
     };
     refusals.into_iter().map(|refusal| refusal.map_or_else(&mut next, Err)).collect()
+}
+
+/// Checks what is asked for topics, which have names. One that is named twice is there once, and refused.
+pub(super) fn once_by_name<T, C>(
+    topics: Vec<T>,
+    name_of: impl Fn(&T) -> &Str,
+    check: impl Fn(T) -> Result<C, Refused>,
+) -> Vec<(Str, Result<C, Refused>)> {
+    let repeated = repeated(topics.iter().map(|topic| name_of(topic).clone()));
+    let mut answered = BTreeSet::new();
+    let mut checked = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let name = name_of(&topic).clone();
+        let outcome = if repeated.contains(&name) {
+            if !answered.insert(name.clone()) {
+                continue;
+            }
+            Err(invalid_request("Duplicate topic name."))
+        } else {
+            check(topic)
+        };
+        checked.push((name, outcome));
+    }
+    checked
 }
 
 /// What is there more than once.

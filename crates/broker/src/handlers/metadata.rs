@@ -15,6 +15,7 @@ use ottla_wire::metadata::{
 use ottla_wire::{Str, Uuid};
 
 use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
+use super::reachable::reachable;
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -114,20 +115,15 @@ async fn create_missing(core: &Core, topics: &[MetadataRequestTopic]) {
     }
 }
 
-pub(crate) fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
-    image
-        .brokers()
-        .filter(|broker| !broker.fenced)
-        .filter_map(|broker| {
-            let registration = &broker.registration;
-            let endpoint = registration.endpoints.iter().find(|endpoint| &*endpoint.listener == listener)?;
-            Some(MetadataResponseBroker {
-                node_id: registration.id.0,
-                host: (&*endpoint.host).into(),
-                port: i32::from(endpoint.port),
-                rack: registration.rack.as_deref().map(Str::from),
-                ..MetadataResponseBroker::default()
-            })
+fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
+    reachable(image, listener)
+        .filter(|(broker, _)| !broker.fenced)
+        .map(|(broker, endpoint)| MetadataResponseBroker {
+            node_id: broker.registration.id.0,
+            host: (&*endpoint.host).into(),
+            port: i32::from(endpoint.port),
+            rack: broker.registration.rack.as_deref().map(Str::from),
+            ..MetadataResponseBroker::default()
         })
         .collect()
 }
