@@ -9,7 +9,7 @@ use ottla_metadata::image::TopicImage;
 use ottla_metadata::record::{ConfigResource, PartitionState};
 use ottla_metadata::{Delta, Image};
 use ottla_types::config::broker::log::PRODUCER_ID_EXPIRATION_MS;
-use ottla_types::config::{Settings, TopicConfig};
+use ottla_types::config::{Layers, Settings, TopicConfig};
 use ottla_types::{BrokerId, TopicName, TopicPartition};
 
 use crate::broker::Core;
@@ -59,7 +59,7 @@ impl Core {
         }
         let id = TopicPartition { topic: topic.name.clone(), partition: index };
         let config = topic_config(image, self.node_id, &self.settings, &topic.name);
-        let log_config = Arc::new(log_config(&config, &self.settings));
+        let log_config = Arc::new(log_config(&config, &image.layers(self.node_id, &self.settings)));
         match self.logs.create(&id, topic.id, log_config, self.env.clock.wall_ms()).await {
             Ok(log) => {
                 let config = PartitionConfig::from(&config);
@@ -102,7 +102,7 @@ impl Core {
     fn reconfigure_topic(&self, image: &Image, name: &TopicName) {
         let Some(topic) = image.topic_by_name(name.as_str()) else { return };
         let config = topic_config(image, self.node_id, &self.settings, name);
-        let log_config = Arc::new(log_config(&config, &self.settings));
+        let log_config = Arc::new(log_config(&config, &image.layers(self.node_id, &self.settings)));
         for partition in self.partitions.of_topic(topic.id) {
             partition.log.set_config(Arc::clone(&log_config));
             partition.configure(PartitionConfig::from(&config));
@@ -128,7 +128,7 @@ fn leadership(node_id: BrokerId, state: &PartitionState) -> Leadership {
 }
 
 /// A topic's settings as its logs take them.
-pub(crate) fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig {
+pub(crate) fn log_config(config: &TopicConfig, layers: &Layers<'_>) -> LogConfig {
     let unsigned = |bytes: i32| u32::try_from(bytes).unwrap_or(0);
     LogConfig {
         segment_bytes: unsigned(config.segment_bytes),
@@ -142,6 +142,28 @@ pub(crate) fn log_config(config: &TopicConfig, settings: &Settings) -> LogConfig
         flush_messages: config.flush_messages.unwrap_or(i64::MAX),
         flush_ms: config.flush_ms.unwrap_or(i64::MAX),
         file_delete_delay_ms: config.file_delete_delay_ms,
-        producer_id_expiration_ms: i64::from(settings.get(&PRODUCER_ID_EXPIRATION_MS)),
+        producer_id_expiration_ms: i64::from(layers.get(&PRODUCER_ID_EXPIRATION_MS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_metadata::record::{Config, Record};
+
+    use super::*;
+
+    #[test]
+    fn producers_are_remembered_as_long_as_the_cluster_says_now() {
+        let mut image = Image::default();
+        let (settings, _) = Settings::parse("f", "producer.id.expiration.ms=2000").unwrap();
+        let name = TopicName::new("t").unwrap();
+        let of = |image: &Image| {
+            let config = topic_config(image, BrokerId(1), &settings, &name);
+            log_config(&config, &image.layers(BrokerId(1), &settings)).producer_id_expiration_ms
+        };
+        assert_eq!(of(&image), 2000);
+        let (resource, key) = (ConfigResource::ClusterDefault, PRODUCER_ID_EXPIRATION_MS.name().into());
+        image.apply(&Record::Config(Config { resource, key, value: Some("5000".into()) })).unwrap();
+        assert_eq!(of(&image), 5000);
     }
 }

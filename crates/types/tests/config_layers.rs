@@ -130,7 +130,13 @@ fn describing_a_broker_shows_every_key_and_which_are_read_only() {
     assert_eq!((connections.value.as_deref(), connections.source), (Some("10"), Source::DynamicBrokerConfig));
     assert_eq!(connections.synonyms.len(), 3);
     assert!(!connections.read_only);
-    assert_eq!((find("node.id").value.as_deref(), find("node.id").read_only), (Some("4"), true));
+    for (key, value) in [("node.id", "4"), ("broker.id", "4"), ("process.roles", "broker,controller")] {
+        let described = find(key);
+        assert_eq!((described.value.as_deref(), described.read_only), (Some(value), true), "{key}");
+        assert_eq!(described.source, Source::StaticBrokerConfig, "{key}");
+    }
+    assert_eq!(find("node.id").synonyms.len(), 1, "Kafka has no default for it");
+    assert_eq!(find("process.roles").synonyms.len(), 1, "Kafka has no default for it");
     assert_eq!(
         (find("broker.rack").value.as_deref(), find("broker.rack").source),
         (None, Source::DefaultConfig)
@@ -152,7 +158,7 @@ fn a_dynamic_value_reaches_whoever_asks_for_a_broker_key() {
     let file = settings("max.connections=20\nnode.id=4");
     let layers = Layers { broker: &(), cluster: &cluster, settings: &file };
     assert_eq!(layers.get(&broker::network::MAX_CONNECTIONS), 10);
-    assert_eq!(layers.get(&broker::node::NODE_ID), 4, "a read-only key does not change at run time");
+    assert_eq!(layers.get(&broker::node::NODE_ID), Some(4), "a read-only key does not change at run time");
 }
 
 fn invalid(pairs: &[(&str, &str)]) -> String {

@@ -108,6 +108,19 @@ fn a_key_of_kafka_that_means_nothing_here_is_warned_of_with_the_reason() {
 }
 
 #[test]
+fn a_node_that_access_control_protected_does_not_start_open() {
+    let text = "super.users=User:admin\nsasl.enabled.mechanisms=PLAIN\n\
+                authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    let problems = Settings::parse("server.properties", text).unwrap_err().to_string();
+    assert!(problems.starts_with("server.properties:3: authorizer.class.name="), "{problems}");
+    assert!(problems.contains("whoever can connect may do everything"), "{problems}");
+    assert_eq!(problems.lines().count(), 1, "{problems}");
+    // Kafka's default: no authorizer.
+    let (_, warnings) = load("authorizer.class.name=");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+#[test]
 fn a_key_that_nothing_reads_is_warned_of_unless_it_asks_for_nothing() {
     let (settings, warnings) = load(
         "num.io.threads=16\nlog.cleaner.threads=1\nmax.connection.creation.rate=100\n\

@@ -9,6 +9,18 @@ pub fn why(key: &str) -> Option<&'static str> {
     TABLE.iter().find(|(_, keys)| keys.iter().any(names)).map(|(why, _)| *why)
 }
 
+/// Why a node with this key does not start: who set it counts on a protection that would be gone. A listener that asks for
+/// TLS or SASL is refused as such, and without an authorizer the other keys of access control protect nothing.
+#[must_use]
+pub fn refusal(key: &str, value: &str) -> Option<String> {
+    (key == "authorizer.class.name" && !value.trim().is_empty()).then(|| {
+        format!(
+            "{key}={value} asks for access control, which is not available yet: without it whoever can connect may do \
+             everything. Remove the key if that is wanted"
+        )
+    })
+}
+
 /// Reasons, and the keys that they are for.
 pub static TABLE: &[(&str, &[&str])] = &[
     (

@@ -263,7 +263,7 @@ impl Settings {
     }
 
     fn is_broker(&self) -> bool {
-        self.get(&node::PROCESS_ROLES).iter().any(|role| role == "broker")
+        self.process_roles().iter().any(|role| role == "broker")
     }
 }
 

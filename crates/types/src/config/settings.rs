@@ -99,6 +99,9 @@ impl fmt::Display for Warning {
     }
 }
 
+/// The id of a node that is not given one.
+const ONLY_NODE: i32 = 1;
+
 /// The values of one node's keys. Every value in here has passed its key's check.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -130,6 +133,10 @@ impl Settings {
         let mut problems = Vec::new();
         for Assignment { key, value, origin } in last_of_each(assignments, &mut warnings) {
             let Some(definition) = broker::find(&key) else {
+                if let Some(message) = ignored::refusal(&key, &value) {
+                    problems.push(Problem { origin, message });
+                    continue;
+                }
                 warnings.push(Warning { message: not_ours(&key), origin });
                 continue;
             };
@@ -144,6 +151,7 @@ impl Settings {
             }
         }
         settings.check_together(&mut problems);
+        settings.identify();
         if problems.is_empty() { Ok((settings, warnings)) } else { Err(Problems(problems)) }
     }
 
@@ -186,10 +194,30 @@ impl Settings {
     #[must_use]
     pub fn node_id(&self) -> crate::BrokerId {
         let by_old_name = self.get(&broker::node::BROKER_ID);
-        if !self.is_set(&broker::node::NODE_ID) && by_old_name >= 0 {
-            return crate::BrokerId(by_old_name);
-        }
-        crate::BrokerId(self.get(&broker::node::NODE_ID))
+        let by_old_name = (by_old_name >= 0).then_some(by_old_name);
+        crate::BrokerId(self.get(&broker::node::NODE_ID).or(by_old_name).unwrap_or(ONLY_NODE))
+    }
+
+    /// What the node does: `process.roles`, and everything where that is not set.
+    #[must_use]
+    pub fn process_roles(&self) -> Vec<String> {
+        let all = || ["broker", "controller"].map(str::to_owned).to_vec();
+        self.get(&broker::node::PROCESS_ROLES).unwrap_or_else(all)
+    }
+
+    /// Sets who the node is where the file does not, since Kafka has no defaults for it and shows it as set, the id by
+    /// both of its names.
+    fn identify(&mut self) {
+        use broker::node::{BROKER_ID, NODE_ID, PROCESS_ROLES};
+        let (id, roles) = (self.node_id().to_string(), self.process_roles().join(","));
+        let origin = self.origin(NODE_ID.name()).or_else(|| self.origin(BROKER_ID.name()));
+        let origin = origin.cloned().unwrap_or(Origin::Program);
+        let mut set = |key, canonical: String, origin: &Origin| {
+            self.values.entry(key).or_insert_with(|| Value { canonical, origin: origin.clone() });
+        };
+        set(NODE_ID.name(), id.clone(), &origin);
+        set(BROKER_ID.name(), id, &origin);
+        set(PROCESS_ROLES.name(), roles, &Origin::Program);
     }
 
     /// The directory that holds the metadata log's own directory: `metadata.log.dir`, or the first log directory.
@@ -246,8 +274,11 @@ impl Settings {
         for problem in self.listeners().err().into_iter().flatten() {
             refuse(problem.key, problem.message);
         }
-        let (id, old) = (self.get(&node::NODE_ID), self.get(&node::BROKER_ID));
-        if self.is_set(&node::NODE_ID) && self.is_set(&node::BROKER_ID) && id != old {
+        let old = self.get(&node::BROKER_ID);
+        if let Some(id) = self.get(&node::NODE_ID)
+            && self.is_set(&node::BROKER_ID)
+            && id != old
+        {
             refuse("broker.id", format!("broker.id is {old} and node.id is {id}: set one of them"));
         }
     }

@@ -9,10 +9,10 @@ keys! {
     NODE_KEYS;
 
     /// What the node does: `broker` serves clients, `controller` votes on metadata; both by default.
-    PROCESS_ROLES: Vec<String> = "process.roles",
-        Some("broker,controller"), Valid::ListOf(&["broker", "controller"]), High, ReadOnly;
+    PROCESS_ROLES: Option<Vec<String>> = "process.roles",
+        None, Valid::ListOf(&["broker", "controller"]), High, ReadOnly;
     /// The number of this node, unlike that of any other in the cluster.
-    NODE_ID: i32 = "node.id", Some("1"), at_least(0), High, ReadOnly;
+    NODE_ID: Option<i32> = "node.id", None, at_least(0), High, ReadOnly;
     /// The older name of `node.id`.
     BROKER_ID: i32 = "broker.id", Some("-1"), Valid::Any, High, ReadOnly;
     /// Where the broker stands (rack, availability zone). Replicas of a partition are spread over racks, and consumers
@@ -23,8 +23,7 @@ keys! {
         Some(""), Valid::Form("a list of id@host:port separated by commas", is_voters), High, ReadOnly;
     /// Addresses `host:port` at which to find the metadata quorum that this node joins.
     CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: Vec<String> = "controller.quorum.bootstrap.servers",
-        Some(""), Valid::Form("a list of host:port separated by commas", is_host_ports), High, ReadOnly,
-        unused::CLUSTER.unless(unused::is_single);
+        Some(""), Valid::Form("a list of host:port separated by commas", is_host_ports), High, ReadOnly;
     /// Whether a controller that finds a quorum by its bootstrap servers asks to vote in it.
     CONTROLLER_QUORUM_AUTO_JOIN_ENABLE: bool = "controller.quorum.auto.join.enable",
         Some("false"), Valid::Any, Low, ReadOnly, unused::CLUSTER;

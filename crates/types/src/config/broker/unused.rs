@@ -39,8 +39,3 @@ pub(super) fn is_one(text: &str) -> bool {
 pub(super) fn is_zero(text: &str) -> bool {
     text == "0"
 }
-
-/// One server: the node itself.
-pub(super) fn is_single(list: &str) -> bool {
-    !list.contains(',')
-}
