@@ -1,6 +1,7 @@
 //! What a start of the broker would do to a log directory. Nothing is guessed: the directory is opened as the broker opens
 //! it, on a disk that keeps the changes in memory, and these are told.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ pub async fn plan(env: &Env, dir: &Path, only: Option<&str>, now_ms: i64) -> Res
     };
     let settings = Arc::new(LogConfig::default());
     let opened = LogDirs::open(&pretended, &config, |_| Arc::clone(&settings), now_ms).await?;
-    let ends: Vec<(PathBuf, Offset)> =
+    let ends: BTreeMap<PathBuf, Offset> =
         opened.dirs.list().iter().map(|log| (log.dir().to_owned(), log.end_offset())).collect();
     let mut plan = Plan {
         was_closed,
@@ -79,7 +80,7 @@ pub async fn plan(env: &Env, dir: &Path, only: Option<&str>, now_ms: i64) -> Res
     for (path, change) in rehearsal.changes().await {
         // A log that is refused is left as it is.
         if !plan.refused.iter().any(|problem| problem.path.parent() == path.parent()) {
-            let end = ends.iter().find(|(dir, _)| path.parent() == Some(dir)).map(|(_, end)| *end);
+            let end = path.parent().and_then(|dir| ends.get(dir)).copied();
             plan.steps.extend(step(&*env.disk, path, change, end).await?);
         }
     }

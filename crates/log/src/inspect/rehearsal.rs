@@ -178,7 +178,9 @@ impl Rehearsal {
             .collect();
         let names: Vec<_> = {
             let names = lock(&self.0.names);
-            let inside = names.iter().filter(|(path, _)| path.parent() == Some(dir));
+            // Paths are ordered by their parts, so what is below a directory follows it.
+            let below = names.range(dir.to_owned()..).take_while(|(path, _)| path.starts_with(dir));
+            let inside = below.filter(|(path, _)| path.parent() == Some(dir));
             inside.map(|(path, shadow)| (path.clone(), shadow.clone())).collect()
         };
         for (path, shadow) in names {
