@@ -178,8 +178,8 @@ fn bad_config(tools: &mut Tools) -> Result<()> {
 fn broker_configs(tools: &mut Tools) -> Result<()> {
     let all = configs(tools, &["--broker", "1"], &["--describe", "--all"])?;
     for expected in [
-        // What follows is the default, which Kafka does not have for it.
-        "node.id=1 sensitive=false synonyms={STATIC_BROKER_CONFIG:node.id=1",
+        "node.id=1 sensitive=false synonyms={STATIC_BROKER_CONFIG:node.id=1}",
+        "broker.id=1 sensitive=false synonyms={STATIC_BROKER_CONFIG:broker.id=1",
         "num.partitions=12 sensitive=false synonyms={STATIC_BROKER_CONFIG:num.partitions=12, DEFAULT_CONFIG:num.partitions=1}",
     ] {
         ensure!(all.contains(expected), "no {expected:?} in {all}");
