@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use common::*;
 use ottla_log::{Error, LogConfig};
@@ -223,6 +224,84 @@ async fn a_lying_index_of_the_last_segment_is_made_again() {
     assert_eq!(bench.log().end_offset(), Offset(40));
     bench.stop().await;
     assert_eq!(fs::read(&index).unwrap(), good);
+}
+
+/// What reads and lookups give of a log.
+async fn content(bench: &Bench) -> (Offset, Vec<u8>, Option<Offset>) {
+    let newest = bench.log().max_timestamp_record().await.unwrap();
+    let batches = read_all(bench.log(), Offset(0)).await.to_vec();
+    (bench.log().end_offset(), batches, newest.map(|record| record.offset))
+}
+
+/// The files under a directory.
+fn files_in(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_in(&path));
+        } else {
+            files.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    files
+}
+
+/// Makes the directory of a stopped bench as it was.
+fn put_back(bench: &Bench, files: &[(PathBuf, Vec<u8>)]) {
+    fs::remove_dir_all(bench.dir.path()).unwrap();
+    fs::create_dir_all(bench.partition_dir()).unwrap();
+    files.iter().for_each(|(path, content)| fs::write(path, content).unwrap());
+}
+
+/// A bench whose newest timestamp is in the batch with this number, of twelve.
+async fn with_newest_at(newest_at: i64) -> Bench {
+    let bench = Bench::new(LogConfig { index_interval_bytes: 1200, ..LogConfig::default() }).await;
+    for i in 0..12 {
+        let newest = if i == newest_at { 1000 } else { 0 };
+        bench.append(batch_at(&[NOW_MS + i + newest; 2], 100)).await;
+    }
+    bench
+}
+
+/// Opens a log again and again, each time with another bit of an index flipped.
+async fn flip_every_index_bit(bench: &mut Bench, expected: (Offset, Vec<u8>, Option<Offset>)) {
+    let files = files_in(bench.dir.path());
+    let indexes: Vec<&(PathBuf, Vec<u8>)> =
+        files.iter().filter(|(path, _)| path.to_str().unwrap().ends_with("index")).collect();
+    assert_eq!(indexes.len(), 2);
+    for (path, good) in indexes {
+        assert!(!good.is_empty(), "{}", path.display());
+        for bit in 0..good.len() * 8 {
+            put_back(bench, &files);
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(path, bad).unwrap();
+            bench.start().await;
+            assert_eq!(content(bench).await, expected, "bit {bit} of {}", path.display());
+            bench.kill();
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_flipped_bit_of_an_index_changes_a_log_that_was_closed() {
+    // The newest record is the last one, or lies ahead of what is read behind the last entry of the offset index.
+    for newest_at in [11, 2] {
+        let mut bench = with_newest_at(newest_at).await;
+        let expected = content(&bench).await;
+        bench.stop().await;
+        flip_every_index_bit(&mut bench, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn no_flipped_bit_of_an_index_changes_a_log_whose_process_was_killed() {
+    let mut bench = with_newest_at(11).await;
+    let expected = content(&bench).await;
+    bench.restart().await;
+    bench.kill();
+    flip_every_index_bit(&mut bench, expected).await;
 }
 
 #[tokio::test]

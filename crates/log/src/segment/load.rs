@@ -86,6 +86,7 @@ impl Segment {
         let mut walk = Scan::new(file, start, size, self.base(), scan::HEADERS);
         let mut newest = self.newest_of(last_time);
         let mut next_offset = self.base();
+        let mut walked_from = Offset(i64::MAX);
         let mut checked = last_offset.is_none();
         while let Some(found) = walk.header().await? {
             if !checked
@@ -100,9 +101,16 @@ impl Segment {
                 ));
             }
             checked = true;
+            self.check_time(last_time, &found)?;
+            walked_from = walked_from.min(found.header.base_offset);
             newest = newest.max(&found);
             next_offset = found.header.next_offset();
         }
+        if !checked {
+            // Taken as it is, such an entry would end the log where the walk never began.
+            return Err(self.beyond_the_file(start, size));
+        }
+        self.check_time_ahead(last_time, walked_from..next_offset).await?;
         let mut state = self.state();
         state.first_timestamp_ms = first.map(|found| found.header.max_timestamp_ms);
         state.newest = Some(newest);
@@ -111,6 +119,48 @@ impl Segment {
         state.offsets = IndexTail::of_file(offsets, last_offset);
         state.times = IndexTail::of_file(times, last_time);
         Ok(())
+    }
+
+    fn beyond_the_file(&self, position: u64, size: u64) -> Error {
+        let reason = format!("its last entry points to byte {position}, and the log has {size} bytes");
+        Error::malformed(self.path(FileKind::OffsetIndex), reason)
+    }
+
+    /// The batch that an entry of the time index names has the entry's timestamp. Other batches pass.
+    fn check_time(&self, entry: Option<TimeEntry>, found: &Found) -> Result<()> {
+        let Some(entry) = entry else { return Ok(()) };
+        let (offset, header) = (self.offset(entry.relative), &found.header);
+        let is_named = header.base_offset <= offset && offset <= header.last_offset();
+        if is_named && header.max_timestamp_ms != entry.timestamp_ms {
+            let reason = format!(
+                "its last entry gives offset {offset} the timestamp {}, and the batch there has {}",
+                entry.timestamp_ms, header.max_timestamp_ms
+            );
+            return Err(Error::malformed(self.path(FileKind::TimeIndex), reason));
+        }
+        Ok(())
+    }
+
+    /// As [`Self::check_time`], for an entry that names a batch outside the range of offsets walked: seldom, since the
+    /// newest record is mostly one of the last.
+    async fn check_time_ahead(
+        &self,
+        entry: Option<TimeEntry>,
+        walked: std::ops::Range<Offset>,
+    ) -> Result<()> {
+        let Some(last) = entry.filter(|entry| !walked.contains(&self.offset(entry.relative))) else {
+            return Ok(());
+        };
+        match self.find(self.offset(last.relative)).await? {
+            Some((found, _)) => self.check_time(entry, &found),
+            None => {
+                let reason = format!(
+                    "its last entry names offset {}, which is beyond the log",
+                    self.offset(last.relative)
+                );
+                Err(Error::malformed(self.path(FileKind::TimeIndex), reason))
+            }
+        }
     }
 
     async fn reset_indexes(&self) -> Result<()> {
@@ -207,7 +257,10 @@ impl Segment {
             state.times = IndexTail::of_file(times, last_time);
         }
         let indexed = last_offset.map(|entry| self.offset(entry.relative));
-        self.note_from(Scan::new(file, start, sizes.log, self.base, scan::WHOLE), indexed, config).await
+        let walk = Scan::new(file, start, sizes.log, self.base, scan::WHOLE);
+        let torn = self.note_from(walk, indexed, config).await?;
+        self.check_time_ahead(last_time, Offset(i64::MAX)..Offset(i64::MAX)).await?;
+        Ok(torn)
     }
 
     /// Notes the batches of a walk; the first one ends with the offset `indexed`, if that is known.
@@ -220,6 +273,7 @@ impl Segment {
         loop {
             let at = (walk.position(), walk.next_offset());
             match walk.batch().await {
+                Ok(None) if indexed.is_some() => return Err(self.beyond_the_file(at.0, walk.limit())),
                 Ok(None) => return Ok(None),
                 Ok(Some((found, _))) => {
                     if indexed.take().is_some_and(|offset| offset != found.header.last_offset()) {

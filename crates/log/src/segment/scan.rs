@@ -77,6 +77,11 @@ impl Scan {
         self.position
     }
 
+    /// Where the walk ends.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// What the next batch's offset is at least.
     pub(crate) fn next_offset(&self) -> Offset {
         self.next_offset
