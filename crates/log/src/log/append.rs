@@ -161,7 +161,7 @@ impl Log {
 
     /// Ends the active segment and begins one at the end of the log. The writer lock is held.
     ///
-    /// Nothing is fsynced here: a flush takes the sealed segment with it, and recovery cuts what a power loss tore.
+    /// No record is fsynced here: a flush takes the sealed segment with it, and recovery cuts what a power loss tore.
     pub(super) async fn roll(
         &self,
         active: &Segment,
@@ -172,6 +172,9 @@ impl Log {
         active.seal().await?;
         let base = self.end_offset();
         self.write_snapshot(base, writer, false).await?;
+        if self.segments().len() == 1 {
+            self.sync_first_name().await?;
+        }
         let next = self.new_segment(base, now_ms).await?;
         let mut segments = self.segments().to_vec();
         segments.push(Arc::clone(&next));

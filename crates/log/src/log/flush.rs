@@ -124,6 +124,18 @@ impl Log {
         })
     }
 
+    /// Makes the name of the first segment durable. If that were lost and a later segment were not, recovery would take
+    /// the rest for the whole; with it, recovery sees where records are missing.
+    pub(super) async fn sync_first_name(&self) -> Result<()> {
+        if !self.names_unsynced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.disk.sync_dir(&self.dir).await.map_err(|error| {
+            self.home.fail(format!("{}: its directory cannot be synced: {error}", self.partition));
+            Error::from(error)
+        })
+    }
+
     /// Flushes, writes indexes and producer snapshot, and lets go of all files. What comes after gets
     /// [`Error::Closed`]. Closing again does nothing.
     ///
@@ -146,6 +158,8 @@ impl Log {
         let active = self.active()?;
         if writer.in_doubt {
             active.cut_beyond_end().await?;
+            // What a failed write left must not come back behind the marker of a clean stop.
+            active.sync().await?;
             writer.in_doubt = false;
         }
         if writer.snapshot_at != Some(end) && (end.0 > 0 || active.size() > 0) {

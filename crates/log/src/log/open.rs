@@ -132,7 +132,8 @@ impl OpenLog {
             producers: Mutex::new(producers),
             hints: Mutex::new(Hints::default()),
             generation: AtomicU64::new(0),
-            names_unsynced: AtomicBool::new(!self.clean),
+            // A log without a record is closed without a sync: its first flush has all that to do.
+            names_unsynced: AtomicBool::new(!self.clean || end == Offset(0)),
             seen_end: AtomicI64::new(end.0),
             closed: AtomicBool::new(false),
             writer: tokio::sync::Mutex::new(Writer { in_doubt: false, rolling: false, snapshot_at }),
@@ -182,8 +183,9 @@ impl OpenLog {
     async fn read_topic_id(&self, path: &Path) -> Result<Option<TopicId>> {
         match checkpoint::decode_partition_metadata(&self.disk().read(path).await?) {
             Ok(id) => Ok(Some(id)),
-            // It is made durable by the first flush, so before that a power loss may leave it empty.
-            Err(reason) if !self.clean && self.recovery_point == Offset(0) => {
+            // It is made durable by the first flush of a record, so before that a power loss may leave it empty, and a stop
+            // in order does not change that.
+            Err(reason) if self.recovery_point == Offset(0) => {
                 tracing::warn!("{} is passed over: {reason}", path.display());
                 Ok(None)
             }
@@ -330,10 +332,13 @@ impl OpenLog {
             .await?;
         match torn {
             None => {
-                if next_base.is_some() {
+                parts.names_changed = true;
+                if !durable && let Some(next) = next_base {
+                    if self.ends_before(segment, next) {
+                        return Ok(true);
+                    }
                     segment.seal().await?;
                 }
-                parts.names_changed = true;
                 Ok(false)
             }
             Some(torn) => {
@@ -344,6 +349,21 @@ impl OpenLog {
                 Ok(true)
             }
         }
+    }
+
+    /// Whether records are missing between a segment that was not flushed and the next one. A power loss may take whole
+    /// batches off the end of a file and leave the file after it.
+    fn ends_before(&self, segment: &Segment, next: Offset) -> bool {
+        // What lies below the start of the log is on its way out.
+        let is_hole = segment.next_offset() < next && next > self.recovery_point.max(self.start_offset);
+        if is_hole {
+            tracing::warn!(
+                "{}: the segment ends at offset {}, and the next one begins at {next}: the log ends here",
+                segment.path(FileKind::Log).display(),
+                segment.next_offset(),
+            );
+        }
+        is_hole
     }
 
     async fn cut_torn(&self, segment: &Segment, len: u64, durable: bool, torn: &Torn) -> Result<()> {

@@ -106,7 +106,11 @@ impl Log {
     /// Removes everything and goes on at `offset`.
     async fn begin_anew(&self, offset: Offset, now_ms: i64) -> Result<Offset> {
         self.home.set_start_offset(&self.partition, offset).await?;
-        self.remove_segments(self.segments().iter()).await?;
+        // The first one goes last, so that a crash in between leaves the front of the log, and not its end alone.
+        let segments = self.segments();
+        self.remove_segments(segments.iter().skip(1)).await?;
+        self.disk.sync_dir(&self.dir).await?;
+        self.remove_segments(segments.iter().take(1)).await?;
         // With the records go the producers that wrote them, as in Kafka.
         self.remove_snapshots(|_| true).await?;
         let fresh = self.new_segment(offset, now_ms).await?;
@@ -191,7 +195,8 @@ impl Log {
         }
         if keep_from > self.start_offset() {
             self.start.store(keep_from.0, Ordering::Release);
-            self.home.note_start_offset(&self.partition, keep_from);
+            // Durable before the files go: of files that are removed together a power loss may bring back any.
+            self.home.set_start_offset(&self.partition, keep_from).await?;
             lock(&self.epochs).truncate_from_start(keep_from);
         }
         self.remove_below_start().await
@@ -236,6 +241,8 @@ impl Log {
         self.publish(segments.iter().skip(below).cloned().collect());
         // Reads that hold the old list may find a file gone: they start again.
         self.generation.fetch_add(2, Ordering::AcqRel);
+        // The name of the segment that the log begins with from now on.
+        self.sync_first_name().await?;
         let mut removed_bytes = 0;
         for segment in segments.iter().take(below) {
             removed_bytes += segment.size();

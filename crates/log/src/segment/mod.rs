@@ -252,12 +252,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes the batches durable.
+    /// Makes the batches durable, and that there are no more of them.
     pub(crate) async fn sync(&self) -> Result<()> {
-        if self.size() == 0 {
-            return Ok(());
-        }
-        Ok(self.file(OpenMode::Existing).await?.sync().await?)
+        Ok(self.file(OpenMode::Create).await?.sync().await?)
     }
 
     /// Makes the index files durable, if they were written since they last were.
