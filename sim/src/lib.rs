@@ -2,6 +2,8 @@
 //! must hold whatever happens.
 //!
 //! - [`disk`]: a disk in memory that loses, tears and reorders what was not synced, and fails in other ways.
+//! - [`log_crash`]: random workloads over a broker's logs, crashed at every change of the disk.
+//! - [`invariants`]: what must hold, one file each.
 //! - [`rng`], [`clock`], [`world`]: randomness, time and the rest of an [`ottla_env::Env`].
 //!
 //! What is not here: anything that a broker runs. Nothing depends on this crate.
@@ -10,5 +12,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod invariants;
+pub mod log_crash;
 pub mod rng;
 pub mod world;

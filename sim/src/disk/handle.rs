@@ -12,7 +12,7 @@ use ottla_env::disk::{DirEntry, DirLock, DiskFuture, DiskSpace, File, OpenMode};
 use super::faults::Faults;
 use super::file::SimFile;
 use super::loss::{Crash, CrashPoint};
-use super::state::State;
+use super::state::{Inode, State};
 use crate::rng::SimRng;
 
 /// A disk in memory. Clones are the same disk.
@@ -113,16 +113,24 @@ impl SimDisk {
         contents
     }
 
-    /// Turns one bit of a file around, on the device and in the cache, as a worn cell does.
-    ///
-    /// # Errors
-    /// If there is no such file.
-    pub fn flip_bit(&self, path: &Path, bit: u64) -> io::Result<()> {
+    /// Turns one bit of a file around, on the device and in the cache, as a worn cell does. Without such a file or bit
+    /// nothing happens.
+    pub fn flip(&self, path: &Path, bit: u64) {
         self.state().tamper(path, |content| {
             if let Some(byte) = content.get_mut((bit / 8) as usize) {
                 *byte ^= 1 << (bit % 8);
             }
-        })
+        });
+    }
+
+    /// Lets the page cache forget what failed syncs marked clean, as it does when memory is short.
+    pub fn evict(&self) {
+        self.state().inodes_mut().for_each(Inode::evict);
+    }
+
+    /// Takes a file away, durably, as an operator does.
+    pub fn lose(&self, path: &Path) {
+        self.state().lose(path);
     }
 
     /// Makes a call, after the disk's latency.
@@ -200,6 +208,10 @@ impl Disk for SimDisk {
 
     fn space<'a>(&'a self, _: &'a Path) -> DiskFuture<'a, DiskSpace> {
         self.call(|state| Ok(state.space()))
+    }
+
+    fn page_cache_id<'a>(&'a self, _: &'a Path) -> DiskFuture<'a, Option<String>> {
+        self.call(|state| Ok(Some(format!("{:016x}", state.boot))))
     }
 }
 

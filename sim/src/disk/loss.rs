@@ -30,6 +30,12 @@ impl CrashPoint {
     pub fn restart(&self, crash: Crash, seed: u64) -> SimDisk {
         SimDisk::of(self.state.after(crash, &mut SimRng::new(seed)))
     }
+
+    /// The events before it, in words, if they were kept.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.state.trace.words()
+    }
 }
 
 /// Sizes of what a device writes whole. Small ones make torn writes likely where files are small.
@@ -63,6 +69,7 @@ impl State {
                 }
             }
             Crash::PowerLoss => {
+                next.boot = rng.next_u64();
                 // Now and then all share one fate: everything is lost but what was synced, or nothing is.
                 let common = match rng.below(8) {
                     0 => Some(Fate::AllLost),

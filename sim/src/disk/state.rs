@@ -39,6 +39,8 @@ impl Inode {
 pub(super) struct State {
     inodes: BTreeMap<Ino, Arc<Inode>>,
     next_ino: Ino,
+    /// Which start of the machine this is.
+    pub(super) boot: u64,
     pub(super) locks: BTreeSet<PathBuf>,
     pub(super) rng: SimRng,
     pub(super) faults: Faults,
@@ -77,6 +79,7 @@ impl State {
         Self {
             inodes: BTreeMap::from([(ROOT, Arc::new(root))]),
             next_ino: ROOT + 1,
+            boot: seed,
             locks: BTreeSet::new(),
             rng: SimRng::new(seed),
             faults: Faults::default(),
@@ -91,7 +94,7 @@ impl State {
     /// The same files on a machine, or in a process, that starts: no locks, no faults.
     pub(super) fn restarted(&self, seed: u64) -> Self {
         let fresh = Self::new(seed);
-        Self { inodes: self.inodes.clone(), next_ino: self.next_ino, ..fresh }
+        Self { inodes: self.inodes.clone(), next_ino: self.next_ino, boot: self.boot, ..fresh }
     }
 
     pub(super) fn inodes_mut(&mut self) -> impl Iterator<Item = &mut Inode> {
@@ -224,12 +227,22 @@ impl State {
     }
 
     /// Changes a file behind everybody's back, on the device and in the cache.
-    pub(super) fn tamper(&mut self, path: &Path, change: impl Fn(&mut Vec<u8>)) -> io::Result<()> {
-        let ino = self.find_file(path, "tamper with")?;
-        let file = self.file_mut(ino);
-        change(&mut file.seen);
-        change(Arc::make_mut(&mut file.durable));
-        Ok(())
+    pub(super) fn tamper(&mut self, path: &Path, change: impl Fn(&mut Vec<u8>)) {
+        if let Ok(ino) = self.find_file(path, "tamper with") {
+            let file = self.file_mut(ino);
+            change(&mut file.seen);
+            change(Arc::make_mut(&mut file.durable));
+        }
+    }
+
+    /// Takes a name away behind everybody's back.
+    pub(super) fn lose(&mut self, path: &Path) {
+        let Ok((parent, name)) = parent_and_name(path) else { return };
+        if let Ok(ino) = self.find_dir(parent, "look into") {
+            let dir = self.dir_mut(ino);
+            dir.change(NameChange::Unlink(name));
+            dir.sync();
+        }
     }
 
     // The calls on names.

@@ -1,0 +1,64 @@
+//! What must hold, one file each. The numbers are the design's.
+//!
+//! Each is a pure function of what was done and what is seen; the error says what was expected and what is there.
+
+pub mod clean_marker_is_true;
+pub mod damage_is_never_served;
+pub mod derived_files_are_expendable;
+pub mod epochs_follow_the_records;
+pub mod failed_fsync_ends_acknowledgement;
+pub mod fsynced_prefix_survives;
+pub mod producers_follow_the_records;
+pub mod recovery_is_idempotent;
+
+use crate::disk::Crash;
+use crate::log_crash::LogModel;
+
+/// A claim that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one: the name of its file.
+    pub invariant: &'static str,
+    /// What was expected and what is there.
+    pub what: String,
+}
+
+impl Violation {
+    /// A violation of an invariant.
+    #[must_use]
+    pub fn new(invariant: &'static str, what: String) -> Self {
+        Self { invariant, what }
+    }
+}
+
+/// What one log may be after a crash in the middle of an operation: anything between what it was before and what it would
+/// have been after it. `None`: there is no log.
+#[derive(Debug, Clone, Copy)]
+pub struct Between<'a> {
+    /// The log before the operation.
+    pub before: Option<&'a LogModel>,
+    /// The log as the operation would have left it.
+    pub after: Option<&'a LogModel>,
+    /// How it was crashed.
+    pub crash: Crash,
+    /// A sync failed before, so that not even a kill leaves everything.
+    pub cache_is_suspect: bool,
+}
+
+impl<'a> Between<'a> {
+    /// The two histories, where they exist.
+    pub fn histories(&self) -> impl Iterator<Item = &'a LogModel> + use<'a> {
+        self.before.into_iter().chain(self.after)
+    }
+
+    /// The end that the log must have at least.
+    #[must_use]
+    pub fn required_end(&self) -> i64 {
+        let all = self.crash == Crash::Kill && !self.cache_is_suspect;
+        let required = |log: &LogModel| if all { log.passing_end.unwrap_or(log.end) } else { log.flushed };
+        match (self.before, self.after) {
+            (Some(before), Some(after)) => required(before).min(required(after)),
+            _ => 0,
+        }
+    }
+}
