@@ -331,6 +331,11 @@ impl LogDirs {
             .await
             .into_iter()
             .fold(Ok(()), Result::and);
+        if let Some(reason) = dir.failure() {
+            // Also where the log that failed was deleted since.
+            let offline = format!("{} is offline: {reason}", dir.path().display());
+            result = result.and(Err(std::io::Error::other(offline).into()));
+        }
         if result.is_ok() {
             result = async {
                 dir.write_checkpoints().await?;

@@ -130,10 +130,9 @@ impl Log {
         if !self.names_unsynced.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.disk.sync_dir(&self.dir).await.map_err(|error| {
-            self.home.fail(format!("{}: its directory cannot be synced: {error}", self.partition));
-            Error::from(error)
-        })
+        let Err(error) = self.disk.sync_dir(&self.dir).await else { return Ok(()) };
+        self.home.fail(format!("{}: its directory cannot be synced: {error}", self.partition)).await;
+        Err(error.into())
     }
 
     /// Flushes, writes indexes and producer snapshot, and lets go of all files. What comes after gets

@@ -77,10 +77,12 @@ impl OpenLog {
     pub(crate) async fn open(self) -> Result<Log> {
         let mut files = self.list().await?;
         let epochs = self.read_epochs().await?;
+        // What the checkpoint says of records that were flushed is true; without it all of them tell.
+        let epochs_from = if epochs.is_some() { self.recovery_point } else { Offset(0) };
         let mut parts = self.load_segments(&files, epochs).await?;
         if !self.clean && self.cache_survived {
-            parts.epochs.truncate_from_end(self.recovery_point);
-            replay::epochs_from(&mut parts.epochs, &parts.segments, self.recovery_point).await?;
+            parts.epochs.truncate_from_end(epochs_from);
+            replay::epochs_from(&mut parts.epochs, &parts.segments, epochs_from).await?;
         }
         let start = self.settle_start(&mut parts).await?;
         let end = parts.segments.last().map_or(start, |segment| segment.next_offset());
@@ -333,8 +335,8 @@ impl OpenLog {
         match torn {
             None => {
                 parts.names_changed = true;
-                if !durable && let Some(next) = next_base {
-                    if self.ends_before(segment, next) {
+                if let Some(next) = next_base {
+                    if !durable && self.ends_before(segment, next) {
                         return Ok(true);
                     }
                     segment.seal().await?;
