@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::{Disk, Env};
@@ -201,14 +202,48 @@ impl Found {
     }
 }
 
+/// How far a recovery has come, for the log.
+struct Progress {
+    total: usize,
+    done: AtomicUsize,
+    size_bytes: AtomicU64,
+}
+
+impl Progress {
+    /// Counts the logs, those that were not closed in order.
+    fn of(logs: &[OpenLog]) -> Self {
+        let total = logs.iter().filter(|log| !log.clean).count();
+        Self { total, done: AtomicUsize::new(0), size_bytes: AtomicU64::new(0) }
+    }
+
+    /// Another one is recovered. Told for each twentieth part.
+    fn note(&self, size_bytes: u64) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.size_bytes.fetch_add(size_bytes, Ordering::Relaxed) + size_bytes;
+        if done == self.total || done.is_multiple_of((self.total / 20).max(1)) {
+            tracing::info!("recovered {done} of {} logs, {bytes} bytes in them", self.total);
+        }
+    }
+}
+
+async fn open_one(log: OpenLog, progress: &Progress) -> Result<Log, FailedLog> {
+    let (partition, path) = (log.partition.clone(), log.dir.to_path_buf());
+    let (clean, cache_survived) = (log.clean, log.cache_survived && !log.clean);
+    let opened = log.open().await;
+    if !clean {
+        progress.note(opened.as_ref().map_or(0, Log::size_bytes));
+    }
+    opened.map_err(|error| FailedLog { partition, path, error, cache_survived })
+}
+
 async fn open_all(
     logs: Vec<OpenLog>,
     at_a_time: usize,
 ) -> (BTreeMap<TopicPartition, Arc<Log>>, Vec<FailedLog>) {
-    let opened = at_most(at_a_time, logs, |log| async move {
-        let (partition, path) = (log.partition.clone(), log.dir.to_path_buf());
-        let cache_survived = log.cache_survived && !log.clean;
-        log.open().await.map_err(|error| FailedLog { partition, path, error, cache_survived })
+    let progress = Arc::new(Progress::of(&logs));
+    let opened = at_most(at_a_time, logs, |log| {
+        let progress = Arc::clone(&progress);
+        async move { open_one(log, &progress).await }
     });
     let (mut logs, mut failed) = (BTreeMap::new(), Vec::new());
     for result in opened.await {
