@@ -23,7 +23,7 @@ use crate::metadata_host::MetadataHost;
 use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
-use crate::server::{Acceptor, Admission, ConnectionSettings, RequestMemory, ResponseMemory, Shared};
+use crate::server::{Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared};
 use crate::start::{self, StartError};
 use crate::upkeep;
 
@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) producer_ids: ProducerIdPool,
     pub(crate) admission: Arc<Admission>,
     pub(crate) responses: ResponseMemory,
+    /// Of lines about reads that failed.
+    pub(crate) unreadable: Mutex<PartitionLimit>,
 }
 
 impl Core {
@@ -163,6 +165,7 @@ impl Broker {
             producer_ids: ProducerIdPool::default(),
             admission,
             responses: ResponseMemory::new(RESPONSE_MEMORY),
+            unreadable: Mutex::default(),
             env,
             settings,
         });

@@ -177,7 +177,8 @@ impl Consumer {
     /// The next records of some partition, as soon as there are any; none when `timeout` is over. Safe to cancel.
     ///
     /// # Errors
-    /// What does not go away by asking again, such as [`Error::OffsetOutOfRange`] and [`Error::BadBatch`], or what has
+    /// What does not go away by asking again, such as [`Error::OffsetOutOfRange`], [`Error::CorruptAtBroker`]
+    /// and [`Error::BadBatch`], or what has
     /// not gone away for as long as a call may take.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumedRecord>, Error> {
         let deadline = Instant::now() + timeout;

@@ -128,6 +128,18 @@ pub enum Error {
         /// The end of what consumers may read.
         high_watermark: Offset,
     },
+    /// The broker cannot read what it stores there: a file on its disk is damaged, and asking again does not help.
+    #[error(
+        "{broker} cannot read {partition} at offset {offset}: it answered CORRUPT_MESSAGE, and its log says where"
+    )]
+    CorruptAtBroker {
+        /// The broker.
+        broker: Address,
+        /// The partition.
+        partition: TopicPartition,
+        /// Where reading was to go on.
+        offset: Offset,
+    },
     /// Record batches from a broker that are damaged or malformed.
     #[error("{broker} sent {partition} from offset {offset} in a batch that cannot be read: {reason}")]
     BadBatch {
@@ -178,6 +190,7 @@ impl Error {
         match self {
             Self::Answered { code, .. } => Some(*code),
             Self::OffsetOutOfRange { .. } => Some(ErrorCode::OffsetOutOfRange),
+            Self::CorruptAtBroker { .. } => Some(ErrorCode::CorruptMessage),
             Self::GaveUp { last, .. } => last.code(),
             _ => None,
         }

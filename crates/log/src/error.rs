@@ -213,10 +213,11 @@ impl Error {
             Self::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
             Self::BatchTooLarge { .. } => ErrorCode::RecordListTooLarge,
             Self::StaleLeaderEpoch { .. } => ErrorCode::NotLeaderOrFollower,
+            // Consumers tell their application of it, where they would try for ever after a storage error.
+            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
             Self::Io(_)
             | Self::Offline { .. }
             | Self::Closed { .. }
-            | Self::Corrupt { .. }
             | Self::Malformed { .. }
             | Self::OffsetsExhausted { .. }
             | Self::DirInUse { .. }

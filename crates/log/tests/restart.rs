@@ -143,7 +143,7 @@ async fn a_flipped_bit_is_never_served_and_names_file_and_place() {
     let read = bench.log().read(Offset(0), 1 << 20, true, MAX).await.unwrap();
     assert_eq!(read.next_offset, Offset(4), "what comes before it is served");
     let error = bench.log().read(Offset(4), 1 << 20, true, MAX).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::KafkaStorageError);
+    assert_eq!(error.code(), ErrorCode::CorruptMessage);
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()) && text.contains(&format!("byte {}", 2 * size)), "{text}");
     assert!(text.contains("offset 4") && text.contains("CRC"), "{text}");

@@ -71,7 +71,7 @@ async fn delete(core: &Core, topic: &str, index: i32, offset: i64) -> Result<Off
     let start = new_start(offset, partition.high_watermark())?;
     partition.log.advance_start(start).await.map_err(|error| {
         let code = error.code();
-        if code == ErrorCode::KafkaStorageError {
+        if matches!(code, ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage) {
             warn!(partition = %partition.id, %error, "cannot delete records");
         }
         code

@@ -203,7 +203,8 @@ impl Fetch {
         let read =
             partition.log.read(want.fetch_offset, granted, at_least_one, upper).await.map_err(|error| {
                 let code = error.code();
-                if code == ErrorCode::KafkaStorageError {
+                let is_broken = matches!(code, ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage);
+                if is_broken && self.may_tell_of(&partition) {
                     warn!(partition = %partition.id, offset = want.fetch_offset.0, %error, "cannot read");
                 }
                 code
@@ -212,6 +213,11 @@ impl Fetch {
         let available = if is_cut { read.size_bytes.max(max_bytes) } else { read.size_bytes };
         answer.records = Some(read.chunks.into());
         Ok((answer, available))
+    }
+
+    fn may_tell_of(&self, partition: &Partition) -> bool {
+        let mut limit = self.core.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.admit(&partition.id, Instant::now())
     }
 
     fn is_enough(&self, round: &Round) -> bool {

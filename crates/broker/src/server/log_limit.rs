@@ -2,8 +2,10 @@
 //!
 //! Pure: the time is an argument. What is not here: the lines.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use ottla_types::TopicPartition;
 use tokio::time::Instant;
 
 /// The most lines in one [`WINDOW`].
@@ -36,9 +38,48 @@ impl LogLimit {
     }
 }
 
+/// How long a partition has to wait for its next line.
+const PARTITION_WINDOW: Duration = Duration::from_secs(10);
+
+/// One line per partition in [`PARTITION_WINDOW`]: consumers come back twice a second to what cannot be read.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionLimit {
+    told: HashMap<TopicPartition, Instant>,
+}
+
+impl PartitionLimit {
+    /// Whether a line about the partition may be written now.
+    pub(crate) fn admit(&mut self, partition: &TopicPartition, now: Instant) -> bool {
+        let is_recent = |told: &Instant| now.saturating_duration_since(*told) < PARTITION_WINDOW;
+        if self.told.get(partition).is_some_and(is_recent) {
+            return false;
+        }
+        // Nothing is remembered of partitions that are gone or well again.
+        self.told.retain(|_, told| is_recent(told));
+        self.told.insert(partition.clone(), now);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use ottla_types::TopicName;
+
     use super::*;
+
+    #[test]
+    fn a_partition_has_one_line_in_ten_seconds_and_does_not_silence_another() {
+        let begin = Instant::now();
+        let partition = |partition| TopicPartition { topic: TopicName::new("t").unwrap(), partition };
+        let mut limit = PartitionLimit::default();
+        assert!(limit.admit(&partition(0), begin));
+        assert!(!limit.admit(&partition(0), begin + Duration::from_secs(9)));
+        assert!(limit.admit(&partition(1), begin + Duration::from_secs(9)));
+        assert!(limit.admit(&partition(0), begin + Duration::from_secs(10)));
+        assert_eq!(limit.told.len(), 2);
+        assert!(limit.admit(&partition(1), begin + Duration::from_secs(60)));
+        assert_eq!(limit.told.len(), 1);
+    }
 
     #[test]
     fn ten_lines_a_second_are_written_and_the_next_one_tells_how_many_were_not() {

@@ -11,4 +11,5 @@ mod responses;
 pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};
 pub(crate) use limits::{Admission, ConnectionLimits, RequestMemory};
 pub(crate) use listener::{Acceptor, Shared};
+pub(crate) use log_limit::PartitionLimit;
 pub(crate) use responses::ResponseMemory;

@@ -411,3 +411,37 @@ async fn a_request_without_topics_is_answered_at_once_without_topics() {
         assert_eq!((response.error_code, response.session_id, response.responses.len()), (0, 0, 0));
     }
 }
+
+#[tokio::test]
+async fn a_damaged_batch_is_told_as_a_corrupt_message_and_what_surrounds_it_is_served() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.connect().await;
+    client.create_topic("t", 1, &[]).await;
+    for value in ["a", "b", "c"] {
+        client.produce_batch("t", 0, text(&[value])).await;
+    }
+    let home = broker.stop().await;
+    let path = home.path().join("data/t-0/00000000000000000000.log");
+    let mut log = std::fs::read(&path).unwrap();
+    let last_of_second = log.len() / 3 * 2 - 1;
+    log[last_of_second] ^= 1;
+    std::fs::write(&path, log).unwrap();
+
+    let broker = home.start().await;
+    let mut client = broker.connect().await;
+    let topic = client.find_topic("t").await.unwrap();
+    for version in VERSIONS {
+        for (offset, expected) in [(0, ErrorCode::None), (1, ErrorCode::CorruptMessage), (2, ErrorCode::None)]
+        {
+            let partition = client.fetch_from(version, &topic, offset).await;
+            assert_eq!(error(partition.error_code), expected, "version {version}, offset {offset}");
+            let expected: &[i64] = if offset == 1 { &[] } else { &[offset] };
+            let offsets: Vec<i64> = headers(&partition.records.unwrap_or_default())
+                .iter()
+                .map(|header| header.base_offset.0)
+                .collect();
+            assert_eq!(offsets, expected, "version {version}, offset {offset}");
+        }
+    }
+    broker.stop().await;
+}

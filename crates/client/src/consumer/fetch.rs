@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ottla_records::{Batch, BatchError, Codec, Records, batches};
-use ottla_types::{BrokerId, Offset, TopicName, TopicPartition};
+use ottla_types::{BrokerId, ErrorCode, Offset, TopicName, TopicPartition};
 use ottla_wire::ApiKey;
 use ottla_wire::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData};
 
@@ -109,6 +109,11 @@ fn read(
         api: ApiKey::Fetch,
         reason: format!("{} is not in it", wanted.partition),
     })?;
+    // As in Kafka's consumer, though the error is called retriable: that is for producers, whose bytes came damaged.
+    if data.error_code == ErrorCode::CorruptMessage.code() {
+        let (broker, partition) = (broker.clone(), wanted.partition.clone());
+        return Err(Error::CorruptAtBroker { broker, partition, offset: wanted.offset });
+    }
     check(broker, ApiKey::Fetch, &wanted.partition, data.error_code, None)?;
     let bytes = data.records.clone().unwrap_or_default().into_bytes();
     let mut reading = Reading { wanted, options, records: Vec::new(), next: wanted.offset };
