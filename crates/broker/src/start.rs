@@ -1,6 +1,6 @@
 //! What happens before a broker serves: addresses, directories, identity, metadata, registration, logs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub enum StartError {
     #[error("{0}")]
     NotYet(String),
     /// An address cannot be listened on.
-    #[error("listeners: {0}. Is another process listening there?")]
+    #[error("listeners: {}{}", .0, hint(.0))]
     Bind(std::io::Error),
     /// A log directory cannot be used.
     #[error(transparent)]
@@ -55,6 +55,14 @@ pub enum StartError {
     /// The broker cannot register.
     #[error("the broker cannot register with the controller: {}: {}", .0.error, .0.message)]
     Register(Refused),
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => ". Is another process listening there?",
+        std::io::ErrorKind::AddrNotAvailable => ". It is no address of this machine",
+        _ => "",
+    }
 }
 
 /// An address that is listened on.
@@ -89,8 +97,8 @@ pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, S
                 config.protocol.name()
             )));
         }
-        let host = if config.bind.host.is_empty() { "0.0.0.0" } else { &config.bind.host };
-        let listener = env.net.listen(host, config.bind.port, options).await.map_err(StartError::Bind)?;
+        let listener =
+            env.net.listen(&config.bind.host, config.bind.port, options).await.map_err(StartError::Bind)?;
         bound.push(Bound { config, listener });
     }
     Ok(bound)
@@ -252,17 +260,21 @@ pub(crate) async fn open_logs(core: &Core) {
         }
     }
     let mut missing = 0_usize;
+    let mut offline = BTreeSet::new();
     for topic in image.topics() {
         for (index, state) in topic.partitions() {
             let here = state.replicas.contains(&core.node_id);
             // An empty log here would pass for the one in the directory that is missing.
             if here && !core.logs.is_whole() && core.is_missing(topic, index) {
                 missing += 1;
+                offline.insert((topic.id, index));
                 continue;
             }
             let was_missing = here && core.is_missing(topic, index);
             core.host(&image, topic, index, state).await;
-            if was_missing && !core.is_missing(topic, index) {
+            if here && core.is_missing(topic, index) {
+                offline.insert((topic.id, index));
+            } else if was_missing {
                 warn!(
                     partition = %format_args!("{}-{index}", topic.name),
                     "its log was missing from the log directories, and an empty one was made"
@@ -275,6 +287,15 @@ pub(crate) async fn open_logs(core: &Core) {
             "{missing} partitions have no log in the directories that work: they are offline until the broker is \
              started with all of log.dirs"
         );
+    }
+    if offline.is_empty() {
+        return;
+    }
+    error!("{} partitions are offline, for the reasons above", offline.len());
+    // Clients are told that nobody leads them, instead of being sent to a broker that cannot serve them.
+    let told = core.change(|controller| controller.take_offline(core.node_id, core.epoch, &offline)).await;
+    if let Err(refused) | Ok(Err(refused)) = told {
+        error!("the metadata still name this broker as their leader: {}", refused.message);
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use common::{Client, Home, TestBroker, Topic, batch, produce_request};
 use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
+use ottla_wire::metadata::{MetadataRequest, MetadataResponseTopic};
 
 const TWO_DIRS: &str = "metadata.log.dir={dir}/data\nlog.dirs={dir}/a,{dir}/b\n";
 
@@ -56,6 +57,14 @@ async fn partitions_of_a_missing_directory_are_offline_and_never_replaced_by_emp
         assert_eq!(produce(&mut client, partition).await, expected, "partition {partition}");
         assert!(!lost.contains(&partition) || !broker.dir().join(format!("a/orders-{partition}")).exists());
     }
+    let led = |topics: Vec<MetadataResponseTopic>| -> Vec<i32> {
+        let partitions = topics.into_iter().find(|t| t.name.as_deref() == Some("orders")).unwrap().partitions;
+        partitions.into_iter().filter(|p| p.leader_id == 1).map(|p| p.partition_index).collect()
+    };
+    let all = MetadataRequest { topics: None, ..MetadataRequest::default() };
+    let leading = led(client.call(12, all.clone()).await.topics);
+    assert!(lost.iter().all(|n| !leading.contains(n)), "clients are told that nobody leads what is lost");
+    assert_eq!(leading.len(), 2);
     // What is new goes to the directory that works.
     client.create_topic("new", 1, &[]).await;
     assert!(broker.dir().join("a/new-0").exists());
@@ -65,6 +74,7 @@ async fn partitions_of_a_missing_directory_are_offline_and_never_replaced_by_emp
     fs::rename(&away, &b).unwrap();
     let broker = home.start().await;
     let mut client = broker.connect().await;
+    assert_eq!(led(client.call(12, all).await.topics).len(), 4);
     for partition in 0..4 {
         let end = if lost.contains(&partition) { 1 } else { 2 };
         assert_eq!(produce(&mut client, partition).await, Ok(end), "partition {partition}");

@@ -2,6 +2,7 @@
 //!
 //! Who is alive is not decided here: a failure detector says so by fencing and unfencing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, TopicId};
@@ -65,7 +66,7 @@ impl Controller {
         }
         // What an earlier incarnation led has no leader until this one is unfenced: its log may have lost its end, and
         // a new leader epoch is what tells.
-        let mut records = without(&self.speculative, broker.id);
+        let mut records = without(&self.speculative, broker.id, |_, _| true);
         records.insert(0, Record::RegisterBroker(registration));
         self.decide(records, Ok(epoch))
     }
@@ -83,9 +84,26 @@ impl Controller {
         if self.speculative.broker(id).is_some_and(|broker| broker.fenced == fenced) {
             return Decision { records: Vec::new(), answer: Ok(()) };
         }
-        let changes = if fenced { without(&self.speculative, id) } else { with(&self.speculative, id) };
+        let changes =
+            if fenced { without(&self.speculative, id, |_, _| true) } else { with(&self.speculative, id) };
         let mut records = vec![Record::BrokerFencing(BrokerFencing { id, epoch, fenced })];
         records.extend(changes);
+        self.decide(records, Ok(()))
+    }
+
+    /// Takes note of replicas that a broker cannot open: it does not lead those partitions any more. They are in what
+    /// [`Self::set_fenced`] gives back to it when it starts again.
+    pub fn take_offline(
+        &mut self,
+        id: BrokerId,
+        epoch: BrokerEpoch,
+        replicas: &BTreeSet<(TopicId, i32)>,
+    ) -> Decision<Result<(), Refused>> {
+        if let Err(refused) = self.check_registration(id, epoch) {
+            return refuse(refused);
+        }
+        let is_lost = |topic, index| replicas.contains(&(topic, index));
+        let records = without(&self.speculative, id, is_lost);
         self.decide(records, Ok(()))
     }
 
@@ -112,10 +130,12 @@ fn partitions(image: &Image) -> impl Iterator<Item = (TopicId, i32, &Arc<Partiti
     image.topics().flat_map(|topic| topic.partitions().map(|(index, state)| (topic.id, index, state)))
 }
 
-/// The changes when a broker may not lead any more: it leaves the ISRs, but never empties one, and leads nothing.
-fn without(image: &Image, id: BrokerId) -> Vec<Record> {
+/// The changes when a broker may not lead some partitions any more: it leaves their ISRs, but never empties one, and
+/// leads none of them.
+fn without(image: &Image, id: BrokerId, concerns: impl Fn(TopicId, i32) -> bool) -> Vec<Record> {
     let can_lead = |other: BrokerId| other != id && image.broker(other).is_some_and(|b| !b.fenced);
     partitions(image)
+        .filter(|(topic, index, _)| concerns(*topic, *index))
         .filter_map(|(topic, index, state)| {
             let others: Vec<_> = state.isr.iter().copied().filter(|other| *other != id).collect();
             let isr = (others.len() < state.isr.len() && !others.is_empty()).then_some(others);
