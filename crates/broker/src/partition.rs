@@ -36,8 +36,18 @@ pub(crate) struct Leadership {
     /// Whether this broker is the leader.
     pub(crate) is_leader: bool,
     pub(crate) epoch: LeaderEpoch,
-    /// How many replicas are in sync, the leader included.
+    /// How many replicas there are.
+    pub(crate) replicas: usize,
+    /// How many of them are in sync, the leader included.
     pub(crate) in_sync: usize,
+}
+
+impl Leadership {
+    /// How many replicas must be in sync for a batch of which all must have it. A topic cannot ask for more than it has:
+    /// a broker's `min.insync.replicas` also meets topics with fewer replicas (as in Kafka).
+    pub(crate) fn min_in_sync(&self, config: &PartitionConfig) -> usize {
+        config.min_insync_replicas.min(self.replicas)
+    }
 }
 
 /// What a topic's configuration asks of produce requests.
@@ -64,13 +74,6 @@ impl From<&TopicConfig> for PartitionConfig {
             ..ProduceRules::default()
         };
         Self { rules, min_insync_replicas: size(config.min_insync_replicas) }
-    }
-}
-
-impl PartitionConfig {
-    /// Whether records are compressed with zstd whatever the producer does.
-    pub(crate) fn stores_zstd(&self) -> bool {
-        self.rules.compression.is_some_and(|compression| compression.codec() == Codec::Zstd)
     }
 }
 
@@ -192,5 +195,21 @@ impl std::fmt::Debug for Partition {
             .field("id", &self.id)
             .field("topic_id", &self.topic_id)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_asks_for_as_many_replicas_in_sync_as_it_is_set_to_and_for_no_more_than_it_has() {
+        let min_in_sync = |replicas, min_insync_replicas| {
+            let leadership = Leadership { is_leader: true, epoch: LeaderEpoch(0), replicas, in_sync: 1 };
+            let rules = ProduceRules::default();
+            leadership.min_in_sync(&PartitionConfig { rules, min_insync_replicas })
+        };
+        assert_eq!((min_in_sync(3, 1), min_in_sync(3, 2), min_in_sync(3, 3)), (1, 2, 3));
+        assert_eq!((min_in_sync(1, 2), min_in_sync(2, 3)), (1, 2));
     }
 }

@@ -123,6 +123,7 @@ fn leadership(node_id: BrokerId, state: &PartitionState) -> Leadership {
     Leadership {
         is_leader: state.leader == Some(node_id),
         epoch: state.leader_epoch,
+        replicas: state.replicas.len(),
         in_sync: state.isr.len(),
     }
 }

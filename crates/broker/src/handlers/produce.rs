@@ -194,11 +194,12 @@ async fn append(
 ) -> Result<(PartitionProduceResponse, Option<Unflushed>), Refused> {
     let leadership = partition.check_leader(LeaderEpoch::NONE)?;
     let config = partition.config();
-    if acks == Acks::InSync && leadership.in_sync < config.min_insync_replicas {
+    let min_in_sync = leadership.min_in_sync(&config);
+    if acks == Acks::InSync && leadership.in_sync < min_in_sync {
         return Err(Refused {
             message: Some(format!(
-                "{}: {} replicas are in sync, and min.insync.replicas is {}",
-                partition.id, leadership.in_sync, config.min_insync_replicas
+                "{}: {} replicas are in sync, and min.insync.replicas asks for {min_in_sync}",
+                partition.id, leadership.in_sync
             )),
             ..Refused::from(ErrorCode::NotEnoughReplicas)
         });
