@@ -25,12 +25,6 @@ use crate::waiters::{Place, Waiter};
 /// The first version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
 
-/// The first version whose clients know zstd (KIP-110).
-const ZSTD_SINCE: i16 = 10;
-
-/// The first version whose clients know KAFKA_STORAGE_ERROR (KIP-112).
-const STORAGE_ERROR_SINCE: i16 = 6;
-
 pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
     let follower = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     let uses_topic_ids = context.version >= TOPIC_IDS_SINCE;
@@ -59,7 +53,6 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes,
         read_committed,
-        version: context.version,
         is_follower: follower >= 0,
     };
     let round = fetch.read().await;
@@ -110,7 +103,6 @@ struct Fetch {
     max_bytes: usize,
     min_bytes: i64,
     read_committed: bool,
-    version: i16,
     is_follower: bool,
 }
 
@@ -133,10 +125,6 @@ impl Fetch {
         for (key, want) in self.session.wants() {
             let (mut answer, available) = match self.read_partition(key, want, round.bytes).await {
                 Ok(read) => read,
-                // A client that does not know the error would not try again; this one it does.
-                Err(ErrorCode::KafkaStorageError) if self.version < STORAGE_ERROR_SINCE => {
-                    (failed(ErrorCode::NotLeaderOrFollower), 0)
-                }
                 Err(error) => (failed(error), 0),
             };
             answer.partition_index = key.partition;
@@ -160,9 +148,6 @@ impl Fetch {
         if self.is_follower {
             // No partition has a second replica yet, so nobody can be following.
             return Err(ErrorCode::NotLeaderOrFollower);
-        }
-        if self.version < ZSTD_SINCE && partition.config().stores_zstd() {
-            return Err(ErrorCode::UnsupportedCompressionType);
         }
         let log_start = partition.log.start_offset();
         let high_watermark = partition.high_watermark();

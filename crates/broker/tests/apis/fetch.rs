@@ -373,20 +373,6 @@ async fn readers_of_committed_records_read_to_the_last_stable_offset_and_hear_of
 }
 
 #[tokio::test]
-async fn a_topic_that_stores_zstd_is_not_given_to_clients_that_cannot_know_it() {
-    let broker = TestBroker::start().await;
-    let mut client = broker.connect().await;
-    let topic = client.create_topic("t", 1, &[("compression.type", "zstd")]).await;
-    client.produce("t", 0, &[1, 2]).await;
-    for version in VERSIONS {
-        let partition = client.fetch_from(version, &topic, 0).await;
-        let expected = if version < 10 { ErrorCode::UnsupportedCompressionType } else { ErrorCode::None };
-        assert_eq!(error(partition.error_code), expected, "version {version}");
-        assert_eq!(bytes(&partition).is_empty(), expected.is_error());
-    }
-}
-
-#[tokio::test]
 async fn nobody_follows_a_partition_that_has_one_replica() {
     let broker = TestBroker::start().await;
     let mut client = broker.connect().await;
