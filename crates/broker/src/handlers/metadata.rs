@@ -43,7 +43,8 @@ pub(crate) async fn handle(
         Wanted::These(topics) => topics.iter().map(|topic| wanted_topic(&image, topic)).collect::<Vec<_>>(),
     };
     for topic in &mut topics {
-        if topic.error_code == 0 {
+        // What may be done to a name does not depend on whether there is a topic of it.
+        if topic.name.is_some() {
             topic.topic_authorized_operations = operations;
         }
     }

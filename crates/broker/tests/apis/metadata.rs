@@ -266,6 +266,15 @@ async fn authorized_operations_are_told_when_they_are_asked_for() {
         assert_eq!(response.topics[0].topic_authorized_operations, topic_operations);
         let expected = if version <= 10 { cluster_operations } else { NOT_ASKED };
         assert_eq!(response.cluster_authorized_operations, expected, "version {version}");
+        let names = MetadataRequest {
+            include_topic_authorized_operations: true,
+            allow_auto_topic_creation: false,
+            ..these(version, vec![named("u"), named("a b")])
+        };
+        for topic in client.call(version, names).await.topics {
+            assert_ne!(topic.error_code, 0);
+            assert_eq!(topic.topic_authorized_operations, topic_operations, "also where there is no topic");
+        }
         let response = client.call(version, these(version, vec![named("t")])).await;
         assert_eq!(response.topics[0].topic_authorized_operations, NOT_ASKED);
         assert_eq!(response.cluster_authorized_operations, NOT_ASKED);
