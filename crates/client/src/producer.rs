@@ -231,6 +231,8 @@ struct Shared {
     wake: Notify,
     /// Tells those who flush that a batch is done.
     done: Notify,
+    /// Why the last attempt failed that is made again.
+    retrying: Mutex<Option<Error>>,
 }
 
 impl Producer {
@@ -250,6 +252,7 @@ impl Producer {
             memory: Arc::new(Semaphore::new(memory)),
             wake: Notify::new(),
             done: Notify::new(),
+            retrying: Mutex::default(),
             options,
         });
         let sender = tokio::spawn(Sender::new(client.clone(), Arc::clone(&shared)).run());
@@ -317,6 +320,13 @@ impl Producer {
         let candidates: Vec<i32> = if led.is_empty() { all() } else { led };
         let chance = self.client.env().rng.next_u64() as usize;
         chance.checked_rem(candidates.len()).and_then(|at| candidates.get(at)).copied().unwrap_or(0)
+    }
+
+    /// Why the last attempt failed that is made again, for who wonders what takes so long; `None` when the last one
+    /// succeeded.
+    #[must_use]
+    pub fn retrying(&self) -> Option<Error> {
+        self.shared.retrying.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends what lingers, and waits until every record sent before is written or has failed.

@@ -71,6 +71,12 @@ pub(crate) fn topic_name(text: &str) -> Result<TopicName, String> {
     TopicName::new(text).map_err(|error| error.to_string())
 }
 
+/// The number of a partition.
+pub(crate) fn partition_number(text: &str) -> Result<i32, String> {
+    let number = text.parse().ok().filter(|&number: &i32| number >= 0);
+    number.ok_or_else(|| "expected the number of a partition: they are counted from 0".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -125,10 +131,16 @@ mod tests {
             ("ottla topic list -b host:port", "host:port"),
             ("ottla log verify", "<DIR>"),
             ("ottla --log-level =x= topic list", "=x="),
+            ("ottla --log-level bogus topic list", "error, warn, info, debug, trace"),
+            ("ottla --log-level info,bogus topic list", "\"bogus\""),
+            ("ottla produce orders -p -1", "counted from 0"),
+            ("ottla consume orders -p -1", "counted from 0"),
+            ("ottla consume orders --from -5", "earliest, latest, an offset"),
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
             assert!(error.to_string().contains(named), "{line}: {error}");
+            assert!(!error.to_string().contains("-- -"), "{line}: {error}");
         }
     }
 

@@ -11,7 +11,7 @@ use clap::Args;
 use ottla_client::{ConsumedRecord, Consumer, ConsumerOptions, OffsetSpec, Start};
 use ottla_types::{Offset, TopicName, TopicPartition};
 
-use crate::cli::topic_name;
+use crate::cli::{partition_number, topic_name};
 use crate::cluster::{Cluster, explain};
 use format::{Format, Printer};
 
@@ -35,11 +35,11 @@ pub(crate) struct Arguments {
     topic: TopicName,
 
     /// A partition to read (may be repeated); all if none is given
-    #[arg(long = "partition", short, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long = "partition", short, value_name = "N", value_parser = partition_number, allow_negative_numbers = true)]
     partitions: Vec<i32>,
 
     /// Where to start in each partition: earliest, latest, an offset, or @ and a time in ms since 1970
-    #[arg(long, value_name = "PLACE", default_value = "earliest")]
+    #[arg(long, value_name = "PLACE", default_value = "earliest", allow_negative_numbers = true)]
     from: Place,
 
     /// Stop after so many records

@@ -4,6 +4,9 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
+/// The levels, and what turns logging off.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 /// Starts logging by `--log-level`, else by RUST_LOG, else at the command's own level.
 pub(crate) fn start(asked: Option<&str>, otherwise: &str) -> anyhow::Result<()> {
     let variable = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.trim().is_empty());
@@ -24,6 +27,15 @@ pub(crate) fn start(asked: Option<&str>, otherwise: &str) -> anyhow::Result<()> 
 
 /// Checks the value of `--log-level`.
 pub(crate) fn check(directives: &str) -> Result<String, String> {
+    // The filter takes a lone word for the name of a module, and a mistyped level would go unnoticed.
+    for word in directives.split(',').map(str::trim).filter(|part| !part.contains(['=', '['])) {
+        if !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
+            return Err(format!(
+                "{word:?} is no level: expected one of {}, or module=level",
+                LEVELS.join(", ")
+            ));
+        }
+    }
     match EnvFilter::try_new(directives) {
         Ok(_) => Ok(directives.to_owned()),
         Err(error) => Err(error.to_string()),

@@ -18,7 +18,21 @@ pub(crate) fn say_json<T: serde::Serialize>(value: &T) -> anyhow::Result<()> {
 /// Says on standard error why the command failed.
 pub(crate) fn complain(error: &anyhow::Error) {
     // Nobody is left to tell when standard error is closed too.
-    let _ = writeln!(io::stderr().lock(), "ottla: {error:#}");
+    let _ = writeln!(io::stderr().lock(), "ottla: {}", chain(error));
+}
+
+/// The error and its causes, without those that are told in the words before them.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Whether the command failed because nobody reads its output any more.
@@ -27,4 +41,19 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         let io = cause.downcast_ref::<io::Error>();
         io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let held: anyhow::Result<()> = Err(anyhow::anyhow!("the lock file X is held"));
+        let error =
+            held.context("the metadata log: the lock file X is held").context("cannot start").unwrap_err();
+        assert_eq!(chain(&error), "cannot start: the metadata log: the lock file X is held");
+    }
 }

@@ -5,6 +5,8 @@
 mod line;
 
 use std::io::{self, BufRead as _};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
@@ -14,12 +16,15 @@ use ottla_records::{Codec, Compression};
 use ottla_types::TopicName;
 use tokio::sync::mpsc;
 
-use crate::cli::{Cli, KeyValue, topic_name};
+use crate::cli::{Cli, KeyValue, partition_number, topic_name};
 use crate::cluster::{Cluster, advice, explain};
 use line::LineFormat;
 
 /// Lines that may be read ahead, and records whose fate may be unread, at most.
 const AHEAD: usize = 4096;
+
+/// After so long it is told what a record waits for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Failures that are told line by line; later ones are counted.
 const TOLD_FAILURES: u64 = 20;
@@ -58,7 +63,7 @@ pub(crate) struct Arguments {
     acks: AcksArgument,
 
     /// The partition to write to. Without it the key decides, as in Kafka's Java producer
-    #[arg(long, short, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, short, value_parser = partition_number, allow_negative_numbers = true)]
     partition: Option<i32>,
 
     /// Let the broker drop what is sent twice after a fault
@@ -101,17 +106,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut options = arguments.cluster.options();
     options.allow_auto_create_topics = true;
     let client = arguments.cluster.connect_with(options).await?;
+    let mut lines = read_lines();
+    // Asking for a topic may create it, and who has nothing to write wants none.
+    let Some(first) = lines.recv().await.transpose().context("cannot read standard input")? else {
+        return Ok(());
+    };
     // A topic that cannot be had is one error, not one for every line.
     client.topic(&arguments.topic).await.map_err(explain)?;
-    let producer = Producer::new(client, arguments.producer_options());
+    let producer = Arc::new(Producer::new(client, arguments.producer_options()));
     let format = arguments.line_format();
 
-    let mut lines = read_lines();
     let (sent, watched) = mpsc::channel(AHEAD);
-    let watching = tokio::spawn(watch(watched));
+    let watching = tokio::spawn(watch(watched, Arc::clone(&producer)));
     let mut number = 0;
     let mut reading = Ok(());
-    while let Some(line) = lines.recv().await {
+    let mut next = Some(Ok(first));
+    while let Some(line) = next {
         match line {
             Ok(line) => {
                 number += 1;
@@ -120,6 +130,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
             Err(error) => reading = Err(error),
         }
+        next = lines.recv().await;
     }
     drop(sent);
     producer.flush().await;
@@ -135,11 +146,27 @@ async fn send(producer: &Producer, format: &LineFormat, line: &[u8]) -> Result<D
 }
 
 /// Tells which lines failed; gives their number.
-async fn watch(mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>) -> u64 {
+async fn watch(mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>, producer: Arc<Producer>) -> u64 {
     let mut failures = 0;
+    let mut told_of_wait = false;
     while let Some((number, delivery)) = watched.recv().await {
         let outcome = match delivery {
-            Ok(delivery) => delivery.wait().await.map(drop).map_err(|error| with_advice(&error)),
+            Ok(delivery) => {
+                let mut written = std::pin::pin!(delivery.wait());
+                let early = tokio::time::timeout(PATIENCE, &mut written).await;
+                if early.is_err()
+                    && !told_of_wait
+                    && let Some(error) = producer.retrying()
+                {
+                    told_of_wait = true;
+                    complain(format_args!("line {number} is not written yet and is tried again: {error}"));
+                }
+                let outcome = match early {
+                    Ok(outcome) => outcome,
+                    Err(_) => written.await,
+                };
+                outcome.map(drop).map_err(|error| with_advice(&error))
+            }
             Err(reason) => Err(reason),
         };
         if let Err(reason) = outcome {

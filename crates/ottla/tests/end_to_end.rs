@@ -279,3 +279,91 @@ fn an_address_in_use_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
 }
+
+#[test]
+fn a_damaged_record_ends_consume_with_its_place() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Broker::start(data.path());
+    broker.ok("topic create orders", "");
+    for line in ["a\n", "b\n"] {
+        broker.ok("produce orders", line);
+    }
+    assert_eq!(broker.stop(), Some(0));
+    let path = data.path().join("orders-0/00000000000000000000.log");
+    let mut log = std::fs::read(&path).unwrap();
+    *log.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, log).unwrap();
+
+    let broker = Broker::start(data.path());
+    let output = broker.run("consume orders", "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.stdout, b"a\n");
+    let said = stderr(&output);
+    let place = format!("{} cannot read orders-0 at offset 1", broker.address);
+    assert!(said.contains(&place) && said.contains("CORRUPT_MESSAGE"), "{said}");
+}
+
+#[test]
+fn nothing_to_write_creates_no_topic() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Broker::start(data.path());
+    assert_eq!(broker.ok("produce orders", ""), "");
+    assert!(!broker.ok("topic list", "").contains("orders"));
+}
+
+#[test]
+fn an_address_of_another_machine_is_not_said_to_be_in_use() {
+    let data = tempfile::tempdir().unwrap();
+    let dirs = data.path().display();
+    let line = format!("serve --override listeners=PLAINTEXT://192.0.2.1:9092 --override log.dirs={dirs}");
+    let output = run(&line, "");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("192.0.2.1:9092") && said.contains("no address of this machine"), "{said}");
+    assert!(!said.contains("Is another process"), "{said}");
+}
+
+#[test]
+fn a_directory_in_use_is_told_once() {
+    let data = tempfile::tempdir().unwrap();
+    let _broker = Broker::start(data.path());
+    let dirs = data.path().display();
+    let line = format!("serve --override listeners=PLAINTEXT://127.0.0.1:0 --override log.dirs={dirs}");
+    let output = run(&line, "");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert_eq!(said.matches("is held by another process").count(), 1, "{said}");
+}
+
+#[test]
+fn produce_says_what_it_waits_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().display();
+    let log_dirs = format!("log.dirs={place}/a,{place}/b");
+    let metadata = format!("metadata.log.dir={place}/metadata");
+    let arguments =
+        ["--override", "listeners=PLAINTEXT://127.0.0.1:0", "--override", &log_dirs, "--override", &metadata];
+    let broker = Broker::start_with(&arguments);
+    broker.ok("topic create orders --partitions 2", "");
+    assert_eq!(broker.stop(), Some(0));
+    let missing = directory.path().join("b");
+    let partition = (0..2).find(|n| missing.join(format!("orders-{n}")).exists()).unwrap();
+    std::fs::remove_dir_all(&missing).unwrap();
+    // A file, so that the directory cannot be made anew.
+    std::fs::write(&missing, "").unwrap();
+
+    let broker = Broker::start_with(&arguments);
+    let mut process = Command::new(OTTLA)
+        .args(["produce", "orders", "-p", &partition.to_string(), "-b", &broker.address])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process.stdin.take().unwrap().write_all(b"x\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(line.starts_with("ottla: line 1 is not written yet and is tried again: "), "{line}");
+    assert!(line.contains(&format!("orders-{partition}")), "{line}");
+}

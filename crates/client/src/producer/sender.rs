@@ -1,7 +1,7 @@
 //! The task that sends batches: groups those that are ready by leader, and decides what becomes of each by its answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_types::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, TopicName};
 use ottla_wire::ApiKey;
@@ -128,6 +128,7 @@ impl Sender {
             client: &self.client,
             in_flight: &self.in_flight,
             stale: &mut self.stale_topics,
+            retrying: &self.shared.retrying,
             sizes: BTreeMap::new(),
             max_request_size: self.shared.options.max_request_size,
         };
@@ -157,6 +158,7 @@ impl Sender {
     fn landed(&mut self, mut batch: Batch, result: Result<Appended, Refused>) {
         match result {
             Ok(appended) => {
+                self.note_retrying(None);
                 self.advance_sequence(&batch);
                 self.lock().landed(&batch.partition);
                 self.done(&batch);
@@ -175,6 +177,7 @@ impl Sender {
                 let pause = self.client.backoff().pause(batch.failures, &*self.client.env().rng);
                 tracing::debug!(partition = %batch.partition, error = %refused.error, "sending a batch again");
                 self.stale_topics.insert(batch.partition.topic.clone());
+                self.note_retrying(Some(refused.error.clone()));
                 batch.last_error = Some(refused.error);
                 self.lock().put_back(batch, Instant::now() + pause);
             }
@@ -219,6 +222,10 @@ impl Sender {
         self.shared.done.notify_waiters();
     }
 
+    fn note_retrying(&self, error: Option<Error>) {
+        *self.shared.retrying.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, super::accumulator::Accumulator> {
         self.shared.accumulator.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,6 +268,7 @@ impl Sender {
                 let pause = self.client.backoff().pause(self.identify_failures, &*self.client.env().rng);
                 self.identify_not_before = Some(Instant::now() + pause);
                 tracing::debug!(%error, "asking for a producer id again");
+                self.note_retrying(Some(error));
             }
             Err(error) => {
                 let waiting = self.lock().take_all_waiting();
@@ -277,15 +285,20 @@ struct Leaders<'a> {
     client: &'a Client,
     in_flight: &'a BTreeMap<BrokerId, usize>,
     stale: &'a mut BTreeSet<TopicName>,
+    retrying: &'a Mutex<Option<Error>>,
     sizes: BTreeMap<BrokerId, usize>,
     max_request_size: usize,
 }
 
 impl Leaders<'_> {
     fn turn(&mut self, batch: &Batch) -> Turn {
-        let Ok(Leader { broker, .. }) = self.client.leader(&batch.partition) else {
-            self.stale.insert(batch.partition.topic.clone());
-            return Turn::Pause(self.client.options().retry_backoff);
+        let broker = match self.client.leader(&batch.partition) {
+            Ok(Leader { broker, .. }) => broker,
+            Err(error) => {
+                self.stale.insert(batch.partition.topic.clone());
+                *self.retrying.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                return Turn::Pause(self.client.options().retry_backoff);
+            }
         };
         if self.in_flight.get(&broker).is_some_and(|&count| count >= MAX_IN_FLIGHT) {
             return Turn::Wait;
