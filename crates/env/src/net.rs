@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,7 +44,7 @@ impl Default for ListenOptions {
 
 /// Opens listeners and connections.
 pub trait Net: Send + Sync + 'static {
-    /// Listens on `host:port`. The error names the address.
+    /// Listens on `host:port`; without a host on all addresses, of IPv6 and IPv4. The error names the address.
     fn listen<'a>(
         &'a self,
         host: &'a str,
@@ -81,14 +81,34 @@ fn naming(what: &str, host: &str, port: u16, error: &io::Error) -> io::Error {
 
 impl TcpListener {
     async fn bind(host: &str, port: u16, options: ListenOptions) -> io::Result<Self> {
+        if !host.is_empty() {
+            return Self::bind_host(host, port, options).await;
+        }
+        match Self::bind_to((Ipv6Addr::UNSPECIFIED, port).into(), true, options) {
+            // A kernel may be without IPv6, or have it switched off.
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                Self::bind_to((Ipv4Addr::UNSPECIFIED, port).into(), false, options)
+            }
+            bound => bound,
+        }
+    }
+
+    async fn bind_host(host: &str, port: u16, options: ListenOptions) -> io::Result<Self> {
         let addr = tokio::net::lookup_host((host, port))
             .await?
             .next()
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?;
+        Self::bind_to(addr, false, options)
+    }
+
+    fn bind_to(addr: SocketAddr, both_families: bool, options: ListenOptions) -> io::Result<Self> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
         // A restarted broker must not wait for its old connections to leave TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        if both_families {
+            socket.set_only_v6(false)?;
+        }
         // The window is agreed on before a connection is accepted, so it has to follow from the listener's buffer.
         if let Some(bytes) = options.receive_buffer_bytes {
             socket.set_recv_buffer_size(length(bytes))?;
@@ -101,7 +121,9 @@ impl TcpListener {
     }
 
     async fn accept(&self) -> io::Result<TcpStream> {
-        let (inner, peer) = self.inner.accept().await?;
+        let (inner, mut peer) = self.inner.accept().await?;
+        // Who comes by IPv4 to a socket of both families is known by that address, as limits and messages need it.
+        peer.set_ip(peer.ip().to_canonical());
         let stream = TcpStream::new(inner, peer)?;
         if let Some(bytes) = self.send_buffer_bytes {
             socket2::SockRef::from(&stream.inner).set_send_buffer_size(length(bytes))?;
@@ -226,6 +248,19 @@ mod delegate {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn without_a_host_both_families_are_listened_to_and_peers_keep_their_addresses() {
+        let listener = TcpNet.listen("", 0, ListenOptions::default()).await.unwrap();
+        let local = listener.local_addr();
+        assert!(local.ip().is_unspecified());
+        let hosts: &[&str] = if local.is_ipv6() { &["127.0.0.1", "::1"] } else { &["127.0.0.1"] };
+        for host in hosts {
+            let (_near, far) =
+                tokio::try_join!(TcpNet.connect(host, local.port()), listener.accept()).unwrap();
+            assert_eq!(far.peer().ip().to_string(), *host);
+        }
+    }
 
     #[tokio::test]
     async fn bytes_travel_both_ways_and_a_closed_connection_reads_as_end() {

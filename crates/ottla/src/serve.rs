@@ -4,7 +4,7 @@
 //! [`ottla_types::config`]. The broker itself is [`ottla_broker::Broker`].
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -97,11 +97,21 @@ fn greeting(listeners: &[(String, SocketAddr)], log_dirs: &[String], is_first_st
     let mut text = String::new();
     for (name, address) in listeners {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "Listening on {name}://{address}");
+        let reach = match address.ip() {
+            IpAddr::V6(ip) if ip.is_unspecified() => " (all addresses)",
+            IpAddr::V4(ip) if ip.is_unspecified() => " (all IPv4 addresses)",
+            _ => "",
+        };
+        let _ = writeln!(text, "Listening on {name}://{address}{reach}");
     }
     let dirs: Vec<String> = log_dirs.iter().map(|dir| absolute(dir)).collect();
     let _ = write!(text, "Data in {}", dirs.join(", "));
     if let (true, Some((_, address))) = (is_first_steps, listeners.first()) {
+        // All addresses are none to connect to, and this terminal is on the same machine.
+        let mut address = *address;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
         let option =
             if address.to_string() == "127.0.0.1:9092" { String::new() } else { format!(" -b {address}") };
         let _ = write!(
@@ -207,5 +217,9 @@ mod tests {
         assert!(first_steps.contains("ottla topic create orders --partitions 3 -b 127.0.0.1:40123"));
         let with_a_file = greeting(&listeners, &["/data".to_owned()], false);
         assert_eq!(with_a_file.lines().count(), 2);
+        let everywhere = [("PLAINTEXT".to_owned(), "[::]:9092".parse().unwrap())];
+        let text = greeting(&everywhere, &["/data".to_owned()], true);
+        assert!(text.starts_with("Listening on PLAINTEXT://[::]:9092 (all addresses)\n"), "{text}");
+        assert!(text.contains("kcat -b 127.0.0.1:9092 "), "{text}");
     }
 }
