@@ -23,7 +23,9 @@ use crate::metadata_host::MetadataHost;
 use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
-use crate::server::{Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared};
+use crate::server::{
+    Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared,
+};
 use crate::start::{self, StartError};
 use crate::upkeep;
 
