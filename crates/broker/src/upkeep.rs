@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
 use ottla_types::config::broker::log::{
@@ -32,7 +32,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     let mut checkpoints = every(i64::from(checkpoint_ms));
     let snapshot_ms = settings.get(&METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
     let mut snapshots = every(snapshot_ms);
-    // The first tick of an interval comes at once, and a start is no reason for a snapshot.
+    // A start is no reason for a snapshot.
     snapshots.reset();
     loop {
         tokio::select! {
@@ -64,9 +64,13 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
 /// Longer than any broker runs without a restart, and short enough for every clock to add.
 const NEVER_MS: u64 = 100 * 365 * 86_400_000;
 
+/// How long a broker is left alone after its start, as by Kafka: whoever started it may want to change a setting before
+/// retention acts on it.
+const START_DELAY: Duration = Duration::from_secs(30);
+
 fn every(period_ms: i64) -> Interval {
-    let period_ms = u64::try_from(period_ms).unwrap_or(1).clamp(1, NEVER_MS);
-    let mut interval = interval(Duration::from_millis(period_ms));
+    let period = Duration::from_millis(u64::try_from(period_ms).unwrap_or(1).clamp(1, NEVER_MS));
+    let mut interval = interval_at(Instant::now() + period.min(START_DELAY), period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
