@@ -92,9 +92,15 @@ impl Inbox {
             }
             _ => 0,
         };
-        // `reserve` takes the old allocation back when no frame cut from it is alive any more, which is the rule.
-        if self.buffer.capacity() - self.buffer.len() < wanted.max(READ_SIZE / 4) {
-            self.buffer.reserve(wanted.max(READ_SIZE));
+        let enough = self.buffer.capacity() - self.buffer.len() >= wanted.max(READ_SIZE / 4);
+        let wanted = wanted.max(READ_SIZE);
+        // The old allocation comes back when no frame cut from it is alive any more, which is the rule. A new one is
+        // filled with what has arrived: letting the allocator grow the old one would copy, and so make resident, all of
+        // the room that nothing was ever read into.
+        if !enough && !self.buffer.try_reclaim(wanted) {
+            let mut larger = BytesMut::with_capacity(self.buffer.len() + wanted);
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
         }
         &mut self.buffer
     }
