@@ -1,3 +1,5 @@
+//! Claims about the high watermark of a partition whose records must be durable before they count.
+
 use ottla_env::Env;
 use ottla_log::{LogConfig, LogDirs, LogDirsConfig};
 use ottla_records::{BatchBuilder, NewRecord, Prepared};
