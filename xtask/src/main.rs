@@ -4,6 +4,7 @@
 //! Not here: what the broker or its tools do. Nothing depends on this crate.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod crash;
 mod fuzz;
 mod golden;
 mod interop;
@@ -30,6 +31,8 @@ enum Task {
     Tidy(tidy::Arguments),
     /// Compares the schemas of `wire` with Apache Kafka's message definitions
     WireCheck(wire_check::Arguments),
+    /// Crashes the log at every change of a simulated disk, in many random workloads
+    Crash(crash::Arguments),
     /// Runs the fuzz targets for a bounded time
     Fuzz(fuzz::Arguments),
     /// Resolves Apache Kafka's jars with Maven and prints their folders
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Tidy(arguments) => tidy::run(&arguments),
         Task::WireCheck(arguments) => wire_check::run(&arguments),
+        Task::Crash(arguments) => crash::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Jars(arguments) => jars::run(&arguments),
         Task::Golden(arguments) => golden::run(&arguments),

@@ -21,6 +21,7 @@ mod format;
 pub mod inspect;
 mod log;
 mod producers;
+mod sabotage;
 mod segment;
 mod sync;
 
@@ -29,3 +30,5 @@ pub use dirs::{DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsCon
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};
 pub use log::{ActiveProducer, Appended, FlushObserver, FoundRecord, Log, Read};
+#[cfg(feature = "sabotage")]
+pub use sabotage::Sabotage;

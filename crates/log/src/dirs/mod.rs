@@ -21,6 +21,7 @@ pub(crate) use self::dir::LogDir;
 pub use self::open::{FailedLog, OpenedDirs};
 use crate::format::names;
 use crate::log::OpenLog;
+use crate::sabotage::{Sabotage, is};
 use crate::sync::{lock, read, write};
 use crate::{Error, Log, LogConfig, Result};
 
@@ -319,6 +320,9 @@ impl LogDirs {
     }
 
     async fn close_dir(&self, dir: &Arc<LogDir>, epoch: BrokerEpoch) -> Result<()> {
+        if is(Sabotage::MarkerBeforeFlush) {
+            dir.put_clean_marker(epoch).await?;
+        }
         let logs: Vec<Arc<Log>> =
             self.list().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir)).collect();
         if logs.len() > bulk::MANY

@@ -72,7 +72,7 @@ impl LogDirs {
         for dir in &dirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
-            dir.retain(|partition| logs.contains_key(partition) || failed(partition));
+            dir.retain(|partition| logs.contains_key(partition) || failed(partition)).await;
             let failed = failed_logs.iter().filter(|log| log.path.parent() == Some(dir.path()));
             dir.begin_running(&failed.collect::<Vec<_>>()).await;
         }

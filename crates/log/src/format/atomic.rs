@@ -8,13 +8,21 @@ use bytes::Bytes;
 use ottla_env::disk::OpenMode;
 use ottla_env::{Disk, File};
 
+use super::names::LEADER_EPOCH_CHECKPOINT;
 use crate::Result;
+use crate::sabotage::{Sabotage, is};
 
 /// Writes `content` beside `path`, makes it durable, and renames it over `path`, durably.
 pub(crate) async fn replace(disk: &dyn Disk, path: &Path, content: Bytes) -> Result<()> {
-    write_beside(disk, path, content).await?.sync().await?;
+    let file = write_beside(disk, path, content).await?;
+    if !(is(Sabotage::EpochsNotSynced) && path.ends_with(LEADER_EPOCH_CHECKPOINT)) {
+        file.sync().await?;
+    }
     put_in_place(disk, path).await?;
-    if let Some(dir) = path.parent() {
+    if let Some(dir) = path.parent()
+        && !is(Sabotage::NoDirectoryFsync)
+        && !(is(Sabotage::EpochsNotSynced) && path.ends_with(LEADER_EPOCH_CHECKPOINT))
+    {
         disk.sync_dir(dir).await?;
     }
     Ok(())

@@ -13,6 +13,7 @@ use super::Log;
 use crate::epochs::EpochEntry;
 use crate::format::names::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
 use crate::format::{atomic, checkpoint};
+use crate::sabotage::{Sabotage, is};
 use crate::sync::lock;
 use crate::{Error, Result};
 
@@ -41,6 +42,10 @@ impl Log {
             return Ok(flushed);
         }
         self.check_open()?;
+        if is(Sabotage::AckBeforeFsync) {
+            self.flushed.store(offset.0, Ordering::Release);
+            return Ok(offset);
+        }
         self.flush_locked().await
     }
 
@@ -66,6 +71,7 @@ impl Log {
                 self.turn.tell(Some(end));
                 Ok(end)
             }
+            Err(error) if is(Sabotage::FsyncRetried) => Err(error),
             Err(error) => {
                 self.home.fail(format!("{}: a flush failed: {error}", self.partition)).await;
                 Err(error)
@@ -107,7 +113,7 @@ impl Log {
 
     /// Makes the names of new files durable, and with the first flush the directory and its topic id.
     pub(super) async fn sync_names(&self) -> Result<()> {
-        if !self.names_unsynced.swap(false, Ordering::AcqRel) {
+        if !self.names_unsynced.swap(false, Ordering::AcqRel) || is(Sabotage::NoDirectoryFsync) {
             return Ok(());
         }
         let synced = async {

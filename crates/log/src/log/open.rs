@@ -23,6 +23,7 @@ use crate::epochs::LeaderEpochs;
 use crate::format::names::{self, FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
 use crate::format::{atomic, checkpoint};
 use crate::producers::Producers;
+use crate::sabotage::{Sabotage, is};
 use crate::segment::Segment;
 use crate::segment::load::{FileSizes, Torn};
 use crate::sync::write;
@@ -76,10 +77,12 @@ impl OpenLog {
     /// Opens the log in its directory.
     pub(crate) async fn open(self) -> Result<Log> {
         let mut files = self.list().await?;
+        let removed = self.remove_below_start(&mut files).await?;
         let epochs = self.read_epochs().await?;
         // What the checkpoint says of records that were flushed is true; without it all of them tell.
         let epochs_from = if epochs.is_some() { self.recovery_point } else { Offset(0) };
         let mut parts = self.load_segments(&files, epochs).await?;
+        parts.names_changed |= removed;
         if !self.clean && self.cache_survived {
             parts.epochs.truncate_from_end(epochs_from);
             replay::epochs_from(&mut parts.epochs, &parts.segments, epochs_from).await?;
@@ -182,6 +185,21 @@ impl OpenLog {
         Ok(files)
     }
 
+    /// Ends a removal that a crash interrupted. What lies below the start may even be records that a truncation took away
+    /// and others have replaced since.
+    async fn remove_below_start(&self, files: &mut Files) -> Result<bool> {
+        let bases: Vec<Offset> = files.segments.keys().copied().collect();
+        let below = bases.iter().zip(bases.iter().skip(1)).filter(|(_, next)| **next <= self.start_offset);
+        let mut removed = false;
+        for (base, next) in below {
+            if let Some(sizes) = files.segments.remove(base) {
+                self.segment(*base, &sizes, Some(*next)).remove().await?;
+                removed = true;
+            }
+        }
+        Ok(removed)
+    }
+
     async fn read_topic_id(&self, path: &Path) -> Result<Option<TopicId>> {
         match checkpoint::decode_partition_metadata(&self.disk().read(path).await?) {
             Ok(id) => Ok(Some(id)),
@@ -255,7 +273,7 @@ impl OpenLog {
         // A segment that ends at the recovery point may have been sealed after the flush, with indexes that are not on
         // the device; one that ends before it was flushed as a whole.
         let durable = self.clean || next_base.is_some_and(|next| next < self.recovery_point);
-        if durable && sizes.indexes_look_whole() {
+        if (durable || is(Sabotage::IndexTrusted)) && sizes.indexes_look_whole() {
             if next_base.is_some() {
                 return Ok(false);
             }

@@ -7,6 +7,7 @@ use ottla_types::Offset;
 
 use super::{Log, Writer, replay};
 use crate::format::names::FileKind;
+use crate::sabotage::{Sabotage, is};
 use crate::segment::Segment;
 use crate::sync::lock;
 use crate::{Error, Result};
@@ -57,9 +58,19 @@ impl Log {
         // old ones at the same offsets were.
         let flushed = self.flushed_offset().min(self.cut_offset(offset).await?);
         self.flushed.store(flushed.0, Ordering::Release);
-        self.home.lower_recovery_point(&self.partition, flushed).await?;
+        // Until the new length is durable it lies below the segment that is cut, so that after a kill the next flush does
+        // not pass that segment over.
+        let segments = self.segments();
+        let cut_base = segments.iter().map(|segment| segment.base()).rfind(|base| *base <= offset);
+        let point = flushed.min(cut_base.unwrap_or_default());
+        self.home.lower_recovery_point(&self.partition, point).await?;
         lock(&self.hints).clear();
         self.recent.clear();
+        if writer.rolling {
+            // The file of a segment that was not begun after all must not stand beyond the new end.
+            let (disk, dir) = (Arc::clone(&self.disk), Arc::clone(&self.dir));
+            Segment::empty(disk, dir, self.end_offset(), now_ms).remove().await?;
+        }
 
         let mut end = if offset < self.start_offset() { None } else { self.cut_segments(offset).await? };
         // A start in the middle of the batch that was cut leaves nothing at all.
@@ -73,6 +84,7 @@ impl Log {
         self.reload_producers(end, writer, now_ms).await?;
         self.names_unsynced.store(true, Ordering::Release);
         self.sync_names().await?;
+        self.home.note_recovery_point(&self.partition, flushed);
         (writer.in_doubt, writer.rolling) = (false, false);
         tracing::info!("{}: truncated to offset {end}", self.partition);
         Ok(end)
@@ -133,6 +145,9 @@ impl Log {
 
     /// The producers' state as of a new end; snapshots of later offsets speak of records that are gone.
     async fn reload_producers(&self, end: Offset, writer: &mut Writer, now_ms: i64) -> Result<()> {
+        if is(Sabotage::ProducersNotTruncated) {
+            return Ok(());
+        }
         let snapshots = self.remove_snapshots(|offset| offset > end).await?;
         let segments = self.segments();
         let (producers, snapshot_at) =
