@@ -2,7 +2,7 @@
 //! Only with the feature `sabotage`: `cargo xtask crash --sabotage`.
 
 #![cfg(feature = "sabotage")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout)]
 
 use ottla_log::Sabotage;
 use ottla_sim::log_crash::run_workload;
