@@ -1,0 +1,155 @@
+//! What crashes found once: each in the fewest steps, over many ways in which the power can fail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ottla_log::{Log, LogConfig, LogDirs, LogDirsConfig};
+use ottla_records::{BatchBuilder, NewRecord, Prepared};
+use ottla_sim::disk::{Crash, Faults, SimDisk};
+use ottla_sim::rng::SimRng;
+use ottla_sim::world::{self, EPOCH_MS};
+use ottla_types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId, TopicName, TopicPartition};
+
+const DIR: &str = "/not/there/yet";
+
+fn partition() -> TopicPartition {
+    TopicPartition { topic: TopicName::new("topic").unwrap(), partition: 0 }
+}
+
+async fn open(disk: &SimDisk) -> LogDirs {
+    let config = LogDirsConfig {
+        dirs: vec![PathBuf::from(DIR)],
+        cluster_id: None,
+        node_id: BrokerId(1),
+        opened_at_a_time: 1,
+    };
+    let env = world::env(disk.port(), SimRng::new(disk.mutations()));
+    let opened = LogDirs::open(&env, &config, |_| Arc::new(settings()), EPOCH_MS).await.unwrap();
+    assert!(opened.failed_logs.is_empty(), "{:?}", opened.failed_logs);
+    opened.dirs
+}
+
+/// Two batches of [`append`] fill a segment.
+fn settings() -> LogConfig {
+    LogConfig { segment_bytes: 400, index_interval_bytes: 1, ..LogConfig::default() }
+}
+
+async fn create(dirs: &LogDirs) -> Arc<Log> {
+    dirs.create(&partition(), TopicId([1; 16]), Arc::new(settings()), EPOCH_MS).await.unwrap()
+}
+
+async fn try_append(log: &Log, epoch: i32) -> ottla_log::Result<Offset> {
+    let mut builder = BatchBuilder::new();
+    let record = NewRecord { timestamp_ms: EPOCH_MS, key: None, value: Some(&[7; 100]), headers: &[] };
+    builder.push(&record).unwrap();
+    let batch = Prepared::own(builder.build().unwrap(), 1 << 20).unwrap();
+    Ok(log.append(batch, LeaderEpoch(epoch), EPOCH_MS).await?.base_offset)
+}
+
+async fn append(log: &Log) {
+    try_append(log, 0).await.unwrap();
+}
+
+/// What is left of the log after many power losses, each another one.
+async fn after_power_losses(disk: &SimDisk) -> Vec<Option<Arc<Log>>> {
+    let mut logs = Vec::new();
+    for seed in 0..200 {
+        logs.push(open(&disk.restart(Crash::PowerLoss, seed)).await.get(&partition()));
+    }
+    logs
+}
+
+#[tokio::test(start_paused = true)]
+async fn unflushed_segments_leave_no_hole() {
+    let disk = SimDisk::new(1);
+    let dirs = open(&disk).await;
+    let log = create(&dirs).await;
+    for _ in 0..9 {
+        append(&log).await;
+    }
+    let mut ends = std::collections::BTreeSet::new();
+    for left in after_power_losses(&disk).await.into_iter().flatten() {
+        assert_eq!(left.start_offset(), Offset(0));
+        ends.insert(left.end_offset());
+        for offset in 0..left.end_offset().0 {
+            let read = left.read(Offset(offset), 1, true, Offset(i64::MAX)).await.unwrap();
+            assert_eq!(read.next_offset, Offset(offset + 1));
+        }
+    }
+    assert!(ends.len() > 3, "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncation_to_nothing_lasts() {
+    let disk = SimDisk::new(1);
+    let dirs = open(&disk).await;
+    let log = create(&dirs).await;
+    append(&log).await;
+    log.flush().await.unwrap();
+    log.truncate_to(Offset(0), EPOCH_MS).await.unwrap();
+    for left in after_power_losses(&disk).await {
+        assert_eq!(left.unwrap().end_offset(), Offset(0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_closed_without_a_record_keeps_its_first_flush() {
+    let disk = SimDisk::new(1);
+    let dirs = open(&disk).await;
+    create(&dirs).await;
+    dirs.close(BrokerEpoch(1)).await.unwrap();
+    let dirs = open(&disk).await;
+    let log = create(&dirs).await;
+    append(&log).await;
+    log.flush().await.unwrap();
+    for left in after_power_losses(&disk).await {
+        let left = left.expect("the directories above it are durable too");
+        assert_eq!((left.end_offset(), left.topic_id()), (Offset(1), Some(TopicId([1; 16]))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_torn_of_an_empty_log_after_a_stop_in_order_keeps_nothing_from_opening() {
+    let disk = SimDisk::new(1);
+    let dirs = open(&disk).await;
+    create(&dirs).await;
+    dirs.close(BrokerEpoch(1)).await.unwrap();
+    after_power_losses(&disk).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_failed_does_not_come_back_behind_a_stop_in_order() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let dirs = open(&disk).await;
+        let log = create(&dirs).await;
+        append(&log).await;
+        log.flush().await.unwrap();
+        disk.set_faults(Faults { write_errors_per_mille: 1000, ..Faults::default() });
+        try_append(&log, 0).await.unwrap_err();
+        disk.set_faults(Faults::default());
+        dirs.close(BrokerEpoch(1)).await.unwrap();
+        for left in after_power_losses(&disk).await {
+            assert_eq!(left.unwrap().end_offset(), Offset(1));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn epochs_below_the_recovery_point_are_found_without_their_checkpoint_after_a_kill() {
+    let disk = SimDisk::new(1);
+    let dirs = open(&disk).await;
+    let log = create(&dirs).await;
+    for epoch in [2, 5] {
+        try_append(&log, epoch).await.unwrap();
+    }
+    log.flush().await.unwrap();
+    dirs.write_checkpoints().await.unwrap();
+    let killed = disk.restart(Crash::Kill, 0);
+    killed.lose(&PathBuf::from(DIR).join("topic-0/leader-epoch-checkpoint"));
+    let log = open(&killed).await.get(&partition()).unwrap();
+    let epochs = [0, 1].map(|offset| log.epoch_for_offset(Offset(offset)));
+    assert_eq!(epochs, [Some(LeaderEpoch(2)), Some(LeaderEpoch(5))]);
+}
