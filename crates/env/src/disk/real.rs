@@ -17,6 +17,9 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
+mod buffers;
+
+use self::buffers::ReadBuffers;
 use super::{DirEntry, DirLock, Disk, DiskFuture, DiskSpace, File, OpenMode};
 
 /// As many buffers as Linux takes in one call (`UIO_MAXIOV`).
@@ -301,18 +304,19 @@ fn nowait(fd: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<Option<usi
 
 /// Reads until `len` bytes are there or the file ends, into fresh memory that is not zeroed first.
 fn read_full(fd: &OwnedFd, offset: u64, len: usize) -> io::Result<Bytes> {
-    let mut buffer = Vec::with_capacity(len);
-    while buffer.len() < len {
-        let at = offset + buffer.len() as u64;
-        match rustix::io::pread(fd, spare_capacity(&mut buffer), at) {
-            Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
+    ReadBuffers::of_process().fill(len, |buffer| {
+        while buffer.len() < len {
+            let at = offset + buffer.len() as u64;
+            match rustix::io::pread(fd, spare_capacity(buffer), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
-    }
-    // The allocation may have been larger than asked for.
-    buffer.truncate(len);
-    Ok(buffer.into())
+        // The allocation may have been larger than asked for.
+        buffer.truncate(len);
+        Ok(())
+    })
 }
 
 impl File for RealFile {
