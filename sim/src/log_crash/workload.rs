@@ -226,14 +226,9 @@ impl Run {
         let left = self.bench.model.clone();
         // A crash within the recovery leaves what the recovery found.
         self.crash_at_all_points(&left).await?;
-        let wanted = Model {
-            logs: after
-                .logs
-                .into_iter()
-                .filter(|(partition, _)| before.logs.contains_key(partition))
-                .collect(),
-            ..before
-        };
+        // A log that is half made, or half deleted, is made again.
+        let mut wanted = after;
+        wanted.logs.extend(left.logs.clone());
         self.bench.create_missing(&wanted).await?;
         self.crash_at_all_points(&left).await
     }

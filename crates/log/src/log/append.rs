@@ -168,6 +168,10 @@ impl Log {
         writer: &mut Writer,
         now_ms: i64,
     ) -> Result<Arc<Segment>> {
+        if writer.in_doubt {
+            active.cut_beyond_end().await?;
+            writer.in_doubt = false;
+        }
         writer.rolling = true;
         active.seal().await?;
         let base = self.end_offset();

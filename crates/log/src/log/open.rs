@@ -420,6 +420,10 @@ impl OpenLog {
         if end.is_some_and(|end| end >= start) {
             return Ok(start);
         }
+        if !parts.segments.is_empty() {
+            // Segments behind it may have been removed just now. A power loss must not bring back those alone.
+            self.disk().sync_dir(&self.dir).await?;
+        }
         for segment in parts.segments.drain(..) {
             tracing::warn!(
                 "{} ends below the start of the log, offset {start}, and is removed",
