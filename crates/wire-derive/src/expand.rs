@@ -59,6 +59,7 @@ fn value_impl(parsed: &Struct) -> TokenStream {
     let min_size = min_size(parsed);
     let read = read_body(parsed);
     let write = write_body(parsed);
+    let visits = parsed.fields.iter().map(visit_field);
     quote! {
         #[automatically_derived]
         impl ::ottla_wire::Value for #ident {
@@ -90,8 +91,40 @@ fn value_impl(parsed: &Struct) -> TokenStream {
             ) -> ::core::result::Result<(), ::ottla_wire::Error> {
                 #write
             }
+
+            fn visit_errors(
+                &self,
+                version: ::ottla_wire::Version,
+                visit: &mut dyn ::core::ops::FnMut(i16),
+            ) {
+                #(#visits)*
+            }
         }
     }
+}
+
+/// The field that holds an error code, wherever a message has one.
+const ERROR_CODE: &str = "error_code";
+
+/// A statement that shows the error codes in the field to whoever visits them.
+fn visit_field(field: &Field) -> TokenStream {
+    let Field { ident, ty, .. } = field;
+    let visit = match field.nullable {
+        None if ident == ERROR_CODE => quote!(visit(self.#ident);),
+        None => quote_spanned! {ty.span()=>
+            <#ty as ::ottla_wire::Value>::visit_errors(&self.#ident, version, visit);
+        },
+        Some(_) => quote_spanned! {ty.span()=>
+            if let ::core::option::Option::Some(value) = &self.#ident {
+                <#ty as ::ottla_wire::Value>::visit_errors(value, version, visit);
+            }
+        },
+    };
+    if field.versions.is_all() {
+        return visit;
+    }
+    let has_field = field.versions.test();
+    quote!(if #has_field { #visit })
 }
 
 /// A structure that may be null is preceded by a byte: -1 for null, 1 for a value.

@@ -202,6 +202,13 @@ macro_rules! apis {
                     $(Self::$name(response) => response.encode(writer, version),)*
                 }
             }
+
+            /// Shows `visit` every error code that the response has in a version.
+            pub fn error_codes(&self, version: i16, visit: &mut dyn FnMut(i16)) {
+                match self {
+                    $(Self::$name(response) => response.error_codes(version, visit),)*
+                }
+            }
         }
 
         $(
@@ -247,7 +254,7 @@ pub(crate) use apis;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::{ApiKey, REQUESTS, RESPONSES};
+    use crate::messages::{ApiKey, REQUESTS, RESPONSES, Response};
     use crate::schema::Versions;
 
     #[test]
@@ -305,6 +312,27 @@ mod tests {
             assert_eq!(format!("{api}Response"), api.response_schema().name);
         }
         assert_eq!(ApiKey::from_code(-1), None);
+    }
+
+    #[test]
+    fn every_error_code_is_shown_that_the_version_has() {
+        use crate::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
+        let partition = |error_code| PartitionData { error_code, ..PartitionData::default() };
+        let topic = |codes: &[i16]| FetchableTopicResponse {
+            partitions: codes.iter().copied().map(partition).collect(),
+            ..FetchableTopicResponse::default()
+        };
+        let responses = vec![topic(&[0, 3]), topic(&[6])];
+        let response =
+            Response::from(FetchResponse { error_code: 71, responses, ..FetchResponse::default() });
+        let shown = |version| {
+            let mut codes = Vec::new();
+            response.error_codes(version, &mut |code| codes.push(code));
+            codes
+        };
+        assert_eq!(shown(12), [71, 0, 3, 6]);
+        assert_eq!(shown(4), [0, 3, 6], "the whole has an error code since version 7");
+        assert!(shown(-1).is_empty());
     }
 
     #[test]

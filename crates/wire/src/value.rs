@@ -35,6 +35,10 @@ pub trait Value: Sized {
 
     /// Writes the value.
     fn write(&self, writer: &mut Writer, version: Version) -> Result<(), Error>;
+
+    /// Shows `visit` every error code in the value, of the fields that the version has. For whoever counts them.
+    #[inline]
+    fn visit_errors(&self, _version: Version, _visit: &mut dyn FnMut(i16)) {}
 }
 
 /// A type whose fields can be null.
@@ -82,6 +86,14 @@ pub trait Message: Value + Default {
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), Error> {
         let named = |error: Error| error.in_message(Self::SCHEMA.name, version);
         self.write(writer, Self::version(version)?).map_err(named)
+    }
+
+    /// Shows `visit` every error code that the message has in a version: one for the whole, or one for each topic,
+    /// partition or whatever else it answers for. None in a version that is not implemented.
+    fn error_codes(&self, version: i16, visit: &mut dyn FnMut(i16)) {
+        if let Ok(version) = Self::version(version) {
+            self.visit_errors(version, visit);
+        }
     }
 }
 
@@ -148,7 +160,7 @@ impl Value for Uuid {
 
 /// A type with a length before it, which null is a value of.
 macro_rules! sized {
-    ($(($($generics:tt)*) $ty:ty, $kind:expr, $length_size:literal, $absent:expr;)*) => {$(
+    ($(($($generics:tt)*) $ty:ty, $kind:expr, $length_size:literal, $absent:expr $(, $visit:ident)?;)*) => {$(
         impl $($generics)* Value for $ty {
             const TYPE: FieldType = $kind;
 
@@ -170,6 +182,13 @@ macro_rules! sized {
             fn write(&self, writer: &mut Writer, version: Version) -> Result<(), Error> {
                 Self::write_nullable(Some(self), writer, version)
             }
+
+            $(
+                #[inline]
+                fn visit_errors(&self, version: Version, visit: &mut dyn FnMut(i16)) {
+                    $visit(self, version, visit);
+                }
+            )?
         }
 
         impl $($generics)* Nullable for $ty {
@@ -204,7 +223,14 @@ sized! {
     () Bytes, FieldType::Bytes, 4, Some(Self::default());
     // Kafka's generated code starts a records field at null, whatever else starts at empty.
     () Records, FieldType::Records, 4, None;
-    (<T: Value>) Vec<T>, FieldType::Array(&T::TYPE), 4, Some(Self::default());
+    (<T: Value>) Vec<T>, FieldType::Array(&T::TYPE), 4, Some(Self::default()), visit_elements;
+}
+
+#[inline]
+fn visit_elements<T: Value>(elements: &[T], version: Version, visit: &mut dyn FnMut(i16)) {
+    for element in elements {
+        element.visit_errors(version, visit);
+    }
 }
 
 /// How a type with a length before it is read and written, null included.
