@@ -1,4 +1,5 @@
-//! The vocabulary that every other crate shares: ids, offsets, epochs, topic names, error codes and configuration keys.
+//! The vocabulary that every other crate shares: ids, offsets, epochs, topic names, error codes, configuration keys,
+//! histograms.
 //!
 //! Nothing here does I/O, reads a clock or depends on another crate of ours.
 
@@ -6,9 +7,11 @@
 
 pub mod config;
 pub mod error_code;
+pub mod histogram;
 pub mod ids;
 pub mod topic;
 
 pub use error_code::ErrorCode;
+pub use histogram::{Counted, Histogram};
 pub use ids::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId};
 pub use topic::{TopicName, TopicPartition};

@@ -16,6 +16,7 @@ use crate::format::names::{
 };
 use crate::format::properties::MetaProperties;
 use crate::format::{atomic, properties};
+use crate::stats::Stats;
 use crate::sync::lock;
 use crate::{Error, Result};
 
@@ -27,6 +28,8 @@ pub(crate) struct LogDir {
     failure: OnceLock<Arc<str>>,
     /// Shared by all directories.
     cache: Arc<Budget>,
+    /// Shared by all directories.
+    stats: Arc<Stats>,
     flushes: Arc<Flushes>,
     /// What the checkpoint files say, or will say when they are written next. On disk a recovery point is never above
     /// the one here.
@@ -51,6 +54,7 @@ pub(crate) struct Owner {
     pub(crate) cluster_id: String,
     pub(crate) node_id: ottla_types::BrokerId,
     pub(crate) cache: Arc<Budget>,
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Claimed {
@@ -106,6 +110,7 @@ impl Claimed {
             id,
             failure: OnceLock::new(),
             cache: Arc::clone(&owner.cache),
+            stats: Arc::clone(&owner.stats),
             flushes: Arc::default(),
             recovery_points: Mutex::new(recovery_points),
             start_offsets: Mutex::new(start_offsets),
@@ -163,6 +168,11 @@ impl LogDir {
     /// The memory for recent batches.
     pub(crate) fn cache(&self) -> &Arc<Budget> {
         &self.cache
+    }
+
+    /// Where work is counted.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     pub(crate) fn path(&self) -> &Path {

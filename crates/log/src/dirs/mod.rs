@@ -4,6 +4,7 @@
 //! what is missing and deletes what is stray.
 
 mod bulk;
+mod create;
 mod dir;
 mod flushes;
 mod open;
@@ -15,13 +16,14 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::disk::DiskSpace;
 use ottla_env::{Disk, Rng};
-use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicId, TopicPartition};
+use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicPartition};
 
+pub use self::create::NewLog;
 pub(crate) use self::dir::LogDir;
 pub use self::open::{FailedLog, OpenedDirs};
 use crate::format::names;
-use crate::log::OpenLog;
 use crate::sabotage::{Sabotage, is};
+use crate::stats::Stats;
 use crate::sync::{lock, read, write};
 use crate::{Error, Log, LogConfig, Result};
 
@@ -43,6 +45,7 @@ pub struct LogDirs {
     disk: Arc<dyn Disk>,
     rng: Arc<dyn Rng>,
     cluster_id: String,
+    stats: Arc<Stats>,
     /// The broker epoch of the clean stop before, where there was one in all directories.
     clean_broker_epoch: Option<BrokerEpoch>,
     dirs: Vec<Arc<LogDir>>,
@@ -120,6 +123,12 @@ impl LogDirs {
         self.is_whole
     }
 
+    /// What all logs together have counted of their work.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     /// The log of a partition.
     #[must_use]
     pub fn get(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
@@ -130,54 +139,6 @@ impl LogDirs {
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Log>> {
         read(&self.logs).values().cloned().collect()
-    }
-
-    /// Makes the log of a partition, in the directory with the fewest logs; or returns the one that is there.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] for a log of another topic id, [`Error::Unusable`] for one that could not be opened.
-    /// [`Error::NoDirOnline`], [`Error::Io`].
-    pub async fn create(
-        &self,
-        partition: &TopicPartition,
-        topic_id: TopicId,
-        config: Arc<LogConfig>,
-        now_ms: i64,
-    ) -> Result<Arc<Log>> {
-        let _changing = self.changing.lock().await;
-        if let Some(log) = self.get(partition) {
-            log.set_topic_id(topic_id).await?;
-            log.set_config(config);
-            return Ok(log);
-        }
-        if let Some(Unusable { path, reason, .. }) = lock(&self.failed).get(partition).cloned() {
-            return Err(Error::Unusable { partition: partition.clone(), path, reason });
-        }
-        let home = self.emptiest_dir()?;
-        let log = OpenLog {
-            partition: partition.clone(),
-            dir: home.path().join(partition.to_string()).into(),
-            home,
-            config,
-            clean: false,
-            cache_survived: false,
-            recovery_point: Offset(0),
-            start_offset: Offset(0),
-            now_ms,
-        };
-        let log = Arc::new(log.create(topic_id).await?);
-        write(&self.logs).insert(partition.clone(), Arc::clone(&log));
-        Ok(log)
-    }
-
-    fn emptiest_dir(&self) -> Result<Arc<LogDir>> {
-        let logs = read(&self.logs);
-        let count = |dir: &Arc<LogDir>| match self.dirs.len() {
-            1 => 0,
-            _ => logs.values().filter(|log| Arc::ptr_eq(log.home(), dir)).count(),
-        };
-        let online = self.dirs.iter().filter(|dir| dir.failure().is_none());
-        online.min_by_key(|dir| count(dir)).cloned().ok_or(Error::NoDirOnline)
     }
 
     /// Deletes a log: it is closed, its directory is renamed, durably, and [`Self::remove_deleted`] removes it after

@@ -15,6 +15,7 @@ use super::{DEFAULT_TAIL_CACHE_BYTES, LogDirs, LogDirsConfig, Unusable};
 use crate::cache::Budget;
 use crate::format::names::{self, DirKind};
 use crate::log::OpenLog;
+use crate::stats::Stats;
 use crate::{Error, Log, LogConfig, Result};
 
 /// A log that is there and cannot be used.
@@ -57,7 +58,8 @@ impl LogDirs {
         let claimed = claim_all(&*env.disk, &config.dirs, &mut failed_dirs).await?;
         let cluster_id = cluster_id(env, config, &claimed);
         let cache = Budget::new(DEFAULT_TAIL_CACHE_BYTES);
-        let owner = Owner { cluster_id, node_id: config.node_id, cache };
+        let stats = Stats::new(Arc::clone(&env.clock));
+        let owner = Owner { cluster_id, node_id: config.node_id, cache, stats: Arc::clone(&stats) };
         let mut dirs = Vec::new();
         for claim in claimed {
             let fresh_id = DirectoryId::from_random(env.rng.id_bytes());
@@ -68,7 +70,8 @@ impl LogDirs {
         for dir in &dirs {
             found.look_into(dir, &config_of, now_ms).await?;
         }
-        let (logs, failed_logs) = open_all(found.logs, config.opened_at_a_time.max(1) * dirs.len()).await;
+        let at_a_time = config.opened_at_a_time.max(1) * dirs.len();
+        let (logs, failed_logs) = open_all(found.logs, at_a_time, &stats).await;
         for dir in &dirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
@@ -84,6 +87,7 @@ impl LogDirs {
             disk: Arc::clone(&env.disk),
             rng: Arc::clone(&env.rng),
             cluster_id: owner.cluster_id,
+            stats,
             clean_broker_epoch: common_epoch(&found.clean_epochs),
             dirs,
             logs: RwLock::new(logs),
@@ -239,7 +243,9 @@ async fn open_one(log: OpenLog, progress: &Progress) -> Result<Log, FailedLog> {
 async fn open_all(
     logs: Vec<OpenLog>,
     at_a_time: usize,
+    stats: &Stats,
 ) -> (BTreeMap<TopicPartition, Arc<Log>>, Vec<FailedLog>) {
+    let began = stats.now();
     let progress = Arc::new(Progress::of(&logs));
     let opened = at_most(at_a_time, logs, |log| {
         let progress = Arc::clone(&progress);
@@ -257,6 +263,8 @@ async fn open_all(
             }
         }
     }
+    let recovered = progress.done.load(Ordering::Relaxed);
+    stats.note_recovery(began, recovered, progress.size_bytes.load(Ordering::Relaxed));
     failed.sort_by(|a, b| a.partition.cmp(&b.partition));
     (logs, failed)
 }

@@ -64,8 +64,10 @@ impl Log {
     /// The flush lock is held, so no truncation takes back what is flushed here.
     pub(super) async fn flush_locked(&self) -> Result<Offset> {
         let end = self.end_offset();
+        let began = self.home.stats().now();
         match self.sync_to(end).await {
             Ok(()) => {
+                self.home.stats().note_flush(began);
                 self.flushed.store(end.0, Ordering::Release);
                 self.home.note_recovery_point(&self.partition, end);
                 self.turn.tell(Some(end));

@@ -7,6 +7,7 @@
 
 mod append;
 mod bulk;
+mod counts;
 mod flush;
 mod group_commit;
 mod lookup;
