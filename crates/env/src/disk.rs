@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use crate::Timestamp;
+
 mod real;
 
 pub use real::RealDisk;
@@ -109,6 +111,11 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Free and total bytes of the file system that holds `path`.
     fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace>;
+
+    /// When the file was last written to, in milliseconds since 1970; `None` where that cannot be told.
+    fn modified_ms<'a>(&'a self, _path: &'a Path) -> DiskFuture<'a, Option<Timestamp>> {
+        DiskFuture::ready(Ok(None))
+    }
 
     /// A word, without spaces, for the memory that stands between processes and the device below the directory `path`. As
     /// long as it is the same, a process reads whatever an earlier one wrote there, flushed or not, unless the device

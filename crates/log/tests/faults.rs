@@ -7,174 +7,51 @@ mod common;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
+use common::disk::{Call, Fault, FaultDisk};
 use common::*;
-use ottla_env::disk::{DirEntry, DirLock, DiskSpace, OpenMode, RealDisk};
-use ottla_env::{Disk, DiskFuture, Env, File};
-use ottla_log::{Error, Log, LogConfig, LogDirs};
-use ottla_types::Offset;
-
-/// What is to go wrong with files whose path contains a text.
-#[derive(Default)]
-struct Faults {
-    place: std::sync::Mutex<String>,
-    /// Half of a write arrives, and then the disk is full.
-    full: AtomicBool,
-    sync_fails: AtomicBool,
-    /// A write arrives and never says so.
-    write_hangs: AtomicBool,
-    open_hangs: AtomicBool,
-}
-
-impl Faults {
-    fn hit(&self, path: &Path, fault: &AtomicBool) -> bool {
-        fault.load(Ordering::SeqCst) && path.to_str().unwrap().contains(&*self.place.lock().unwrap())
-    }
-}
-
-struct FaultyDisk {
-    real: RealDisk,
-    faults: Arc<Faults>,
-}
-
-struct FaultyFile {
-    real: Arc<dyn File>,
-    faults: Arc<Faults>,
-}
-
-fn failed<'a, T>(kind: io::ErrorKind, path: &Path) -> DiskFuture<'a, T> {
-    DiskFuture::ready(Err(io::Error::new(kind, format!("a fault was put on {}", path.display()))))
-}
-
-impl Disk for FaultyDisk {
-    fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>> {
-        DiskFuture::Pending(Box::pin(async move {
-            let real = self.real.open(path, mode).await?;
-            if self.faults.hit(path, &self.faults.open_hangs) {
-                std::future::pending::<()>().await;
-            }
-            Ok(Arc::new(FaultyFile { real, faults: Arc::clone(&self.faults) }) as Arc<dyn File>)
-        }))
-    }
-
-    fn read<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Bytes> {
-        self.real.read(path)
-    }
-
-    fn create_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.create_dir_all(path)
-    }
-
-    fn list<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Vec<DirEntry>> {
-        self.real.list(path)
-    }
-
-    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.rename(from, to)
-    }
-
-    fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.remove_file(path)
-    }
-
-    fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.remove_dir_all(path)
-    }
-
-    fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.sync_dir(path)
-    }
-
-    fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>> {
-        self.real.lock(path)
-    }
-
-    fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace> {
-        self.real.space(path)
-    }
-}
-
-impl File for FaultyFile {
-    fn write_at<'a>(&'a self, offset: u64, buffers: &'a [Bytes]) -> DiskFuture<'a, ()> {
-        let half = self.faults.hit(self.path(), &self.faults.full);
-        let hangs = self.faults.hit(self.path(), &self.faults.write_hangs);
-        DiskFuture::Pending(Box::pin(async move {
-            if half {
-                let first: Bytes = buffers.concat().into();
-                self.real.write_at(offset, &[first.slice(..first.len() / 2)]).await?;
-                return failed(io::ErrorKind::StorageFull, self.path()).await;
-            }
-            self.real.write_at(offset, buffers).await?;
-            if hangs {
-                std::future::pending::<()>().await;
-            }
-            Ok(())
-        }))
-    }
-
-    fn read_at(&self, offset: u64, len: usize) -> DiskFuture<'_, Bytes> {
-        self.real.read_at(offset, len)
-    }
-
-    fn size(&self) -> DiskFuture<'_, u64> {
-        self.real.size()
-    }
-
-    fn set_len(&self, len: u64) -> DiskFuture<'_, ()> {
-        self.real.set_len(len)
-    }
-
-    fn sync(&self) -> DiskFuture<'_, ()> {
-        if self.faults.hit(self.path(), &self.faults.sync_fails) {
-            return failed(io::ErrorKind::Other, self.path());
-        }
-        self.real.sync()
-    }
-
-    fn path(&self) -> &PathBuf {
-        self.real.path()
-    }
-}
+use ottla_log::{Error, Log, LogConfig, LogDirs, OpenedDirs};
+use ottla_types::{BrokerEpoch, ErrorCode, Offset};
 
 struct Setup {
     dir: tempfile::TempDir,
-    faults: Arc<Faults>,
+    disk: FaultDisk,
     dirs: LogDirs,
     log: Arc<Log>,
+}
+
+async fn reopen(disk: &FaultDisk, dirs: &[&Path], config: &Arc<LogConfig>) -> OpenedDirs {
+    let config_of = |_: &_| Arc::clone(config);
+    LogDirs::open(&disk.env(), &dirs_config(dirs), config_of, NOW_MS).await.unwrap()
 }
 
 /// Two directories, `one` with a log of three batches.
 async fn setup(config: LogConfig) -> Setup {
     let dir = tempfile::tempdir().unwrap();
-    let faults = Arc::new(Faults::default());
-    let disk = FaultyDisk { real: RealDisk::new(), faults: Arc::clone(&faults) };
-    let env = Env { disk: Arc::new(disk), ..Env::real() };
+    let disk = FaultDisk::new();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     let config = Arc::new(config);
-    let dirs =
-        LogDirs::open(&env, &dirs_config(&[&one, &two]), |_| Arc::clone(&config), NOW_MS).await.unwrap().dirs;
+    let dirs = reopen(&disk, &[&one, &two], &config).await.dirs;
     let log = dirs.create(&partition(), topic_id(), config, NOW_MS).await.unwrap();
     assert!(log.dir().starts_with(&one));
     for _ in 0..3 {
         log.append(prepared(batch(1, 500)), EPOCH, NOW_MS).await.unwrap();
     }
-    Setup { dir, faults, dirs, log }
+    Setup { dir, disk, dirs, log }
 }
 
 impl Setup {
-    fn fail(&self, fault: impl Fn(&Faults) -> &AtomicBool, place: &str) {
-        *self.faults.place.lock().unwrap() = place.to_owned();
-        fault(&self.faults).store(true, Ordering::SeqCst);
+    /// The file that the log of `one` is in.
+    fn segment(&self) -> PathBuf {
+        self.log.dir().join("00000000000000000000.log")
     }
 
-    fn heal(&self) {
-        for fault in
-            [&self.faults.full, &self.faults.sync_fails, &self.faults.write_hangs, &self.faults.open_hangs]
-        {
-            fault.store(false, Ordering::SeqCst);
-        }
+    /// A log in the other directory.
+    async fn other(&self) -> Arc<Log> {
+        let other = partition_of("other", 0);
+        let other = self.dirs.create(&other, topic_id(), Arc::default(), NOW_MS).await.unwrap();
+        assert!(other.dir().starts_with(self.dir.path().join("two")));
+        other
     }
 
     /// Begins an append and gives it up while it waits for the disk.
@@ -206,29 +83,41 @@ impl Setup {
 #[tokio::test]
 async fn a_full_disk_refuses_the_batch_and_the_log_goes_on_when_there_is_room() {
     let setup = setup(LogConfig::default()).await;
-    setup.fail(|faults| &faults.full, ".log");
-    let error = setup.log.append(prepared(batch(1, 500)), EPOCH, NOW_MS).await.unwrap_err();
-    assert!(matches!(&error, Error::Io(e) if e.kind() == io::ErrorKind::StorageFull), "{error}");
-    assert!(error.to_string().contains("00000000000000000000.log"), "{error}");
-    setup.heal();
+    let other = setup.other().await;
+    setup.disk.fault(Call::Write, "one/topic-0/00000000000000000000.log", || Fault::Half);
+    for _ in 0..2 {
+        let at = setup.log.size_bytes();
+        let error = setup.log.append(prepared(batch(1, 500)), EPOCH, NOW_MS).await.unwrap_err();
+        assert!(matches!(&error, Error::Io(e) if e.kind() == io::ErrorKind::StorageFull), "{error}");
+        let place = format!("at byte {at} of {}", setup.segment().display());
+        assert!(error.to_string().contains(&place), "{error}");
+        assert_eq!(error.code(), ErrorCode::KafkaStorageError);
+    }
+    other.append(prepared(batch(1, 500)), EPOCH, NOW_MS).await.unwrap();
+    other.flush().await.unwrap();
+    drop(other);
+    // What is there can be read, and made durable.
+    assert_eq!(offsets_of(&read_all(&setup.log, Offset(0)).await).len(), 3);
+    assert_eq!(setup.log.flush().await.unwrap(), Offset(3));
+    setup.disk.heal();
     setup.check_and_restart(3).await;
 }
 
 #[tokio::test]
 async fn a_disk_that_is_full_when_a_segment_begins_leaves_no_gap() {
     let setup = setup(dense()).await;
-    setup.fail(|faults| &faults.full, ".snapshot");
+    setup.disk.fault(Call::Write, ".snapshot", || Fault::Half);
     assert!(setup.log.append(prepared(batch(1, 500)), EPOCH, NOW_MS).await.is_err());
-    setup.heal();
+    setup.disk.heal();
     setup.check_and_restart(3).await;
 }
 
 #[tokio::test]
 async fn an_append_that_is_given_up_in_its_write_leaves_nothing_behind() {
     let setup = setup(LogConfig::default()).await;
-    setup.fail(|faults| &faults.write_hangs, ".log");
+    setup.disk.fault(Call::Write, ".log", || Fault::Hangs);
     setup.give_up_append().await;
-    setup.heal();
+    setup.disk.heal();
     setup.check_and_restart(3).await;
 }
 
@@ -236,9 +125,13 @@ async fn an_append_that_is_given_up_in_its_write_leaves_nothing_behind() {
 async fn an_append_that_is_given_up_while_it_rolls_leaves_a_log_that_goes_on() {
     for place in [".snapshot", "3.log", ".index"] {
         let setup = setup(dense()).await;
-        setup.fail(|faults| &faults.open_hangs, place);
+        setup.disk.rule(move |call, path| {
+            let opens = matches!(call, Call::Open | Call::Create);
+            let hit = opens && path.to_str().unwrap().contains(place);
+            if hit { Fault::Hangs } else { Fault::None }
+        });
         setup.give_up_append().await;
-        setup.heal();
+        setup.disk.heal();
         // With room again in the old segment, the next append still goes to the new one.
         setup.log.set_config(Arc::new(LogConfig::default()));
         setup.check_and_restart(3).await;
@@ -248,11 +141,10 @@ async fn an_append_that_is_given_up_while_it_rolls_leaves_a_log_that_goes_on() {
 #[tokio::test]
 async fn a_failed_fsync_takes_its_directory_offline_and_no_other() {
     let setup = setup(LogConfig::default()).await;
-    let other = partition_of("other", 0);
-    let other = setup.dirs.create(&other, topic_id(), Arc::default(), NOW_MS).await.unwrap();
-    setup.fail(|faults| &faults.sync_fails, ".log");
+    let other = setup.other().await;
+    setup.disk.fault(Call::Sync, ".log", || Fault::Fails(io::ErrorKind::Other));
     assert!(setup.log.flush().await.is_err());
-    setup.heal();
+    setup.disk.heal();
     // Never tried again as if it might still work: the kernel may have dropped what it could not write.
     let error = setup.log.flush().await.unwrap_err();
     assert!(matches!(error, Error::Offline { .. }), "{error}");
@@ -260,7 +152,6 @@ async fn a_failed_fsync_takes_its_directory_offline_and_no_other() {
     assert!(setup.log.append(prepared(batch(1, 1)), EPOCH, NOW_MS).await.is_err());
     assert_eq!(setup.log.read(Offset(0), 1, true, Offset(9)).await.unwrap().next_offset, Offset(1));
 
-    assert!(other.dir().starts_with(setup.dir.path().join("two")));
     other.append(prepared(batch(1, 1)), EPOCH, NOW_MS).await.unwrap();
     other.flush().await.unwrap();
     let states: Vec<bool> = setup.dirs.dirs().await.iter().map(|dir| dir.failure.is_some()).collect();
@@ -269,7 +160,68 @@ async fn a_failed_fsync_takes_its_directory_offline_and_no_other() {
     let third =
         setup.dirs.create(&partition_of("third", 0), topic_id(), Arc::default(), NOW_MS).await.unwrap();
     assert!(third.dir().starts_with(setup.dir.path().join("two")));
-    assert!(setup.dirs.close(ottla_types::BrokerEpoch(1)).await.is_err());
+    assert!(setup.dirs.close(BrokerEpoch(1)).await.is_err());
     assert!(!setup.dir.path().join("one/.kafka_cleanshutdown").exists());
     assert!(setup.dir.path().join("two/.kafka_cleanshutdown").exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_becomes_read_only_refuses_batches_and_then_flushes_and_the_other_goes_on() {
+    let setup = setup(LogConfig::default()).await;
+    let other = setup.other().await;
+    setup.disk.read_only("/one");
+    let error = setup.log.append(prepared(batch(1, 1)), EPOCH, NOW_MS).await.unwrap_err();
+    assert!(matches!(&error, Error::Io(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem), "{error}");
+    assert!(error.to_string().contains(setup.segment().to_str().unwrap()), "{error}");
+    assert_eq!(offsets_of(&read_all(&setup.log, Offset(0)).await).len(), 3, "what is there can be read");
+    let error = setup.log.flush().await.unwrap_err();
+    assert!(error.to_string().contains(setup.segment().to_str().unwrap()), "{error}");
+    let error = setup.log.append(prepared(batch(1, 1)), EPOCH, NOW_MS).await.unwrap_err();
+    assert!(matches!(error, Error::Offline { .. }), "{error}");
+
+    other.append(prepared(batch(1, 1)), EPOCH, NOW_MS).await.unwrap();
+    other.flush().await.unwrap();
+    assert!(setup.dirs.close(BrokerEpoch(1)).await.is_err());
+    assert!(!setup.dir.path().join("one/.kafka_cleanshutdown").exists());
+    assert!(setup.dir.path().join("two/.kafka_cleanshutdown").exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_can_only_be_read_takes_no_part_in_the_next_start_and_the_other_does() {
+    let setup = setup(LogConfig::default()).await;
+    let other = setup.other().await;
+    other.append(prepared(batch(4, 1)), EPOCH, NOW_MS).await.unwrap();
+    setup.dirs.close(BrokerEpoch(1)).await.unwrap();
+    let Setup { dir, disk, dirs, log } = setup;
+    drop((dirs, log, other));
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    disk.read_only("/one");
+    let opened = reopen(&disk, &[&one, &two], &Arc::default()).await;
+    let [(path, error)] = &opened.failed_dirs[..] else { panic!("{:?}", opened.failed_dirs) };
+    assert_eq!(*path, one);
+    assert!(error.to_string().contains(one.join(".lock").to_str().unwrap()), "{error}");
+    assert!(!opened.dirs.is_whole() && opened.dirs.get(&partition()).is_none());
+    let other = opened.dirs.get(&partition_of("other", 0)).unwrap();
+    assert_eq!(other.append(prepared(batch(1, 1)), EPOCH, NOW_MS).await.unwrap().base_offset, Offset(4));
+    opened.dirs.close(BrokerEpoch(1)).await.unwrap();
+    drop((opened, other));
+
+    // With the directory as it was, everything is there.
+    disk.heal();
+    let opened = reopen(&disk, &[&one, &two], &Arc::default()).await;
+    assert!(opened.failed_dirs.is_empty() && opened.failed_logs.is_empty());
+    assert_eq!(opened.dirs.get(&partition()).unwrap().end_offset(), Offset(3));
+    assert_eq!(opened.dirs.get(&partition_of("other", 0)).unwrap().end_offset(), Offset(5));
+}
+
+#[tokio::test]
+async fn a_directory_that_can_only_be_read_alone_is_the_error_of_the_start() {
+    let setup = setup(LogConfig::default()).await;
+    setup.dirs.close(BrokerEpoch(1)).await.unwrap();
+    setup.disk.read_only("/one");
+    let one = setup.dir.path().join("one");
+    let config_of = |_: &_| Arc::default();
+    let error =
+        LogDirs::open(&setup.disk.env(), &dirs_config(&[&one]), config_of, NOW_MS).await.err().unwrap();
+    assert!(error.to_string().contains(one.join(".lock").to_str().unwrap()), "{error}");
 }

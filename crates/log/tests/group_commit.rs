@@ -5,14 +5,11 @@
 mod common;
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use common::disk::{Call, Fault, FaultDisk};
 use common::*;
-use ottla_env::disk::{DirEntry, DirLock, DiskSpace, OpenMode, RealDisk};
-use ottla_env::{Disk, DiskFuture, Env, File};
 use ottla_log::{Error, Log, LogConfig, LogDirs};
 use ottla_types::{Offset, TopicId};
 use tokio::sync::{Mutex, Semaphore};
@@ -56,90 +53,6 @@ impl Gate {
     }
 }
 
-struct GatedDisk {
-    real: RealDisk,
-    gate: Arc<Gate>,
-}
-
-struct GatedFile {
-    real: Arc<dyn File>,
-    gate: Arc<Gate>,
-}
-
-impl Disk for GatedDisk {
-    fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>> {
-        DiskFuture::Pending(Box::pin(async move {
-            let real = self.real.open(path, mode).await?;
-            if path.extension().is_none_or(|extension| extension != "log") {
-                return Ok(real);
-            }
-            Ok(Arc::new(GatedFile { real, gate: Arc::clone(&self.gate) }) as Arc<dyn File>)
-        }))
-    }
-
-    fn read<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Bytes> {
-        self.real.read(path)
-    }
-
-    fn create_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.create_dir_all(path)
-    }
-
-    fn list<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Vec<DirEntry>> {
-        self.real.list(path)
-    }
-
-    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.rename(from, to)
-    }
-
-    fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.remove_file(path)
-    }
-
-    fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.remove_dir_all(path)
-    }
-
-    fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.real.sync_dir(path)
-    }
-
-    fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>> {
-        self.real.lock(path)
-    }
-
-    fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace> {
-        self.real.space(path)
-    }
-}
-
-impl File for GatedFile {
-    fn write_at<'a>(&'a self, offset: u64, buffers: &'a [Bytes]) -> DiskFuture<'a, ()> {
-        self.real.write_at(offset, buffers)
-    }
-
-    fn read_at(&self, offset: u64, len: usize) -> DiskFuture<'_, Bytes> {
-        self.real.read_at(offset, len)
-    }
-
-    fn size(&self) -> DiskFuture<'_, u64> {
-        self.real.size()
-    }
-
-    fn set_len(&self, len: u64) -> DiskFuture<'_, ()> {
-        self.real.set_len(len)
-    }
-
-    fn sync(&self) -> DiskFuture<'_, ()> {
-        DiskFuture::Pending(Box::pin(self.gate.pass()))
-    }
-
-    fn path(&self) -> &PathBuf {
-        self.real.path()
-    }
-}
-
 struct Gated {
     gate: Arc<Gate>,
     dirs: LogDirs,
@@ -150,10 +63,13 @@ impl Gated {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let gate = Gate::new();
-        let env = Env {
-            disk: Arc::new(GatedDisk { real: RealDisk::new(), gate: Arc::clone(&gate) }),
-            ..Env::real()
-        };
+        let disk = FaultDisk::new();
+        let passed = Arc::clone(&gate);
+        disk.fault(Call::Sync, ".log", move || {
+            let gate = Arc::clone(&passed);
+            Fault::Waits(Box::pin(async move { gate.pass().await }))
+        });
+        let env = disk.env();
         let config_of = |_: &_| Arc::new(LogConfig::default());
         let opened = LogDirs::open(&env, &dirs_config(&[dir.path()]), config_of, NOW_MS).await.unwrap();
         Self { gate, dirs: opened.dirs, _dir: dir }

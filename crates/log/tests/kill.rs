@@ -7,123 +7,21 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use common::disk::FaultDisk;
 use common::*;
-use ottla_env::disk::{DirEntry, DirLock, DiskSpace, OpenMode, RealDisk};
-use ottla_env::{Disk, DiskFuture, Env, File};
 use ottla_log::{Error, Log, LogConfig, LogDirs, OpenedDirs};
 use ottla_types::{BrokerEpoch, LeaderEpoch, Offset};
-
-/// The real disk, with a page cache that a test may replace, and a count of the bytes read.
-#[derive(Default)]
-struct CountingDisk {
-    read_bytes: Arc<AtomicU64>,
-    /// Changes with a reboot.
-    boots: Mutex<u32>,
-}
-
-struct CountingFile {
-    real: Arc<dyn File>,
-    read_bytes: Arc<AtomicU64>,
-}
-
-fn count<T>(result: &std::io::Result<T>, len: impl Fn(&T) -> usize, into: &AtomicU64) {
-    if let Ok(value) = result {
-        into.fetch_add(len(value) as u64, Ordering::Relaxed);
-    }
-}
-
-impl Disk for CountingDisk {
-    fn open<'a>(&'a self, path: &'a Path, mode: OpenMode) -> DiskFuture<'a, Arc<dyn File>> {
-        DiskFuture::Pending(Box::pin(async move {
-            let real = RealDisk.open(path, mode).await?;
-            Ok(Arc::new(CountingFile { real, read_bytes: Arc::clone(&self.read_bytes) }) as Arc<dyn File>)
-        }))
-    }
-
-    fn read<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Bytes> {
-        DiskFuture::Pending(Box::pin(async move {
-            let result = RealDisk.read(path).await;
-            count(&result, Bytes::len, &self.read_bytes);
-            result
-        }))
-    }
-
-    fn create_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        RealDisk.create_dir_all(path)
-    }
-
-    fn list<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Vec<DirEntry>> {
-        RealDisk.list(path)
-    }
-
-    fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> DiskFuture<'a, ()> {
-        RealDisk.rename(from, to)
-    }
-
-    fn remove_file<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        RealDisk.remove_file(path)
-    }
-
-    fn remove_dir_all<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        RealDisk.remove_dir_all(path)
-    }
-
-    fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        RealDisk.sync_dir(path)
-    }
-
-    fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>> {
-        RealDisk.lock(path)
-    }
-
-    fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace> {
-        RealDisk.space(path)
-    }
-
-    fn page_cache_id<'a>(&'a self, _: &'a Path) -> DiskFuture<'a, Option<String>> {
-        DiskFuture::ready(Ok(Some(format!("boot={}", self.boots.lock().unwrap()))))
-    }
-}
-
-impl File for CountingFile {
-    fn write_at<'a>(&'a self, offset: u64, buffers: &'a [Bytes]) -> DiskFuture<'a, ()> {
-        self.real.write_at(offset, buffers)
-    }
-
-    fn read_at(&self, offset: u64, len: usize) -> DiskFuture<'_, Bytes> {
-        DiskFuture::Pending(Box::pin(async move {
-            let result = self.real.read_at(offset, len).await;
-            count(&result, Bytes::len, &self.read_bytes);
-            result
-        }))
-    }
-
-    fn size(&self) -> DiskFuture<'_, u64> {
-        self.real.size()
-    }
-
-    fn set_len(&self, len: u64) -> DiskFuture<'_, ()> {
-        self.real.set_len(len)
-    }
-
-    fn sync(&self) -> DiskFuture<'_, ()> {
-        self.real.sync()
-    }
-
-    fn path(&self) -> &PathBuf {
-        self.real.path()
-    }
-}
 
 /// A directory over runs of a process that is killed and started again.
 struct Machine {
     dir: tempfile::TempDir,
-    disk: Arc<CountingDisk>,
+    disk: FaultDisk,
+    /// Another one with each reboot.
+    boot: u32,
     config: Arc<LogConfig>,
     dirs: Option<LogDirs>,
 }
@@ -132,7 +30,8 @@ impl Machine {
     async fn new(config: LogConfig) -> Self {
         let mut machine = Self {
             dir: tempfile::tempdir().unwrap(),
-            disk: Arc::default(),
+            disk: FaultDisk::new(),
+            boot: 0,
             config: Arc::new(config),
             dirs: None,
         };
@@ -144,11 +43,13 @@ impl Machine {
 
     /// Starts, and says what was found and how many bytes were read.
     async fn try_start(&self) -> (OpenedDirs, u64) {
-        let env = Env { disk: Arc::clone(&self.disk) as Arc<dyn Disk>, ..Env::real() };
+        self.disk.set_page_cache(format_args!("boot={}", self.boot));
         let config_of = |_: &_| Arc::clone(&self.config);
-        self.disk.read_bytes.store(0, Ordering::Relaxed);
-        let opened = LogDirs::open(&env, &dirs_config(&[self.dir.path()]), config_of, NOW_MS).await.unwrap();
-        (opened, self.disk.read_bytes.load(Ordering::Relaxed))
+        self.disk.take_read_bytes();
+        let opened = LogDirs::open(&self.disk.env(), &dirs_config(&[self.dir.path()]), config_of, NOW_MS)
+            .await
+            .unwrap();
+        (opened, self.disk.take_read_bytes())
     }
 
     async fn start(&mut self) -> u64 {
@@ -166,7 +67,7 @@ impl Machine {
 
     /// The machine starts again, and all happens to be on the device.
     async fn reboot(&mut self) -> u64 {
-        *self.disk.boots.lock().unwrap() += 1;
+        self.boot += 1;
         self.kill().await
     }
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use common::lines::Lines;
 use common::*;
 use ottla_log::{Error, LogConfig};
 use ottla_types::{BrokerEpoch, ErrorCode, LeaderEpoch, Offset};
@@ -349,4 +350,40 @@ async fn a_truncation_in_the_middle_of_a_batch_lowers_the_recovery_point_to_wher
     bench.start().await;
     assert!(bench.log().flushed_offset() <= Offset(14));
     assert_eq!(bench.log().epoch_for_offset(Offset(14)), Some(LeaderEpoch(1)));
+}
+
+#[tokio::test]
+async fn an_end_that_is_missing_after_a_stop_in_order_is_told() {
+    let mut bench = with_batches(5).await;
+    bench.stop().await;
+    let path = bench.segment(0);
+    let whole = fs::read(&path).unwrap();
+    let lines = Lines::capture();
+    // At the end of a batch, where nothing looks torn.
+    for batches in [4, 1, 0] {
+        let marker = bench.dir.path().join(".kafka_cleanshutdown");
+        fs::write(&marker, r#"{"version":0,"brokerEpoch":5}"#).unwrap();
+        fs::write(&path, &whole[..whole.len() / 5 * batches]).unwrap();
+        let end = 2 * batches;
+        let told = lines.of(async { bench.start().await }).await;
+        assert_eq!(bench.log().end_offset(), Offset(end as i64));
+        for words in [
+            format!("topic-0: the log in {}", bench.partition_dir().display()),
+            format!("ends at offset {end} after a stop in order"),
+            "the recovery point is offset 10".to_owned(),
+        ] {
+            assert!(told.contains(&words), "{words:?} is not told in {told}");
+        }
+        bench.kill();
+        fs::remove_file(bench.dir.path().join(".ottla-running")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_in_order_with_all_that_it_promised_is_told_without_an_error() {
+    let mut bench = with_batches(5).await;
+    bench.stop().await;
+    let lines = Lines::capture();
+    let told = lines.of(async { bench.start().await }).await;
+    assert!(!told.contains("ERROR"), "{told}");
 }

@@ -11,6 +11,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -21,6 +22,7 @@ mod buffers;
 
 use self::buffers::ReadBuffers;
 use super::{DirEntry, DirLock, Disk, DiskFuture, DiskSpace, File, OpenMode};
+use crate::Timestamp;
 
 /// As many buffers as Linux takes in one call (`UIO_MAXIOV`).
 const IOV_MAX: usize = 1024;
@@ -122,6 +124,12 @@ fn space(path: &Path) -> io::Result<DiskSpace> {
     })
 }
 
+fn modified_ms(path: &Path) -> io::Result<Option<Timestamp>> {
+    let modified = fs::metadata(path).map_err(|e| naming("look at", path, e))?.modified();
+    let since_1970 = modified.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(since_1970.and_then(|since| Timestamp::try_from(since.as_millis()).ok()))
+}
+
 /// The boot of the kernel, the device, the mount and the directory's inode: a copy of the directory, elsewhere or after an
 /// unmount, was never in this page cache.
 fn page_cache_id(path: &Path) -> io::Result<Option<String>> {
@@ -185,6 +193,10 @@ impl Disk for RealDisk {
 
     fn space<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, DiskSpace> {
         DiskFuture::ready(space(path))
+    }
+
+    fn modified_ms<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Option<Timestamp>> {
+        DiskFuture::ready(modified_ms(path))
     }
 
     fn page_cache_id<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Option<String>> {

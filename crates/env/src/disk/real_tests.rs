@@ -112,3 +112,25 @@ async fn no_runtime_thread_waits_until_the_blocks_of_a_large_file_are_free() {
     removed.await.unwrap();
     assert!(disk.list(dir.path()).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_with_file_and_place() {
+    // A device that has no room, ever.
+    let full = Path::new("/dev/full");
+    let file = RealDisk.open(full, OpenMode::Existing).await.unwrap();
+    let error = file.write_at(4096, &[Bytes::from_static(b"content")]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert!(error.to_string().starts_with("cannot write at byte 4096 of /dev/full: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_tells_when_it_was_written() {
+    let (dir, disk) = disk();
+    let path = dir.path().join("f");
+    fs::write(&path, "x").unwrap();
+    let then = UNIX_EPOCH + std::time::Duration::from_millis(1_234_567_890_123);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+    assert_eq!(disk.modified_ms(&path).await.unwrap(), Some(1_234_567_890_123));
+    let missing = disk.modified_ms(&dir.path().join("missing")).await.unwrap_err();
+    assert!(missing.kind() == io::ErrorKind::NotFound && missing.to_string().contains("missing"));
+}

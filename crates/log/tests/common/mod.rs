@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod disk;
+pub mod lines;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
