@@ -87,7 +87,9 @@ public final class GoldenVectors {
     private byte[] encode(JsonNode definition) throws Exception {
         String name = definition.get("name").asText();
         JsonNode value = struct(definition.get("fields"));
-        Class<?> converter = Class.forName("org.apache.kafka.common.message." + name + "DataJsonConverter");
+        // What is neither a message nor a header already has a class of its own name.
+        String type = definition.get("type").asText().equals("data") ? name : name + "Data";
+        Class<?> converter = Class.forName("org.apache.kafka.common.message." + type + "JsonConverter");
         Message message = (Message) converter.getMethod("read", JsonNode.class, short.class).invoke(null, value, version);
         if (variant == Variant.EXTREME && contains(definition.path("flexibleVersions").asText("none"))) {
             message.unknownTaggedFields().add(new RawTaggedField(100, new byte[] {1, 2, 3}));

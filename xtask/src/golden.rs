@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use ottla_wire::{REQUESTS, RESPONSES};
+use ottla_wire::{DATA, REQUESTS, RESPONSES};
 
 use crate::{
     jars::{self, Profile},
@@ -43,7 +43,7 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
 /// What the Java program says of every message that is implemented.
 fn vectors(root: &Path) -> Result<String> {
     let mut wanted = HEADERS.to_owned();
-    for schema in REQUESTS.iter().chain(RESPONSES).map(|erased| erased.schema) {
+    for schema in REQUESTS.iter().chain(RESPONSES).chain(DATA).map(|erased| erased.schema) {
         wanted.push_str(&format!("{} {} {}\n", schema.name, schema.versions.first, schema.versions.last));
     }
     let mut java = Command::new("java")
@@ -65,13 +65,15 @@ fn vectors(root: &Path) -> Result<String> {
     String::from_utf8(output.stdout).context("java wrote something that is not UTF-8")
 }
 
-/// The lines by the API that they are of: `FetchRequest 4 empty 00` belongs to `Fetch`.
+/// The lines by the API that they are of: `FetchRequest 4 empty 00` belongs to `Fetch`. Headers are together, and what
+/// consumers tell each other.
 fn by_api(vectors: &str) -> Result<BTreeMap<&str, String>> {
     let mut apis = BTreeMap::<&str, String>::new();
     for line in vectors.lines() {
         let name = line.split(' ').next().unwrap_or_default();
         let api = ["Request", "Response"].iter().find_map(|end| name.strip_suffix(end));
         let api = api.or_else(|| name.ends_with("Header").then_some("headers"));
+        let api = api.or_else(|| name.starts_with("ConsumerProtocol").then_some("ConsumerProtocol"));
         let lines =
             apis.entry(api.with_context(|| format!("java wrote a line of no message: {line}"))?).or_default();
         lines.push_str(line);
@@ -90,6 +92,7 @@ mod tests {
         let apis = by_api(vectors).unwrap();
         assert_eq!(apis["headers"], "RequestHeader 1 full 00\n");
         assert_eq!(apis["Fetch"], "FetchRequest 4 full 01\nFetchResponse 4 full 02\n");
+        assert_eq!(by_api("ConsumerProtocolAssignment 0 full 03\n").unwrap().len(), 1);
         let error = by_api("Exception in thread").unwrap_err().to_string();
         assert!(error.contains("Exception in thread"), "{error}");
     }

@@ -63,6 +63,7 @@ fn compare_all(ours: &[Message], theirs: &[Message]) -> Vec<String> {
         let answers =
             |other: &&Message| other.api_key == message.api_key && other.direction != message.direction;
         match ours.iter().find(answers) {
+            _ if message.direction == Direction::Neither => {}
             Some(other) if other.versions == message.versions => {}
             Some(other) => differences.push(format!(
                 "{}: versions: ours {}, but {} has {}",
@@ -77,7 +78,7 @@ fn compare_all(ours: &[Message], theirs: &[Message]) -> Vec<String> {
     differences
 }
 
-/// The requests and responses among `definitions`.
+/// The messages among `definitions`.
 fn parse(definitions: &Definitions) -> Result<Vec<Message>> {
     let mut messages = Vec::new();
     for (file, text) in definitions {

@@ -25,10 +25,20 @@ pub(crate) struct Struct {
 
 /// What only a whole message has.
 pub(crate) struct Message {
-    pub(crate) api: i16,
-    pub(crate) is_request: bool,
+    pub(crate) kind: Kind,
     pub(crate) versions: Versions,
     pub(crate) flexible: Versions,
+}
+
+/// What a whole message is.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// The request of an API, by its key.
+    Request(i16),
+    /// The response of an API, by its key.
+    Response(i16),
+    /// What bytes in other messages hold.
+    Data,
 }
 
 /// A field that is on the wire.
@@ -153,6 +163,7 @@ impl Struct {
 #[derive(Default)]
 struct StructAttributes {
     api: Option<LitInt>,
+    data: Option<Span>,
     is_request: Option<bool>,
     versions: Option<Versions>,
     flexible: Option<Versions>,
@@ -166,6 +177,8 @@ impl StructAttributes {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("api") {
                     once(&mut parsed.api, meta.value()?.parse()?, &meta)
+                } else if meta.path.is_ident("data") {
+                    once(&mut parsed.data, meta.path.span(), &meta)
                 } else if meta.path.is_ident("versions") {
                     once(&mut parsed.versions, Versions::parse(&meta.value()?.parse()?)?, &meta)
                 } else if meta.path.is_ident("flexible") {
@@ -186,7 +199,7 @@ impl StructAttributes {
                     };
                     once(&mut parsed.is_request, is_request, &meta)
                 } else {
-                    Err(meta.error("expected `api`, `direction`, `versions`, `flexible` or `name`"))
+                    Err(meta.error("expected `api`, `data`, `direction`, `versions`, `flexible` or `name`"))
                 }
             })?;
         }
@@ -203,29 +216,38 @@ impl StructAttributes {
         Ok(parsed)
     }
 
+    /// What kind of message the struct is, and where it says so; `None` for a structure in one.
+    fn kind(&self, ident: &Ident) -> syn::Result<Option<(Kind, Span)>> {
+        match (&self.api, self.data) {
+            (None, None) => Ok(None),
+            (None, Some(span)) if self.is_request.is_none() => Ok(Some((Kind::Data, span))),
+            (Some(api), None) => {
+                let key = api.base10_parse()?;
+                let is_request = self.is_request.unwrap_or_default();
+                Ok(Some((if is_request { Kind::Request(key) } else { Kind::Response(key) }, api.span())))
+            }
+            (_, Some(_)) => Err(syn::Error::new(ident.span(), "`data` is of no API and has no direction")),
+        }
+    }
+
     fn into_struct(self, ident: Ident, fields: Vec<Field>, unknown_tags: Ident) -> syn::Result<Struct> {
-        let span = ident.span();
-        let message = match &self.api {
+        let message = match self.kind(&ident)? {
             None => {
                 if self.flexible.is_some() || self.is_request.is_some() || self.versions.is_some() {
                     return Err(syn::Error::new(
-                        span,
-                        "`versions`, `flexible` and `direction` belong to a whole message: give it an `api`, or leave them out",
+                        ident.span(),
+                        "`versions`, `flexible` and `direction` belong to a whole message: give it an `api` or `data`, or leave them out",
                     ));
                 }
                 None
             }
-            Some(api) => Some(Message {
-                api: api.base10_parse()?,
-                is_request: self.is_request.unwrap_or_default(),
+            Some((kind, span)) => Some(Message {
+                kind,
                 versions: self.versions.ok_or_else(|| {
-                    syn::Error::new(api.span(), "say which versions there are: `versions = \"0..=3\"`")
+                    syn::Error::new(span, "say which versions there are: `versions = \"0..=3\"`")
                 })?,
                 flexible: self.flexible.ok_or_else(|| {
-                    syn::Error::new(
-                        api.span(),
-                        "say which versions are flexible: `flexible = \"2..\"` or \"none\"",
-                    )
+                    syn::Error::new(span, "say which versions are flexible: `flexible = \"2..\"` or \"none\"")
                 })?,
             }),
         };

@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Ident};
 
-use crate::attributes::{Default, Field, Message, Struct};
+use crate::attributes::{Default, Field, Kind, Message, Struct};
 
 /// Everything that `#[derive(Message)]` adds to the struct.
 pub(crate) fn expand(input: DeriveInput) -> syn::Result<TokenStream> {
@@ -170,8 +170,12 @@ fn nullable_impl(parsed: &Struct) -> TokenStream {
 fn message_impl(parsed: &Struct, message: &Message) -> TokenStream {
     let ident = &parsed.ident;
     let name = &parsed.name;
-    let Message { api, is_request, versions, flexible } = message;
-    let direction = if *is_request { quote!(Request) } else { quote!(Response) };
+    let Message { kind, versions, flexible } = message;
+    let (direction, api) = match kind {
+        Kind::Request(api) => (quote!(Request), *api),
+        Kind::Response(api) => (quote!(Response), *api),
+        Kind::Data => (quote!(Neither), -1),
+    };
     let versions = versions.schema();
     let flexible = flexible.schema();
     quote! {

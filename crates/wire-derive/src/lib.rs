@@ -5,8 +5,8 @@
 //! code calls lives in the `wire` crate; nothing here runs after compilation.
 //!
 //! On a whole message: `api = 1`, `versions = "4..=18"`, `flexible = "12.."` (or `"none"`), and `direction = request` or
-//! `response` where the name does not end in one. On any struct: `name = "..."` where Kafka's name differs. A struct
-//! without `api` is a structure inside messages and takes their versions.
+//! `response` where the name does not end in one. On what bytes in other messages hold: `data` instead of `api`. On any struct: `name = "..."` where Kafka's name differs. A struct
+//! without `api` and `data` is a structure inside messages and takes their versions.
 //!
 //! On a field:
 //!

@@ -1,7 +1,8 @@
 //! Kafka's requests and responses, one file per API, and the codec beneath them.
 //!
 //! A message is a plain struct with `#[derive(Message)]`; the derive writes its decoding, encoding, default and schema from
-//! the attributes. [`messages`] holds them, and the one list of the APIs served. [`header`] and [`frame`] turn the bytes
+//! the attributes. [`messages`] holds them, and the one list of the APIs served; [`consumer_protocol`] what members of
+//! groups tell each other in the bytes of some of them. [`header`] and [`frame`] turn the bytes
 //! of a connection into a request and a response into the bytes of a connection.
 //!
 //! The formats are those of KIP-482 and of the definitions that Apache Kafka 4.3 publishes. Bytes from outside never
@@ -15,6 +16,7 @@
 extern crate self as ottla_wire;
 
 pub mod api;
+pub mod consumer_protocol;
 pub mod error;
 pub mod frame;
 pub mod header;
@@ -34,6 +36,7 @@ mod writer;
 mod derive_tests;
 
 pub use api::Codec;
+pub use consumer_protocol::DATA;
 pub use error::Error;
 pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};

@@ -34,16 +34,18 @@ pub enum Direction {
     Request,
     /// To a client.
     Response,
+    /// It is no request or response, but what bytes in them hold.
+    Neither,
 }
 
-/// A whole request or response.
+/// A whole message.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageSchema {
     /// The message's name as Kafka spells it: `FetchRequest`.
     pub name: &'static str,
-    /// Its API key.
+    /// Its API key; -1 for what is of no API.
     pub api_key: i16,
-    /// Request or response.
+    /// Request, response, or what bytes in them hold.
     pub direction: Direction,
     /// The versions that are implemented.
     pub versions: Versions,

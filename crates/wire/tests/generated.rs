@@ -10,7 +10,10 @@ mod support;
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
+use kafka_protocol::messages::{
+    ApiKey, ConsumerProtocolAssignment, ConsumerProtocolSubscription, RequestKind, ResponseKind,
+};
+use kafka_protocol::protocol::{Decodable, Encodable};
 use ottla_wire::schema::{Direction, MessageSchema};
 
 use support::{Filling, Samples, every_version};
@@ -79,23 +82,36 @@ const BEHIND: &str = "made from definitions older than Apache Kafka 4.3's";
 
 /// The bytes after `kafka-protocol` has read and written them.
 fn theirs(schema: &MessageSchema, version: i16, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
-    let key = ApiKey::try_from(schema.api_key).map_err(|()| "has no such API".to_owned())?;
+    let key = || ApiKey::try_from(schema.api_key).map_err(|()| "has no such API".to_owned());
     let mut bytes = Bytes::from(bytes);
     let mut written = BytesMut::new();
     match schema.direction {
         Direction::Request => {
             let request =
-                RequestKind::decode(key, &mut bytes, version).map_err(|error| format!("{error:#}"))?;
+                RequestKind::decode(key()?, &mut bytes, version).map_err(|error| format!("{error:#}"))?;
             request.encode(&mut written, version).map_err(|error| format!("{error:#}"))?;
         }
         Direction::Response => {
             let response =
-                ResponseKind::decode(key, &mut bytes, version).map_err(|error| format!("{error:#}"))?;
+                ResponseKind::decode(key()?, &mut bytes, version).map_err(|error| format!("{error:#}"))?;
             response.encode(&mut written, version).map_err(|error| format!("{error:#}"))?;
         }
+        Direction::Neither if schema.name == "ConsumerProtocolSubscription" => {
+            recode::<ConsumerProtocolSubscription>(&mut bytes, &mut written, version)?;
+        }
+        Direction::Neither => recode::<ConsumerProtocolAssignment>(&mut bytes, &mut written, version)?,
     }
     if !bytes.is_empty() {
         return Err(format!("leaves {} bytes", bytes.len()));
     }
     Ok(written.to_vec())
+}
+
+fn recode<M: Decodable + Encodable>(
+    bytes: &mut Bytes,
+    written: &mut BytesMut,
+    version: i16,
+) -> Result<(), String> {
+    let message = M::decode(bytes, version).map_err(|error| format!("{error:#}"))?;
+    message.encode(written, version).map_err(|error| format!("{error:#}"))
 }

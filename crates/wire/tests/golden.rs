@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use bytes::Bytes;
-use ottla_wire::{ApiKey, Codec, REQUESTS, RESPONSES, Reader, RequestHeader, ResponseHeader, Writer};
+use ottla_wire::{ApiKey, Codec, DATA, REQUESTS, RESPONSES, Reader, RequestHeader, ResponseHeader, Writer};
 
 /// One line of a file.
 struct Vector {
@@ -35,7 +35,7 @@ fn parse(line: &str) -> Vector {
 }
 
 fn codecs() -> impl Iterator<Item = &'static Codec> {
-    REQUESTS.iter().chain(RESPONSES)
+    REQUESTS.iter().chain(RESPONSES).chain(DATA)
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn none() -> String {
     "none".to_owned()
 }
 
-/// The request or response that `text` defines; nothing for headers, records and other data.
+/// The message that `text` defines; nothing for headers and records.
 pub(super) fn parse(text: &str) -> Result<Option<Parsed>> {
     let text = without_comments(text);
     // Some definitions of data have a form of their own; what a file is decides whether to read on.
@@ -92,12 +92,16 @@ pub(super) fn parse(text: &str) -> Result<Option<Parsed>> {
     let direction = match value.get("type").and_then(Value::as_str) {
         Some("request") => Direction::Request,
         Some("response") => Direction::Response,
+        Some("data") => Direction::Neither,
         _ => return Ok(None),
     };
     let file: File = serde_json::from_value(value)?;
     let commons: BTreeMap<&str, &[RawField]> =
         file.common_structs.iter().map(|common| (common.name.as_str(), common.fields.as_slice())).collect();
-    let api_key = file.api_key.with_context(|| format!("a {} without an API key", file.kind))?;
+    let api_key = match direction {
+        Direction::Neither => -1,
+        _ => file.api_key.with_context(|| format!("a {} without an API key", file.kind))?,
+    };
     let message = Message {
         api_key,
         direction,

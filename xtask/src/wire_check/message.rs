@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-/// A request or response.
+/// A request or response, or what bytes in them hold.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) name: String,
@@ -17,6 +17,7 @@ pub(super) struct Message {
 pub(super) enum Direction {
     Request,
     Response,
+    Neither,
 }
 
 /// A field; `fields` are those of the structure that it is, or is an array of.

@@ -1,15 +1,15 @@
 //! The schemas that `wire`'s derive emits, in the form that is compared.
 
 use ottla_wire::{
-    REQUESTS, RESPONSES,
+    DATA, REQUESTS, RESPONSES,
     schema::{self, FieldSchema, FieldType, MessageSchema},
 };
 
 use super::message::{Direction, Field, Message, Versions, default_of};
 
-/// Every request and response that is implemented.
+/// Every message that is implemented.
 pub(super) fn messages() -> Vec<Message> {
-    REQUESTS.iter().chain(RESPONSES).map(|erased| message(erased.schema)).collect()
+    REQUESTS.iter().chain(RESPONSES).chain(DATA).map(|erased| message(erased.schema)).collect()
 }
 
 /// One message.
@@ -20,6 +20,7 @@ pub(super) fn message(schema: &MessageSchema) -> Message {
         direction: match schema.direction {
             schema::Direction::Request => Direction::Request,
             schema::Direction::Response => Direction::Response,
+            schema::Direction::Neither => Direction::Neither,
         },
         versions: versions(schema.versions),
         flexible: versions(schema.flexible),

@@ -10,11 +10,11 @@ mod sample;
 pub(crate) use random::Random;
 pub(crate) use sample::{Filling, Sample, Samples};
 
-use ottla_wire::{Codec, REQUESTS, RESPONSES};
+use ottla_wire::{Codec, DATA, REQUESTS, RESPONSES};
 
 /// Every message with each of its versions.
 pub(crate) fn every_version() -> impl Iterator<Item = (&'static Codec, i16)> {
-    let codecs = REQUESTS.iter().chain(RESPONSES);
+    let codecs = REQUESTS.iter().chain(RESPONSES).chain(DATA);
     codecs
         .flat_map(|codec| (codec.schema.versions.first..=codec.schema.versions.last).map(move |v| (codec, v)))
 }
