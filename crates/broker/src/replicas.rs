@@ -1,20 +1,29 @@
 //! Carries changes of the metadata over to this broker's logs: makes, reconfigures and deletes them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::error;
 
-use ottla_log::LogConfig;
+use ottla_log::{LogConfig, NewLog};
 use ottla_metadata::image::TopicImage;
 use ottla_metadata::record::{ConfigResource, PartitionState};
 use ottla_metadata::{Delta, Image};
 use ottla_types::config::broker::log::PRODUCER_ID_EXPIRATION_MS;
 use ottla_types::config::{Layers, Settings, TopicConfig};
-use ottla_types::{BrokerId, TopicName, TopicPartition};
+use ottla_types::{BrokerId, TopicId, TopicName, TopicPartition};
 
 use crate::broker::Core;
 use crate::partition::{Leadership, Partition, PartitionConfig};
+use crate::partitions::TopicRef;
 use crate::start::connection_limits;
+
+/// A replica that this broker is to have.
+pub(crate) struct Replica<'a> {
+    pub(crate) topic: &'a TopicImage,
+    pub(crate) index: i32,
+    pub(crate) state: &'a PartitionState,
+}
 
 impl Core {
     /// Makes this broker's logs what `image` says, of which `delta` is what is new.
@@ -22,10 +31,10 @@ impl Core {
         for topic in &delta.deleted {
             self.delete_logs(topic).await;
         }
+        let mut replicas = Vec::new();
         for topic in &delta.created {
-            for (index, state) in topic.partitions() {
-                self.host(image, topic, index, state).await;
-            }
+            let partitions = topic.partitions();
+            replicas.extend(partitions.map(|(index, state)| Replica { topic, index, state }));
         }
         let may_be_elsewhere = !self.logs.is_whole();
         for change in &delta.changed {
@@ -36,9 +45,11 @@ impl Core {
                 {
                     continue;
                 }
-                self.host(image, &change.topic, partition.index, &partition.new).await;
+                let (topic, index) = (&change.topic, partition.index);
+                replicas.push(Replica { topic, index, state: &partition.new });
             }
         }
+        self.host(image, &replicas).await;
         self.reconfigure(image, delta);
     }
 
@@ -47,30 +58,53 @@ impl Core {
         self.logs.get(&TopicPartition { topic: topic.name.clone(), partition: index }).is_none()
     }
 
-    /// Takes up a replica of a partition, if there is to be one here: opens its log, or makes it.
-    pub(crate) async fn host(&self, image: &Image, topic: &TopicImage, index: i32, state: &PartitionState) {
-        if !state.replicas.contains(&self.node_id) {
-            return;
-        }
-        let leadership = leadership(self.node_id, state);
-        if let Some(partition) = self.partitions.get(crate::partitions::TopicRef::Id(topic.id), index) {
-            partition.lead(leadership);
-            return;
-        }
-        let id = TopicPartition { topic: topic.name.clone(), partition: index };
-        let config = topic_config(image, self.node_id, &self.settings, &topic.name);
-        let log_config = Arc::new(log_config(&config, &image.layers(self.node_id, &self.settings)));
-        match self.logs.create(&id, topic.id, log_config, self.env.clock.wall_ms()).await {
-            Ok(log) => {
-                let config = PartitionConfig::from(&config);
-                self.partitions.insert(Arc::new(Partition::new(id, topic.id, log, leadership, config)));
+    /// Takes up the replicas that are to be here: opens their logs, or makes them.
+    pub(crate) async fn host(&self, image: &Image, replicas: &[Replica<'_>]) {
+        let mut wanted = Vec::new();
+        let mut hosted = BTreeMap::new();
+        let mut last: Option<(TopicId, TopicConfig, Arc<LogConfig>)> = None;
+        for Replica { topic, index, state } in replicas {
+            if !state.replicas.contains(&self.node_id) {
+                continue;
             }
-            // Requests for it are answered KAFKA_STORAGE_ERROR; the other partitions go on.
-            Err(error) => error!(partition = %id, %error, "cannot open the log"),
+            let leadership = leadership(self.node_id, state);
+            if let Some(partition) = self.partitions.get(TopicRef::Id(topic.id), *index) {
+                partition.lead(leadership);
+                continue;
+            }
+            // The partitions of a topic follow each other, and share its settings.
+            let (_, config, log_config) = match last.take().filter(|(id, ..)| *id == topic.id) {
+                Some(same) => last.insert(same),
+                None => last.insert(self.topic_settings(image, topic)),
+            };
+            let partition = TopicPartition { topic: topic.name.clone(), partition: *index };
+            let config = PartitionConfig::from(&*config);
+            hosted.insert(partition.clone(), (topic.id, leadership, config));
+            wanted.push(NewLog { partition, topic_id: topic.id, config: Arc::clone(log_config) });
+        }
+        for (id, log) in self.logs.create_all(wanted, self.env.clock.wall_ms()).await {
+            match (log, hosted.remove(&id)) {
+                (Ok(log), Some((topic_id, leadership, config))) => {
+                    let traffic = self.metrics.topics.of(topic_id, &id.topic);
+                    let partition = Partition::new(id, topic_id, log, leadership, config, traffic);
+                    self.partitions.insert(Arc::new(partition));
+                }
+                // Requests for it are answered KAFKA_STORAGE_ERROR; the other partitions go on.
+                (Err(error), _) => error!(partition = %id, %error, "cannot open the log"),
+                // Only what was wanted is made.
+                (Ok(_), None) => {}
+            }
         }
     }
 
+    fn topic_settings(&self, image: &Image, topic: &TopicImage) -> (TopicId, TopicConfig, Arc<LogConfig>) {
+        let config = topic_config(image, self.node_id, &self.settings, &topic.name);
+        let log_config = Arc::new(log_config(&config, &image.layers(self.node_id, &self.settings)));
+        (topic.id, config, log_config)
+    }
+
     async fn delete_logs(&self, topic: &TopicImage) {
+        self.metrics.topics.forget(topic.id);
         for partition in self.partitions.remove_topic(&topic.name, topic.id) {
             if let Err(error) = self.logs.delete(&partition.id, self.env.clock.wall_ms()).await {
                 error!(partition = %partition.id, %error, "cannot delete the log");
@@ -101,8 +135,7 @@ impl Core {
 
     fn reconfigure_topic(&self, image: &Image, name: &TopicName) {
         let Some(topic) = image.topic_by_name(name.as_str()) else { return };
-        let config = topic_config(image, self.node_id, &self.settings, name);
-        let log_config = Arc::new(log_config(&config, &image.layers(self.node_id, &self.settings)));
+        let (_, config, log_config) = self.topic_settings(image, topic);
         for partition in self.partitions.of_topic(topic.id) {
             partition.log.set_config(Arc::clone(&log_config));
             partition.configure(PartitionConfig::from(&config));

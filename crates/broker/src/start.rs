@@ -22,7 +22,7 @@ use ottla_types::{BrokerEpoch, BrokerId, Offset, TopicPartition};
 use crate::broker::Core;
 use crate::metadata_host::MetadataHost;
 use crate::metadata_place::{self, MetadataPlaceError};
-use crate::replicas::{log_config, topic_config};
+use crate::replicas::{Replica, log_config, topic_config};
 use crate::server::{ConnectionLimits, ConnectionSettings};
 
 /// Requests in memory at once where `queued.max.request.bytes` sets no limit: nothing here is unbounded.
@@ -259,27 +259,32 @@ pub(crate) async fn open_logs(core: &Core) {
             error!(directory = %log.dir().display(), %error, "cannot set the log aside");
         }
     }
-    let mut missing = 0_usize;
-    let mut offline = BTreeSet::new();
+    let (mut missing, mut offline) = (0_usize, BTreeSet::new());
+    let (mut replicas, mut without_log) = (Vec::new(), Vec::new());
     for topic in image.topics() {
         for (index, state) in topic.partitions() {
-            let here = state.replicas.contains(&core.node_id);
+            let lacks_log = state.replicas.contains(&core.node_id) && core.is_missing(topic, index);
             // An empty log here would pass for the one in the directory that is missing.
-            if here && !core.logs.is_whole() && core.is_missing(topic, index) {
+            if lacks_log && !core.logs.is_whole() {
                 missing += 1;
                 offline.insert((topic.id, index));
                 continue;
             }
-            let was_missing = here && core.is_missing(topic, index);
-            core.host(&image, topic, index, state).await;
-            if here && core.is_missing(topic, index) {
-                offline.insert((topic.id, index));
-            } else if was_missing {
-                warn!(
-                    partition = %format_args!("{}-{index}", topic.name),
-                    "its log was missing from the log directories, and an empty one was made"
-                );
+            replicas.push(Replica { topic, index, state });
+            if lacks_log {
+                without_log.push((topic, index));
             }
+        }
+    }
+    core.host(&image, &replicas).await;
+    for (topic, index) in without_log {
+        if core.is_missing(topic, index) {
+            offline.insert((topic.id, index));
+        } else {
+            warn!(
+                partition = %format_args!("{}-{index}", topic.name),
+                "its log was missing from the log directories, and an empty one was made"
+            );
         }
     }
     if missing > 0 {
