@@ -4,7 +4,8 @@
 //! - [`broker`] and [`topic`]: the tables. One entry per key; nothing else in the project states a default or a range.
 //! - [`ignored`]: keys of Kafka that mean nothing here, with the reason.
 //! - [`properties`]: Java's `.properties` syntax.
-//! - [`settings`]: a node's static settings: the file, checked as a whole.
+//! - [`environment`]: settings from environment variables.
+//! - [`settings`]: a node's static settings from file, environment and command line, checked as a whole.
 //! - [`listeners`]: the keys that name addresses, taken apart.
 //! - [`layers`]: what overrides what, for values and for DescribeConfigs (KIP-226, KIP-569).
 //! - [`topic_config`]: the settings of one topic, resolved.
@@ -14,6 +15,7 @@
 
 pub mod broker;
 pub mod dynamic;
+pub mod environment;
 pub mod ignored;
 pub mod key;
 pub mod layers;

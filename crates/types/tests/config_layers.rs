@@ -204,3 +204,12 @@ fn only_dynamic_broker_keys_are_set_at_run_time() {
         assert!(message.contains(why), "{message}");
     }
 }
+
+#[test]
+fn sources_are_known_by_their_numbers() {
+    for code in 1..=5 {
+        assert_eq!(Source::from_code(code).map(Source::code), Some(code));
+    }
+    assert_eq!(Source::from_code(0), None);
+    assert_eq!(Source::TopicConfig.name(), "DYNAMIC_TOPIC_CONFIG");
+}

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use ottla_types::BrokerId;
-use ottla_types::config::broker::{coordinators, log, network, node, replication};
+use ottla_types::config::broker::{self, coordinators, log, network, node, replication};
+use ottla_types::config::environment;
+use ottla_types::config::settings::assignments;
 use ottla_types::config::{Assignment, Origin, Problems, Settings, Warning};
 
 fn load(text: &str) -> (Settings, Vec<String>) {
@@ -166,6 +168,54 @@ fn an_override_replaces_the_file_without_a_warning_and_its_mistakes_name_it() {
         over("-5").unwrap_err().to_string(),
         "--override: num.partitions=-5 is not valid: expected an int of at least 1"
     );
+}
+
+#[test]
+fn of_file_environment_and_override_the_later_counts_and_each_is_named_in_its_mistakes() {
+    let load = |file: &str, variable: &str, option: Option<&str>| {
+        let mut all = assignments("f", &format!("num.partitions={file}")).unwrap();
+        all.extend(environment::assignments([("KAFKA_NUM_PARTITIONS".to_owned(), variable.to_owned())]));
+        all.extend(option.map(|value| Assignment {
+            key: "num.partitions".to_owned(),
+            value: value.to_owned(),
+            origin: Origin::Override,
+        }));
+        Settings::load(all).map(|(settings, warnings)| (settings.get(&node::NUM_PARTITIONS), warnings))
+    };
+    assert_eq!(load("2", "3", None).unwrap(), (3, Vec::new()));
+    assert_eq!(load("2", "3", Some("4")).unwrap(), (4, Vec::new()));
+    assert_eq!(load("none", "3", None).unwrap().0, 3, "a value that does not count is not judged");
+    assert_eq!(
+        load("2", "many", None).unwrap_err().to_string(),
+        "environment variable KAFKA_NUM_PARTITIONS: num.partitions=many is not valid: expected an int of at least 1"
+    );
+}
+
+#[test]
+fn a_variable_that_sets_no_key_is_warned_of_with_the_nearest_name() {
+    let variables =
+        [("OTTLA_LOG_DRIS", "/a"), ("KAFKA_ZOOKEEPER_CONNECT", "z:1"), ("KAFKA_HEAP_OPTS", "-Xmx1g")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (_, warnings) = Settings::load(environment::assignments(variables)).unwrap();
+    let warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "environment variable KAFKA_ZOOKEEPER_CONNECT: zookeeper.connect has no effect: metadata on a ZooKeeper \
+             ensemble is not available yet: this node keeps its own metadata log",
+            "environment variable OTTLA_LOG_DRIS: log.dris is not a key that this program knows: did you mean log.dirs?",
+        ]
+    );
+}
+
+#[test]
+fn every_key_can_be_set_by_a_variable() {
+    for definition in broker::all() {
+        let name = definition.name.replace('_', "__").replace('-', "___").replace('.', "_").to_uppercase();
+        let variable = (format!("OTTLA_{name}"), "1".to_owned());
+        let keys: Vec<String> = environment::assignments([variable]).into_iter().map(|a| a.key).collect();
+        assert_eq!(keys, [definition.name]);
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub enum Source {
     DynamicBrokerConfig = 2,
     /// Set at run time for all brokers.
     DynamicDefaultBrokerConfig = 3,
-    /// In the broker's properties file.
+    /// In the broker's properties file, its environment or its command line.
     StaticBrokerConfig = 4,
     /// The table's default.
     DefaultConfig = 5,
@@ -29,6 +29,31 @@ impl Source {
     #[must_use]
     pub const fn code(self) -> i8 {
         self as i8
+    }
+
+    /// The source with this number in DescribeConfigs, if it is one of those above.
+    #[must_use]
+    pub const fn from_code(code: i8) -> Option<Self> {
+        match code {
+            1 => Some(Self::TopicConfig),
+            2 => Some(Self::DynamicBrokerConfig),
+            3 => Some(Self::DynamicDefaultBrokerConfig),
+            4 => Some(Self::StaticBrokerConfig),
+            5 => Some(Self::DefaultConfig),
+            _ => None,
+        }
+    }
+
+    /// Kafka's name of the source.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TopicConfig => "DYNAMIC_TOPIC_CONFIG",
+            Self::DynamicBrokerConfig => "DYNAMIC_BROKER_CONFIG",
+            Self::DynamicDefaultBrokerConfig => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            Self::StaticBrokerConfig => "STATIC_BROKER_CONFIG",
+            Self::DefaultConfig => "DEFAULT_CONFIG",
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A node's static settings: all of its assignments, checked together.
+//! A node's static settings: all of its assignments, from wherever they come, checked together.
 //!
 //! Every problem of a file is found in one pass: an operator with three mistakes should see three messages, once.
 
