@@ -6,11 +6,13 @@ use bytes::Bytes;
 use ottla_types::Offset;
 
 use crate::attributes::Codec;
-use crate::compression;
+use crate::compression::{self, Decompressor};
 use crate::crc::crc32c;
 use crate::error::BatchError;
+use crate::grammar::read_record;
 use crate::header::{BatchHeader, HEADER_LEN, at};
-use crate::record::Records;
+use crate::record::{Base, Records};
+use crate::stream::{Stop, Stream};
 
 /// The bytes of one whole batch, with its header read.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +121,33 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(best.map(|(_, offset)| offset))
+    }
+
+    /// The offset and timestamp of the first record for which `wanted` says so. A compressed batch is decompressed as far as
+    /// that record, up to `limit` bytes, and only a window of it is held in memory (a block of Snappy is one window).
+    ///
+    /// # Errors
+    /// What reading the records up to there may find.
+    pub fn find(
+        &self,
+        limit: usize,
+        wanted: impl Fn(Offset, i64) -> bool,
+    ) -> Result<Option<(Offset, i64)>, BatchError> {
+        let base = Base::of(&self.header);
+        let mut stream = Stream::new(Decompressor::new(self.codec()?, self.body(), limit)?);
+        for index in 0..self.header.records_count {
+            let at = |reason| BatchError::Record { index, reason };
+            let record = read_record(&mut stream).map_err(|stop| match stop {
+                Stop::Record(reason) => at(reason),
+                Stop::Decompress(error) => error,
+            })?;
+            let offset = base.offset(record.offset_delta).map_err(at)?;
+            let timestamp_ms = base.timestamp_ms(record.timestamp_delta).map_err(at)?;
+            if wanted(offset, timestamp_ms) {
+                return Ok(Some((offset, timestamp_ms)));
+            }
+        }
+        Ok(None)
     }
 
     fn codec(&self) -> Result<Codec, BatchError> {

@@ -61,6 +61,38 @@ fn a_batch_that_lost_all_its_records_has_nothing_to_decompress() {
 }
 
 #[test]
+fn a_record_is_found_in_the_stream_before_the_rest_is_decompressed() {
+    for codec in Codec::ALL {
+        let mut builder = BatchBuilder::new().compression(Compression::new(codec));
+        let value = data();
+        for timestamp_ms in [5, 3, 9] {
+            let record = NewRecord { timestamp_ms, key: None, value: Some(&value), headers: &[] };
+            builder.push(&record).unwrap();
+        }
+        let bytes = builder.build().unwrap();
+        let (batch, _) = Batch::parse(&bytes).unwrap();
+        let at_least = |least: i64, limit| batch.find(limit, |_, timestamp_ms| timestamp_ms >= least);
+        let all = batch.header().base_offset.0;
+        assert_eq!(
+            at_least(4, LIMIT).unwrap().map(|(offset, ms)| (offset.0 - all, ms)),
+            Some((0, 5)),
+            "{codec}"
+        );
+        assert_eq!(
+            at_least(6, LIMIT).unwrap().map(|(offset, ms)| (offset.0 - all, ms)),
+            Some((2, 9)),
+            "{codec}"
+        );
+        assert_eq!(at_least(10, LIMIT).unwrap(), None, "{codec}");
+        // Room for one record, and not for three.
+        let room = value.len() + value.len() / 2;
+        assert!(at_least(4, room).unwrap().is_some(), "{codec}");
+        let beyond = at_least(6, room);
+        assert!(matches!(beyond, Err(BatchError::DecompressedTooLarge { .. })), "{codec}: {beyond:?}");
+    }
+}
+
+#[test]
 fn a_batch_without_records_may_be_built_and_read() {
     for codec in Codec::ALL {
         let bytes = BatchBuilder::new().compression(Compression::new(codec)).build().unwrap();

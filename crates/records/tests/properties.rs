@@ -29,6 +29,7 @@ fn read_all(bytes: &[u8]) {
         let _ = batch.verify();
         let _ = read(&batch);
         let _ = batch.offset_of_max_timestamp(LIMIT);
+        let _ = batch.find(LIMIT, |_, _| false);
         if let Ok(records) = batch.records() {
             records.for_each(drop);
         }

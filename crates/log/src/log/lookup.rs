@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ottla_env::disk::OpenMode;
-use ottla_records::{Batch, BatchError, Codec, NO_TIMESTAMP, Records};
+use ottla_records::{Batch, NO_TIMESTAMP};
 use ottla_types::{LeaderEpoch, Offset};
 
 use super::Log;
@@ -12,7 +11,8 @@ use crate::segment::Segment;
 use crate::segment::scan::{Found, HEADERS, Scan};
 use crate::{Error, Result};
 
-/// A batch was checked when it was appended, with the broker's limit; this only bounds what a damaged one may ask for.
+/// A batch was checked when it was appended, with the broker's limit. This bounds the work that a damaged one may ask for;
+/// its records are read from a stream, and are never in memory together.
 const MAX_DECOMPRESSED_BYTES: usize = 1 << 30;
 
 /// A record that was looked for.
@@ -37,6 +37,7 @@ impl Log {
             let generation = self.settled_generation().await;
             let result = self.first_at_or_after(timestamp_ms).await;
             if self.is_generation(generation) {
+                self.check_not_closed()?;
                 return result;
             }
         }
@@ -51,6 +52,7 @@ impl Log {
             let generation = self.settled_generation().await;
             let result = self.newest_record().await;
             if self.is_generation(generation) {
+                self.check_not_closed()?;
                 return result;
             }
         }
@@ -116,34 +118,16 @@ async fn search_batch(
     let file = segment.file(OpenMode::Existing).await?;
     let mut scan = Scan::new(file, found.position, found.end(), found.header.base_offset, HEADERS);
     let Some((_, bytes)) = scan.batch().await? else { return Ok(None) };
-    first_wanted(&bytes, wanted).map_err(|error| Error::Corrupt {
+    let leader_epoch = found.header.leader_epoch;
+    let of = |offset, timestamp_ms| FoundRecord { offset, timestamp_ms, leader_epoch };
+    let record = Batch::parse(&bytes).and_then(|(batch, _)| {
+        batch.find(MAX_DECOMPRESSED_BYTES, |offset, timestamp_ms| wanted(&of(offset, timestamp_ms)))
+    });
+    let record = record.map_err(|error| Error::Corrupt {
         path: scan.path().to_owned(),
         position: found.position,
         offset: found.header.base_offset,
         reason: error.to_string(),
-    })
-}
-
-fn first_wanted(
-    bytes: &Bytes,
-    wanted: &impl Fn(&FoundRecord) -> bool,
-) -> std::result::Result<Option<FoundRecord>, BatchError> {
-    let (batch, _) = Batch::parse(bytes)?;
-    let header = batch.header();
-    let body = match header.attributes.codec() {
-        Ok(Codec::None) => bytes.slice(ottla_records::HEADER_LEN.min(bytes.len())..),
-        _ => batch.decompress(MAX_DECOMPRESSED_BYTES)?,
-    };
-    for record in Records::new(header, &body) {
-        let record = record?;
-        let found = FoundRecord {
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            leader_epoch: header.leader_epoch,
-        };
-        if wanted(&found) {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
+    })?;
+    Ok(record.map(|(offset, timestamp_ms)| of(offset, timestamp_ms)))
 }
