@@ -137,6 +137,38 @@ async fn a_write_that_failed_does_not_come_back_behind_a_stop_in_order() {
     }
 }
 
+/// An fsync fails, the process starts again and finds the page cache as it was, and then the power fails.
+#[tokio::test(start_paused = true)]
+async fn what_a_process_finds_after_a_failed_fsync_and_flushes_is_durable() {
+    let mut found = std::collections::BTreeSet::new();
+    for seed in 0..100 {
+        let disk = SimDisk::new(seed);
+        let dirs = open(&disk).await;
+        let log = create(&dirs).await;
+        append(&log).await;
+        log.flush().await.unwrap();
+        append(&log).await;
+        append(&log).await;
+        disk.set_faults(Faults { sync_errors_per_mille: 1000, ..Faults::default() });
+        log.flush().await.unwrap_err();
+        disk.set_faults(Faults::default());
+
+        let disk = disk.restart(Crash::Kill, seed);
+        let log = open(&disk).await.get(&partition()).unwrap();
+        found.insert(log.end_offset());
+        append(&log).await;
+        let flushed = log.flush().await.unwrap();
+        assert_eq!(flushed, log.end_offset());
+        for left in after_power_losses(&disk).await {
+            assert_eq!(left.unwrap().end_offset(), flushed, "seed {seed}");
+        }
+    }
+    assert!(
+        found.len() > 1 && found.contains(&Offset(3)),
+        "the page cache is seen as it was, or not: {found:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn epochs_below_the_recovery_point_are_found_without_their_checkpoint_after_a_kill() {
     let disk = SimDisk::new(1);

@@ -42,6 +42,11 @@ fn an_fsync_that_is_retried_after_a_failure_is_found() {
 }
 
 #[test]
+fn a_page_cache_that_is_trusted_after_a_failed_fsync_is_found() {
+    is_found(Sabotage::CacheTrusted);
+}
+
+#[test]
 fn a_clean_marker_before_the_flush_is_found() {
     is_found(Sabotage::MarkerBeforeFlush);
 }

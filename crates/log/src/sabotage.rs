@@ -13,6 +13,8 @@ pub enum Sabotage {
     AckBeforeFsync,
     /// A failed fsync leaves the directory online, and the next one is believed.
     FsyncRetried,
+    /// Recovery takes what the page cache shows for what the device has, also where an fsync had failed.
+    CacheTrusted,
     /// The marker of a clean stop is written before the logs are flushed.
     MarkerBeforeFlush,
     /// Recovery takes a segment as its indexes are, and does not look at the records.
@@ -35,10 +37,11 @@ mod switch {
 
     impl Sabotage {
         /// All mistakes.
-        pub const ALL: [Self; 7] = [
+        pub const ALL: [Self; 8] = [
             Self::NoDirectoryFsync,
             Self::AckBeforeFsync,
             Self::FsyncRetried,
+            Self::CacheTrusted,
             Self::MarkerBeforeFlush,
             Self::IndexTrusted,
             Self::EpochsNotSynced,

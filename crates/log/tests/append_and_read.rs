@@ -85,7 +85,7 @@ async fn batches_that_reach_the_upper_bound_are_left_out() {
 async fn an_offset_outside_the_log_is_answered_with_its_bounds() {
     let bench = Bench::new(LogConfig::default()).await;
     bench.append(batch(10, 1)).await;
-    bench.log().advance_start(Offset(4)).await.unwrap();
+    bench.log().advance_start(Offset(4), NOW_MS).await.unwrap();
     for offset in [3, 11] {
         let error = bench.log().read(Offset(offset), 100, true, MAX).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::OffsetOutOfRange);
@@ -186,7 +186,7 @@ async fn the_first_record_at_or_after_a_timestamp_is_found_in_every_codec() {
         let newest = FoundRecord { offset: Offset(10), timestamp_ms: 600, leader_epoch: EPOCH };
         assert_eq!(bench.log().max_timestamp_record().await.unwrap(), Some(newest));
         // Records below the start are gone, whatever their timestamps.
-        bench.log().advance_start(Offset(5)).await.unwrap();
+        bench.log().advance_start(Offset(5), NOW_MS).await.unwrap();
         let found = bench.log().offset_for_timestamp(100).await.unwrap().unwrap();
         assert_eq!((found.offset, found.timestamp_ms), (Offset(5), 400));
     }

@@ -242,19 +242,64 @@ async fn retention_removes_old_segments_by_size_and_by_age_below_the_watermark()
 }
 
 #[tokio::test]
+async fn files_of_deleted_segments_are_renamed_at_once_and_removed_after_the_delay_or_by_the_next_start() {
+    let mut bench = Bench::new(LogConfig { retention_bytes: 4000, ..dense() }).await;
+    for _ in 0..20 {
+        bench.append(batch(1, 400)).await;
+    }
+    let whole = fs::read(bench.segment(0)).unwrap();
+    let aside = |bench: &Bench| -> Vec<String> {
+        names(&bench.partition_dir()).into_iter().filter(|name| name.ends_with(".deleted")).collect()
+    };
+    bench.log().advance_start(Offset(4), NOW_MS).await.unwrap();
+    let first = ["index", "log", "timeindex"].map(|kind| format!("00000000000000000000.{kind}.deleted"));
+    assert_eq!(aside(&bench), first);
+    assert!(!bench.segment(0).exists());
+    assert_eq!(fs::read(bench.partition_dir().join(&first[1])).unwrap(), whole);
+    bench.log().apply_retention(Offset(20), NOW_MS + 1).await.unwrap();
+    assert!(aside(&bench).len() > 3, "{:?}", aside(&bench));
+    assert!(aside(&bench).contains(&"00000000000000000004.snapshot.deleted".to_owned()));
+    bench.dirs().remove_deleted(NOW_MS + 59_999).await.unwrap();
+    assert_eq!(aside(&bench)[..3], first);
+    bench.dirs().remove_deleted(NOW_MS + 60_000).await.unwrap();
+    assert!(!aside(&bench).is_empty() && !aside(&bench).contains(&first[0]));
+    bench.restart().await;
+    assert!(aside(&bench).is_empty());
+    assert_eq!(bench.log().end_offset(), Offset(20));
+}
+
+#[tokio::test]
+async fn segments_without_timestamps_are_as_old_as_their_files() {
+    let bench = Bench::new(LogConfig { retention_ms: 1000, ..dense() }).await;
+    for _ in 0..12 {
+        bench.append(batch_at(&[-1], 400)).await;
+    }
+    // Four batches to a segment.
+    for (base, age_ms) in [(0, 1500), (4, 900), (8, 800)] {
+        let written = std::time::UNIX_EPOCH + std::time::Duration::from_millis((NOW_MS - age_ms) as u64);
+        fs::File::options().write(true).open(bench.segment(base)).unwrap().set_modified(written).unwrap();
+    }
+    assert!(bench.log().apply_retention(Offset(12), NOW_MS).await.unwrap() > 0);
+    assert_eq!(bench.log().start_offset(), Offset(4));
+    assert_eq!(bench.log().apply_retention(Offset(12), NOW_MS + 100).await.unwrap(), 0);
+    assert!(bench.log().apply_retention(Offset(12), NOW_MS + 101).await.unwrap() > 0);
+    assert_eq!(bench.log().start_offset(), Offset(8));
+}
+
+#[tokio::test]
 async fn deleted_records_stay_deleted_over_a_crash() {
     let mut bench = Bench::new(dense()).await;
     for _ in 0..20 {
         bench.append(batch(1, 400)).await;
     }
-    bench.log().advance_start(Offset(10)).await.unwrap();
+    bench.log().advance_start(Offset(10), NOW_MS).await.unwrap();
     assert!(!bench.segment(4).exists() && bench.segment(8).exists());
     let checkpoint = fs::read_to_string(bench.dir.path().join("log-start-offset-checkpoint")).unwrap();
     assert_eq!(checkpoint, "0\n1\ntopic 0 10\n");
     bench.crash();
     bench.start().await;
     assert_eq!((bench.log().start_offset(), bench.log().end_offset()), (Offset(10), Offset(20)));
-    assert!(matches!(bench.log().advance_start(Offset(21)).await, Err(Error::OutOfRange { .. })));
+    assert!(matches!(bench.log().advance_start(Offset(21), NOW_MS).await, Err(Error::OutOfRange { .. })));
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ impl Run {
 
     async fn advance_start(&mut self, to: i64) {
         let to = to.min(self.model.end);
-        self.bench.log().advance_start(Offset(to)).await.unwrap();
+        self.bench.log().advance_start(Offset(to), NOW_MS).await.unwrap();
         self.model.start = self.model.start.max(to);
     }
 

@@ -88,7 +88,7 @@ impl Twins {
             }
             Op::AdvanceStart { back } => {
                 for log in self.logs() {
-                    log.advance_start(Offset((end - back).max(0))).await.unwrap();
+                    log.advance_start(Offset((end - back).max(0)), NOW_MS).await.unwrap();
                 }
             }
             Op::RetainLess { bytes } => {

@@ -12,7 +12,7 @@ use ottla_env::disk::{DirEntry, DirLock, DiskFuture, DiskSpace, File, OpenMode};
 use super::faults::Faults;
 use super::file::SimFile;
 use super::loss::{Crash, CrashPoint};
-use super::state::{Inode, State};
+use super::state::State;
 use crate::rng::SimRng;
 
 /// A disk in memory. Clones are the same disk.
@@ -121,11 +121,6 @@ impl SimDisk {
                 *byte ^= 1 << (bit % 8);
             }
         });
-    }
-
-    /// Lets the page cache forget what failed syncs marked clean, as it does when memory is short.
-    pub fn evict(&self) {
-        self.state().inodes_mut().for_each(Inode::evict);
     }
 
     /// Takes a file away, durably, as an operator does.

@@ -95,7 +95,6 @@ impl Bench {
     pub(super) fn crash(&mut self, crash: Crash) {
         let seed = self.rng.next_u64();
         self.disk = self.disk.restart(crash, seed);
-        self.disk.evict();
         self.dirs = None;
         self.faulty = false;
     }
@@ -283,7 +282,7 @@ impl Bench {
         let Some(model) = after.logs.get_mut(partition) else { return Ok(Outcome::Done) };
         let to = self.rng.between(model.start..model.end + 1);
         (model.start, model.durable_start) = (to, to);
-        match log.advance_start(Offset(to)).await {
+        match log.advance_start(Offset(to), self.now_ms).await {
             Ok(seen) if seen.0 == to => {
                 self.model = after;
                 Ok(Outcome::Done)

@@ -5,8 +5,9 @@
 //! is checked against the model: what was appended, what was acknowledged as fsynced, what may have been lost. Then the
 //! recovered logs are crashed again, or in the middle of their recovery, or lose their indexes, or go on.
 //!
-//! One assumption is kinder than Linux is: whoever starts after a failed fsync finds what the device has, and not pages of
-//! the process before that only the cache still holds. No program can tell those apart by reading.
+//! A failed fsync leaves pages that are clean and not on the device, and whoever starts next may see them or not: no
+//! program can tell by reading. Of names alone the next process sees what the device has: a file system that cannot write
+//! a directory stops, and is mounted again.
 //!
 //! Everything follows from one number. `cargo xtask crash --seed S --workloads 1` repeats a run.
 

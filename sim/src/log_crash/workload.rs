@@ -224,8 +224,11 @@ impl Run {
         let after = after.unwrap_or_else(|| before.clone());
         self.bench.open(&before, &after, crash).await?;
         let left = self.bench.model.clone();
-        // A crash within the recovery leaves what the recovery found.
-        self.crash_at_all_points(&left).await?;
+        // A crash within the recovery leaves what the recovery found, but for what only the page cache had.
+        let is_suspect = before.cache_is_suspect || after.cache_is_suspect;
+        let mut found = left.clone();
+        found.cache_is_suspect = crash == Crash::Kill && is_suspect;
+        self.crash_at_all_points(&found).await?;
         // A log that is half made, or half deleted, is made again.
         let mut wanted = after;
         wanted.logs.extend(left.logs.clone());

@@ -69,7 +69,7 @@ async fn delete(core: &Core, topic: &str, index: i32, offset: i64) -> Result<Off
         return Err(ErrorCode::PolicyViolation);
     }
     let start = new_start(offset, partition.high_watermark())?;
-    partition.log.advance_start(start).await.map_err(|error| {
+    partition.log.advance_start(start, core.env.clock.wall_ms()).await.map_err(|error| {
         let code = error.code();
         if matches!(code, ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage) {
             warn!(partition = %partition.id, %error, "cannot delete records");

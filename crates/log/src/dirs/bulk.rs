@@ -73,14 +73,24 @@ impl LogDir {
     }
 
     async fn sync_written(&self, written: &[(Arc<Log>, Written)]) -> Result<bool> {
-        if !self.sync_all().await? {
+        if !self.sync_all_or_fail().await? {
             return Ok(false);
         }
         // An epoch file takes the place of the old one only when it is whole on the device.
         for (log, written) in written {
             log.put_epochs_in_place(written).await?;
         }
-        self.sync_all().await
+        self.sync_all_or_fail().await
+    }
+
+    /// A sync that failed is not tried again file by file, as if that could tell what was lost: not every file is open,
+    /// and only an open one would be told.
+    async fn sync_all_or_fail(&self) -> Result<bool> {
+        let synced = self.sync_all().await;
+        if let Err(error) = &synced {
+            self.fail(format!("its file system cannot be synced: {error}")).await;
+        }
+        synced
     }
 
     /// Flushes idle logs, if many hold files open for records that are not durable.

@@ -21,6 +21,7 @@ use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicPartition};
 pub use self::create::NewLog;
 pub(crate) use self::dir::LogDir;
 pub use self::open::{FailedLog, OpenedDirs};
+pub(crate) use self::running::PageCache;
 use crate::format::names;
 use crate::sabotage::{Sabotage, is};
 use crate::stats::Stats;
@@ -200,7 +201,7 @@ impl LogDirs {
         Ok(renamed)
     }
 
-    /// Removes the directories of deleted logs whose delay is over.
+    /// Removes the directories of deleted logs, and the files of deleted segments, whose delay is over.
     ///
     /// # Errors
     /// [`Error::Io`]: what could not be removed is tried again with the next call.
@@ -216,7 +217,11 @@ impl LogDirs {
                 _ => lock(&self.deleted).retain(|(_, other)| *other != path),
             }
         }
-        Ok(())
+        let mut result = Ok(());
+        for log in self.list() {
+            result = result.and(log.remove_deleted(now_ms).await);
+        }
+        result
     }
 
     /// Applies retention to all logs, each below `upper` of it: its high watermark. Returns how many bytes were removed.

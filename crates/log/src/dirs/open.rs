@@ -11,6 +11,7 @@ use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
 use tokio::task::JoinSet;
 
 use super::dir::{Claimed, LogDir, Owner};
+use super::running::PageCache;
 use super::{DEFAULT_TAIL_CACHE_BYTES, LogDirs, LogDirsConfig, Unusable};
 use crate::cache::Budget;
 use crate::format::names::{self, DirKind};
@@ -163,7 +164,7 @@ impl Found {
     ) -> Result<()> {
         let before = home.before().await?;
         let clean_epoch = home.take_clean_marker().await?;
-        if clean_epoch.is_none() && before.cache_survived {
+        if clean_epoch.is_none() && before.cache == PageCache::Survived {
             tracing::info!(
                 "{}: the process before was killed, and what it wrote is in the page cache: only the ends of the logs are read",
                 home.path().display()
@@ -178,13 +179,14 @@ impl Found {
                 DirKind::Log(partition) => {
                     self.note_place(&partition, &path)?;
                     let verified = !before.unverified.contains(&entry.name);
+                    let cache = before.cache_of(&entry.name);
                     let damaged = before.damaged.contains(&entry.name);
                     self.logs.push(OpenLog {
                         config: config_of(&partition),
                         dir: path.into(),
                         home: Arc::clone(home),
                         clean: verified && !damaged && clean_epoch.is_some(),
-                        cache_survived: verified && before.cache_survived,
+                        cache,
                         recovery_point: home.recovery_point(&partition),
                         start_offset: home.start_offset(&partition),
                         now_ms,
@@ -232,7 +234,7 @@ impl Progress {
 
 async fn open_one(log: OpenLog, progress: &Progress) -> Result<Log, FailedLog> {
     let (partition, path) = (log.partition.clone(), log.dir.to_path_buf());
-    let (clean, cache_survived) = (log.clean, log.cache_survived && !log.clean);
+    let (clean, cache_survived) = (log.clean, log.cache == PageCache::Survived && !log.clean);
     let opened = log.open().await;
     if !clean {
         progress.note(opened.as_ref().map_or(0, Log::size_bytes));

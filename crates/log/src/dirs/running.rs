@@ -1,5 +1,9 @@
 //! Whether what an earlier process wrote to a directory can still be read, flushed or not: the running mark, written once
 //! all logs are open, and taken away when the directory fails.
+//!
+//! A directory that failed is the dangerous one. What the device refused to write may still be seen in the page cache, as
+//! clean: a process that starts then reads it, finds it sound, flushes it with success, and the next power loss takes it.
+//! Without a mark recovery writes again what was not flushed, and flushes that, before anything counts on it.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +16,45 @@ use crate::format::atomic;
 use crate::format::names::RUNNING;
 use crate::format::running::Running;
 
+/// In place of the id of a page cache that cannot be told from others.
+const UNKNOWN: &str = "unknown";
+
+/// What stands between this process and what the one before it wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum PageCache {
+    /// All that was written is in it, and will be written to the device.
+    Survived,
+    /// It is another one than the process before wrote to: what it shows is on the device.
+    Fresh,
+    /// It may show what the device refused, and take it for written.
+    #[default]
+    Suspect,
+}
+
+impl PageCache {
+    /// For a log that the process before did not look through: it may have failed before that one started.
+    fn of_unverified(self) -> Self {
+        if self == Self::Survived { Self::Suspect } else { self }
+    }
+}
+
 /// What the process before this one left in a directory.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// The page cache in which it wrote is the one of today, and the directory had not failed.
-    pub(super) cache_survived: bool,
+    /// What became of what it wrote.
+    pub(super) cache: PageCache,
     /// Names of logs that it did not open: nothing is known of them, not even after a stop in order.
     pub(super) unverified: BTreeSet<String>,
     /// Names of logs in which it found damage that no crash explains: they are not to be cut, and not to be trusted after
     /// a stop in order.
     pub(super) damaged: BTreeSet<String>,
+}
+
+impl Before {
+    /// What became of what was written to the log in the directory of this name.
+    pub(super) fn cache_of(&self, log: &str) -> PageCache {
+        if self.unverified.contains(log) { self.cache.of_unverified() } else { self.cache }
+    }
 }
 
 impl LogDir {
@@ -33,7 +66,12 @@ impl LogDir {
         let Some(mark) = Running::decode(&bytes) else { return Ok(Before::default()) };
         let now = self.disk().page_cache_id(self.path()).await?;
         let Running { page_cache_id, unverified, damaged } = mark;
-        Ok(Before { cache_survived: now == Some(page_cache_id), unverified, damaged })
+        let cache = match now {
+            Some(now) if now == page_cache_id => PageCache::Survived,
+            Some(_) if page_cache_id != UNKNOWN => PageCache::Fresh,
+            _ => PageCache::Suspect,
+        };
+        Ok(Before { cache, unverified, damaged })
     }
 
     /// Notes that all logs but these were looked through, and that appends begin. Durable, and with it every name in the
@@ -57,13 +95,13 @@ impl LogDir {
         };
         let id = self.disk().page_cache_id(self.path()).await?;
         // Without an id the mark is never equal to another one, and still names what was not verified.
-        let page_cache_id = id.unwrap_or_else(|| "unknown".to_owned());
+        let page_cache_id = id.unwrap_or_else(|| UNKNOWN.to_owned());
         let mark = Running { page_cache_id, unverified: names(false), damaged: names(true) };
         atomic::replace(&**self.disk(), &self.path().join(RUNNING), mark.encode().into()).await
     }
 
     /// Takes the directory offline: nothing is appended to its logs until the next start, and that start trusts nothing
-    /// that was not flushed, for the page cache may have lost what the device did not take.
+    /// that was not flushed, for the page cache may have lost what the device did not take, or show it all the same.
     pub(crate) async fn fail(&self, reason: String) {
         self.go_offline(reason);
         self.distrust().await;

@@ -21,6 +21,7 @@ pub(crate) const LOCK: &str = ".lock";
 /// In which page cache a process works, in a log directory. Kafka has no such file, and passes it over.
 pub(crate) const RUNNING: &str = ".ottla-running";
 
+const DELETED_FILE: &str = ".deleted";
 const DELETE_SUFFIX: &str = "-delete";
 const STRAY_SUFFIX: &str = "-stray";
 
@@ -38,6 +39,10 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
+    /// All kinds. The batches come first: without them the others count for nothing.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TxnIndex, Self::Snapshot];
+
     fn extension(self) -> &'static str {
         match self {
             Self::Log => "log",
@@ -49,9 +54,7 @@ impl FileKind {
     }
 
     fn from_extension(extension: &str) -> Option<Self> {
-        [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TxnIndex, Self::Snapshot]
-            .into_iter()
-            .find(|kind| kind.extension() == extension)
+        Self::ALL.into_iter().find(|kind| kind.extension() == extension)
     }
 
     /// The path of the file of this kind that belongs to `base`.
@@ -69,9 +72,16 @@ impl FileKind {
     }
 }
 
+/// The name that a file of a segment gets when it is deleted: `<name>.deleted`.
+pub(crate) fn deleted_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(DELETED_FILE);
+    name.into()
+}
+
 /// Whether a file is left over from a deletion or a rewriting that did not end: none of its content counts.
 pub(crate) fn is_leftover(name: &str) -> bool {
-    [".deleted", ".cleaned", ".tmp"].iter().any(|suffix| name.ends_with(suffix))
+    [DELETED_FILE, ".cleaned", ".tmp"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// What a directory under a log directory is.

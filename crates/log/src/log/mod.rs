@@ -16,7 +16,7 @@ mod read;
 pub(crate) mod replay;
 mod trim;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -62,6 +62,8 @@ pub struct Log {
     hints: Mutex<Hints>,
     recent: Arc<Recent>,
     generation: AtomicU64,
+    /// Files that were renamed to be removed, and when that may be.
+    deleted: Mutex<Vec<(i64, PathBuf)>>,
     /// Entries of the partition's directory, or the directory's own, are not durable yet.
     names_unsynced: AtomicBool,
     /// The end when somebody last looked whether the log is idle.
@@ -257,10 +259,14 @@ impl Log {
         Error::Closed { partition: self.partition.clone() }
     }
 
+    /// To be asked after files were opened to be read: those of a log that was closed and deleted may be those of another
+    /// log by then, whose directory has the name.
+    fn check_not_closed(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(self.closed_error()) } else { Ok(()) }
+    }
+
     fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(self.closed_error());
-        }
+        self.check_not_closed()?;
         match self.home.failure() {
             Some(reason) => Err(Error::Offline { partition: self.partition.clone(), reason }),
             None => Ok(()),

@@ -2,7 +2,8 @@
 //!
 //! Recovery reads the segments from the recovery point on, verifies every checksum, makes their indexes, leader epochs
 //! and producers anew, and cuts what a crash tore off the end. What lies below the recovery point was fsynced: damage
-//! there is reported, and never cut away.
+//! there is reported, and never cut away. After a failed fsync the page cache may show what the device does not have, so
+//! what recovery then finds good it writes once more, and fsyncs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use super::group_commit::Turn;
 use super::read::Hints;
 use super::{Log, Writer, replay};
 use crate::cache::Recent;
-use crate::dirs::LogDir;
+use crate::dirs::{LogDir, PageCache};
 use crate::epochs::LeaderEpochs;
 use crate::format::names::{self, FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
 use crate::format::{atomic, checkpoint};
@@ -37,8 +38,8 @@ pub(crate) struct OpenLog {
     pub(crate) config: Arc<LogConfig>,
     /// The process before this one closed the log in order.
     pub(crate) clean: bool,
-    /// What the process before this one wrote is in the page cache, flushed or not.
-    pub(crate) cache_survived: bool,
+    /// What became of what the process before this one wrote, flushed or not.
+    pub(crate) cache: PageCache,
     pub(crate) recovery_point: Offset,
     /// The start as checkpointed: it may lie within a segment.
     pub(crate) start_offset: Offset,
@@ -66,6 +67,17 @@ impl OpenLog {
         self.home.disk()
     }
 
+    /// What was written is in the page cache, and only the last write can be torn.
+    fn cache_survived(&self) -> bool {
+        self.cache == PageCache::Survived
+    }
+
+    /// From where on batches are to be written again, because the page cache may show what the device refused.
+    fn rewritten_from(&self) -> Option<Offset> {
+        let is_suspect = !self.clean && self.cache == PageCache::Suspect && !is(Sabotage::CacheTrusted);
+        is_suspect.then_some(self.recovery_point)
+    }
+
     /// Makes the directory of a new log. Nothing is fsynced: the first flush does that, before a record counts on it.
     pub(crate) async fn create(self, topic_id: TopicId) -> Result<Log> {
         self.disk().create_dir_all(&self.dir).await?;
@@ -83,7 +95,7 @@ impl OpenLog {
         let epochs_from = if epochs.is_some() { self.recovery_point } else { Offset(0) };
         let mut parts = self.load_segments(&files, epochs).await?;
         parts.names_changed |= removed;
-        if !self.clean && self.cache_survived {
+        if !self.clean && self.cache_survived() {
             parts.epochs.truncate_from_end(epochs_from);
             replay::epochs_from(&mut parts.epochs, &parts.segments, epochs_from).await?;
         }
@@ -137,6 +149,7 @@ impl OpenLog {
             producers: Mutex::new(producers),
             hints: Mutex::new(Hints::default()),
             generation: AtomicU64::new(0),
+            deleted: Mutex::default(),
             // A log without a record is closed without a sync: its first flush has all that to do.
             names_unsynced: AtomicBool::new(!self.clean || end == Offset(0)),
             seen_end: AtomicI64::new(end.0),
@@ -201,8 +214,15 @@ impl OpenLog {
     }
 
     async fn read_topic_id(&self, path: &Path) -> Result<Option<TopicId>> {
-        match checkpoint::decode_partition_metadata(&self.disk().read(path).await?) {
-            Ok(id) => Ok(Some(id)),
+        let bytes = self.disk().read(path).await?;
+        match checkpoint::decode_partition_metadata(&bytes) {
+            Ok(id) => {
+                if self.rewritten_from().is_some() {
+                    // The first flush makes it durable.
+                    self.disk().open(path, OpenMode::Existing).await?.write_at(0, &[bytes]).await?;
+                }
+                Ok(Some(id))
+            }
             // It is made durable by the first flush of a record, so before that a power loss may leave it empty, and a stop
             // in order does not change that.
             Err(reason) if self.recovery_point == Offset(0) => {
@@ -229,7 +249,7 @@ impl OpenLog {
 
     async fn load_segments(&self, files: &Files, epochs: Option<LeaderEpochs>) -> Result<Parts> {
         // After a kill they are looked for at the end, and not batch by batch.
-        let search_epochs = epochs.is_none() && !self.cache_survived;
+        let search_epochs = epochs.is_none() && !self.cache_survived();
         let mut parts =
             Parts { segments: Vec::new(), epochs: epochs.unwrap_or_default(), names_changed: false };
         let mut bases = files.segments.iter().peekable();
@@ -267,7 +287,7 @@ impl OpenLog {
         next_base: Option<Offset>,
         parts: &mut Parts,
     ) -> Result<bool> {
-        if self.cache_survived && !self.clean {
+        if self.cache_survived() && !self.clean {
             return self.load_written(segment, sizes, next_base, parts).await;
         }
         // A segment that ends at the recovery point may have been sealed after the flush, with indexes that are not on
@@ -334,8 +354,9 @@ impl OpenLog {
             parts.epochs.truncate_from_end(segment.base());
         }
         let epochs = &mut parts.epochs;
+        let rewritten_from = self.rewritten_from().filter(|_| !durable);
         let torn = segment
-            .rebuild(len, &self.config, |found, _| {
+            .rebuild(len, &self.config, rewritten_from, |found, _| {
                 let epoch = found.header.leader_epoch;
                 match epochs.latest() {
                     // Old bytes may come to light behind new ones when a truncation was not durable.
@@ -353,6 +374,9 @@ impl OpenLog {
         match torn {
             None => {
                 parts.names_changed = true;
+                if rewritten_from.is_some() {
+                    segment.sync_rewritten(next_base.is_none()).await?;
+                }
                 if let Some(next) = next_base {
                     if !durable && self.ends_before(segment, next) {
                         return Ok(true);
@@ -363,7 +387,7 @@ impl OpenLog {
             }
             Some(torn) => {
                 // After a kill only the last write can be torn, and nothing follows it.
-                let may_be_torn = !durable || self.cache_survived && torn.is_cut_off && next_base.is_none();
+                let may_be_torn = !durable || self.cache_survived() && torn.is_cut_off && next_base.is_none();
                 self.cut_torn(segment, len, !may_be_torn, &torn).await?;
                 parts.names_changed = true;
                 Ok(true)

@@ -66,12 +66,16 @@ struct Hint {
     offset: Offset,
     base: Offset,
     position: u64,
+    /// The log's generation when the read began: after a truncation other batches may stand there.
+    generation: u64,
 }
 
 impl Hints {
-    fn position(&self, base: Offset, offset: Offset) -> Option<u64> {
-        let hints = self.recent.iter().flatten();
-        hints.filter(|hint| hint.base == base && hint.offset == offset).map(|hint| hint.position).next()
+    fn position(&self, base: Offset, offset: Offset, generation: u64) -> Option<u64> {
+        let mut hints = self.recent.iter().flatten();
+        let found =
+            hints.find(|hint| (hint.base, hint.offset, hint.generation) == (base, offset, generation));
+        found.map(|hint| hint.position)
     }
 
     fn note(&mut self, hint: Hint) {
@@ -82,10 +86,6 @@ impl Hints {
             *slot = Some(hint);
         }
         self.next = (self.next + 1) % self.recent.len();
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
     }
 }
 
@@ -109,14 +109,15 @@ impl Log {
         let wanted = Wanted { from, upper, max_bytes, at_least_one };
         loop {
             let generation = self.settled_generation().await;
-            let result = self.read_once(&wanted).await;
+            let result = self.read_once(&wanted, generation).await;
             if self.is_generation(generation) {
+                self.check_not_closed()?;
                 return result;
             }
         }
     }
 
-    async fn read_once(&self, wanted: &Wanted) -> Result<Read> {
+    async fn read_once(&self, wanted: &Wanted, generation: u64) -> Result<Read> {
         let nothing = Read { next_offset: wanted.from, ..Read::default() };
         if wanted.from < self.start_offset() || wanted.from > self.end_offset() {
             return Err(self.out_of_range(wanted.from));
@@ -132,7 +133,7 @@ impl Log {
             self.home.stats().note_memory_read(hit.size_bytes);
             return Ok(Read::from(hit));
         }
-        let mut read = self.read_segments(&wanted).await?;
+        let mut read = self.read_segments(&wanted, generation).await?;
         let disk_bytes = read.size_bytes;
         if !read.is_empty() {
             self.go_on_in_memory(&wanted, &mut read);
@@ -144,13 +145,13 @@ impl Log {
         Ok(read)
     }
 
-    async fn read_segments(&self, wanted: &Wanted) -> Result<Read> {
+    async fn read_segments(&self, wanted: &Wanted, generation: u64) -> Result<Read> {
         let segments = self.segments();
         let first = segments.partition_point(|segment| segment.base() <= wanted.from).saturating_sub(1);
         for segment in segments.iter().skip(first) {
             // Compaction may have taken all batches from here to the end of a segment: the next one has them.
-            if let Some(position) = self.position(segment, wanted.from).await? {
-                return self.read_segment(segment, position, wanted).await;
+            if let Some(position) = self.position(segment, wanted.from, generation).await? {
+                return self.read_segment(segment, position, wanted, generation).await;
             }
         }
         Ok(Read { next_offset: wanted.from, ..Read::default() })
@@ -172,8 +173,8 @@ impl Log {
     }
 
     /// Where the batch starts that contains `from`, or the next one in the segment.
-    async fn position(&self, segment: &Segment, from: Offset) -> Result<Option<u64>> {
-        let hint = lock(&self.hints).position(segment.base(), from);
+    async fn position(&self, segment: &Segment, from: Offset, generation: u64) -> Result<Option<u64>> {
+        let hint = lock(&self.hints).position(segment.base(), from, generation);
         match hint {
             Some(position) if position >= segment.size() => Ok(None),
             Some(position) => Ok(Some(position)),
@@ -181,7 +182,13 @@ impl Log {
         }
     }
 
-    async fn read_segment(&self, segment: &Arc<Segment>, position: u64, wanted: &Wanted) -> Result<Read> {
+    async fn read_segment(
+        &self,
+        segment: &Arc<Segment>,
+        position: u64,
+        wanted: &Wanted,
+        generation: u64,
+    ) -> Result<Read> {
         let file = segment.file(OpenMode::Existing).await?;
         let available = usize::try_from(segment.size().saturating_sub(position)).unwrap_or(usize::MAX);
         let least = if wanted.at_least_one { HEADER_LEN } else { 0 };
@@ -210,7 +217,12 @@ impl Log {
             }
         }
         let end = position + walked.len as u64;
-        lock(&self.hints).note(Hint { offset: walked.next_offset, base: segment.base(), position: end });
+        lock(&self.hints).note(Hint {
+            offset: walked.next_offset,
+            base: segment.base(),
+            position: end,
+            generation,
+        });
         let bytes = bytes.slice(..walked.len);
         let chunks = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
         Ok(Read { chunks, size_bytes: walked.len, next_offset: walked.next_offset })

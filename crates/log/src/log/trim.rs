@@ -1,16 +1,17 @@
 //! Taking records off either end: truncation at the end, deletion and retention at the start.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_types::Offset;
 
 use super::{Log, Writer, replay};
-use crate::format::names::FileKind;
+use crate::Result;
+use crate::format::names::{self, FileKind};
 use crate::sabotage::{Sabotage, is};
 use crate::segment::Segment;
 use crate::sync::lock;
-use crate::{Error, Result};
 
 /// Keeps the generation odd while it lives, so that reads of what is being changed start again.
 struct Changing<'a>(&'a Log);
@@ -64,7 +65,6 @@ impl Log {
         let cut_base = segments.iter().map(|segment| segment.base()).rfind(|base| *base <= offset);
         let point = flushed.min(cut_base.unwrap_or_default());
         self.home.lower_recovery_point(&self.partition, point).await?;
-        lock(&self.hints).clear();
         self.recent.clear();
         if writer.rolling {
             // The file of a segment that was not begun after all must not stand beyond the new end.
@@ -172,12 +172,13 @@ impl Log {
         Ok(kept)
     }
 
-    /// Moves the start of the log up to `offset` (DeleteRecords), durably, and removes segments that lie below it whole.
-    /// An offset at or below the start does nothing. Returns the start.
+    /// Moves the start of the log up to `offset` (DeleteRecords), durably, and deletes segments that lie below it whole:
+    /// their files are renamed, and [`Self::remove_deleted`] removes them. An offset at or below the start does nothing.
+    /// Returns the start.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] beyond the end; the caller asks for the high watermark at most. [`Error::Io`].
-    pub async fn advance_start(&self, offset: Offset) -> Result<Offset> {
+    pub async fn advance_start(&self, offset: Offset, now_ms: i64) -> Result<Offset> {
         let _writer = self.writer.lock().await;
         self.check_open()?;
         if offset > self.end_offset() {
@@ -189,15 +190,15 @@ impl Log {
         self.start.store(offset.0, Ordering::Release);
         self.home.set_start_offset(&self.partition, offset).await?;
         lock(&self.epochs).truncate_from_start(offset);
-        self.remove_below_start().await?;
+        self.delete_below_start(now_ms).await?;
         Ok(offset)
     }
 
-    /// Removes segments that retention no longer keeps (`retention.bytes`, `retention.ms`), below `upper`: the high
-    /// watermark. Returns how many bytes were removed.
+    /// Deletes segments that retention no longer keeps (`retention.bytes`, `retention.ms`), below `upper`: the high
+    /// watermark. Their files are renamed, and [`Self::remove_deleted`] removes them. Returns how many bytes they have.
     ///
     /// # Errors
-    /// [`Error::Io`]: what was removed stays removed.
+    /// [`Error::Io`]: what was deleted stays deleted.
     pub async fn apply_retention(&self, upper: Offset, now_ms: i64) -> Result<u64> {
         let mut writer = self.writer.lock().await;
         self.check_open()?;
@@ -214,7 +215,7 @@ impl Log {
             self.home.set_start_offset(&self.partition, keep_from).await?;
             lock(&self.epochs).truncate_from_start(keep_from);
         }
-        self.remove_below_start().await
+        self.delete_below_start(now_ms).await
     }
 
     /// The first offset that retention keeps: the base of a segment, or the end of the log.
@@ -230,10 +231,10 @@ impl Log {
             let next = segment.next_offset();
             let left = size.saturating_sub(segment.size());
             let too_large = u64::try_from(config.retention_bytes).is_ok_and(|limit| left >= limit);
-            let newest_ms = segment.newest().await?.timestamp_ms;
             let too_old = config.retention_ms >= 0
-                && newest_ms >= 0
-                && now_ms.saturating_sub(newest_ms) > config.retention_ms;
+                && age_of(segment)
+                    .await?
+                    .is_some_and(|newest_ms| now_ms.saturating_sub(newest_ms) > config.retention_ms);
             if next > upper || !(too_large || too_old) {
                 break;
             }
@@ -243,8 +244,8 @@ impl Log {
         Ok(keep_from)
     }
 
-    /// Removes the segments that end at or before the start. The writer lock is held.
-    async fn remove_below_start(&self) -> Result<u64> {
+    /// Deletes the segments that end at or before the start. The writer lock is held.
+    async fn delete_below_start(&self, now_ms: i64) -> Result<u64> {
         let start = self.start_offset();
         self.recent.forget_below(start);
         let segments = self.segments();
@@ -258,11 +259,14 @@ impl Log {
         self.generation.fetch_add(2, Ordering::AcqRel);
         // The name of the segment that the log begins with from now on.
         self.sync_first_name().await?;
+        let due_ms = now_ms.saturating_add(self.config().file_delete_delay_ms.max(0));
         let mut removed_bytes = 0;
         for segment in segments.iter().take(below) {
             removed_bytes += segment.size();
-            segment.remove().await?;
-            self.remove_snapshot(segment.base()).await?;
+            segment.release();
+            for kind in FileKind::ALL {
+                self.put_aside(&segment.path(kind), due_ms).await?;
+            }
         }
         tracing::info!(
             "{}: deleted {below} segments, {removed_bytes} bytes, below offset {start}",
@@ -271,10 +275,41 @@ impl Log {
         Ok(removed_bytes)
     }
 
-    async fn remove_snapshot(&self, offset: Offset) -> Result<()> {
-        match self.disk.remove_file(&FileKind::Snapshot.path(&self.dir, offset)).await {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::Io(e)),
-            _ => Ok(()),
+    /// Renames a file, if it is there, so that it counts no more and is removed later: who reads it now can end that.
+    async fn put_aside(&self, path: &Path, due_ms: i64) -> Result<()> {
+        let renamed = names::deleted_file(path);
+        match self.disk.rename(path, &renamed).await {
+            Ok(()) => lock(&self.deleted).push((due_ms, renamed)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e.into()),
         }
+        Ok(())
+    }
+
+    /// Removes the files of deleted segments whose delay is over (`file.delete.delay.ms`). What a crash leaves of them is
+    /// removed by the next start.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: what could not be removed is tried again with the next call.
+    pub async fn remove_deleted(&self, now_ms: i64) -> Result<()> {
+        let is_due = |(due_ms, _): &&(i64, PathBuf)| *due_ms <= now_ms;
+        let due: Vec<PathBuf> =
+            lock(&self.deleted).iter().filter(is_due).map(|(_, path)| path.clone()).collect();
+        for path in due {
+            match self.disk.remove_file(&path).await {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+                _ => lock(&self.deleted).retain(|(_, other)| *other != path),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The time from which a segment's age counts: of its newest record, or without timestamps that at which its file was
+/// written last, as by Kafka. `None` keeps it.
+async fn age_of(segment: &Segment) -> Result<Option<i64>> {
+    match segment.newest().await?.timestamp_ms {
+        newest_ms @ 0.. => Ok(Some(newest_ms)),
+        _ => segment.modified_ms().await,
     }
 }

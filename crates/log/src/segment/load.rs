@@ -185,11 +185,13 @@ impl Segment {
     /// Reads the whole segment of `len` bytes, verifies every checksum, and makes the indexes anew. `visit` sees each
     /// batch. Where the batches stop to make sense the segment ends in memory; the file is not cut.
     ///
-    /// `accept` says what else is wrong with a batch, for example a leader epoch below the last one.
+    /// `accept` says what else is wrong with a batch, for example a leader epoch below the last one. Batches that end at
+    /// `rewritten_from` or after it are written again as they are: [`Self::sync_rewritten`] makes them durable.
     pub(crate) async fn rebuild(
         &self,
         len: u64,
         config: &LogConfig,
+        rewritten_from: Option<Offset>,
         mut accept: impl FnMut(&Found, &[u8]) -> Result<(), String>,
     ) -> Result<Option<Torn>> {
         self.reset_indexes().await?;
@@ -197,7 +199,7 @@ impl Segment {
             return Ok(None);
         }
         let file = self.file(OpenMode::Existing).await?;
-        let mut walk = Scan::new(file, 0, len, self.base, scan::WHOLE);
+        let mut walk = Scan::new(Arc::clone(&file), 0, len, self.base, scan::WHOLE);
         loop {
             let at = (walk.position(), walk.next_offset());
             let torn = |reason| Some(Torn { position: at.0, offset: at.1, reason, is_cut_off: false });
@@ -209,6 +211,9 @@ impl Segment {
                     }
                     if let Err(reason) = accept(&found, &bytes) {
                         return Ok(torn(reason));
+                    }
+                    if rewritten_from.is_some_and(|from| from <= found.header.last_offset()) {
+                        file.write_at(found.position, &[bytes]).await?;
                     }
                     self.state().note(self.base, &found.header, config.index_interval_bytes);
                 }
@@ -223,6 +228,18 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Makes durable what was written again, and the length too, of the last segment: an earlier cut may be one that the
+    /// device refused. Between the two lengths a crash leaves a byte too many, which is cut where nothing follows it.
+    pub(crate) async fn sync_rewritten(&self, is_last: bool) -> Result<()> {
+        let file = self.file(OpenMode::Existing).await?;
+        if is_last {
+            let size = self.size();
+            file.set_len(size + 1).await?;
+            file.set_len(size).await?;
+        }
+        Ok(file.sync().await?)
     }
 
     /// Takes the last segment as a process that was killed left it, its writes in the page cache: reads, with their

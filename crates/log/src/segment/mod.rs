@@ -269,6 +269,11 @@ impl Segment {
         Ok(())
     }
 
+    /// When the file of batches was last written to, if that can be told.
+    pub(crate) async fn modified_ms(&self) -> Result<Option<i64>> {
+        Ok(self.disk.modified_ms(&self.path(FileKind::Log)).await?)
+    }
+
     /// Removes the segment's files, the batches first: indexes without them are removed by the next open.
     pub(crate) async fn remove(&self) -> Result<()> {
         self.release();
