@@ -20,11 +20,12 @@ use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
 use crate::dispatch::Dispatch;
 use crate::fetch_session::SessionCache;
 use crate::metadata_host::MetadataHost;
+use crate::metrics::{HttpServer, Metrics, Monitor};
 use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
 use crate::server::{
-    Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared,
+    Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared, Traffic,
 };
 use crate::start::{self, StartError};
 use crate::upkeep;
@@ -49,7 +50,11 @@ pub(crate) struct Core {
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) request_memory: RequestMemory,
     pub(crate) responses: ResponseMemory,
+    pub(crate) metrics: Metrics,
+    /// The listeners' names, and what they count.
+    pub(crate) traffic: Vec<(Arc<str>, Arc<Traffic>)>,
     /// Of lines about reads that failed.
     pub(crate) unreadable: Mutex<PartitionLimit>,
 }
@@ -139,6 +144,7 @@ impl Core {
 pub struct Broker {
     core: Arc<Core>,
     listeners: Vec<(String, SocketAddr)>,
+    metrics_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -151,6 +157,15 @@ impl Broker {
     pub async fn start(env: Env, settings: Settings) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let bound = start::bind(&env, &settings).await?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let monitor = Arc::new(Monitor::default());
+        // Before the logs are opened, which may take its time: who asks is told so.
+        let http = HttpServer::bind(&env, &settings, &monitor).await.map_err(StartError::Metrics)?;
+        let metrics_address = http.as_ref().map(HttpServer::local_addr);
+        if let Some(http) = http {
+            tasks.spawn(http.run(stopped.clone()));
+        }
         let booted = start::boot(&env, &settings, &bound).await?;
         let slots = settings.get(&network::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
@@ -166,36 +181,45 @@ impl Broker {
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
             admission,
+            request_memory: RequestMemory::new(start::request_memory_bytes(&settings)),
             responses: ResponseMemory::new(RESPONSE_MEMORY),
+            metrics: Metrics::default(),
+            traffic: bound.iter().map(|bound| (bound.config.name.as_str().into(), Arc::default())).collect(),
             unreadable: Mutex::default(),
             env,
             settings,
         });
         start::open_logs(&core).await;
-        let (stop, stopped) = watch::channel(false);
-        let shared = Shared {
+        let shared = |traffic| Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
             admission: Arc::clone(&core.admission),
             responses: core.responses.clone(),
-            memory: RequestMemory::new(start::request_memory_bytes(&core.settings)),
+            memory: core.request_memory.clone(),
             settings: Arc::new(ConnectionSettings::from(&*core.settings)),
+            traffic,
             stop: stopped.clone(),
         };
-        let mut tasks = JoinSet::new();
         let mut listeners = Vec::new();
-        for bound in bound {
+        for (bound, (name, traffic)) in bound.into_iter().zip(&core.traffic) {
             listeners.push((bound.config.name.clone(), bound.listener.local_addr()));
-            let name = bound.config.name.as_str().into();
-            tasks.spawn(Acceptor { name, listener: bound.listener, shared: shared.clone() }.run());
+            let (name, shared) = (Arc::clone(name), shared(Arc::clone(traffic)));
+            tasks.spawn(Acceptor { name, listener: bound.listener, shared }.run());
         }
         tasks.spawn(upkeep::run(Arc::clone(&core), stopped));
-        Ok(Self { core, listeners, stop, tasks })
+        monitor.started(Arc::clone(&core));
+        Ok(Self { core, listeners, metrics_address, stop, tasks })
     }
 
     /// The listeners with the addresses that they are bound to.
     #[must_use]
     pub fn listeners(&self) -> &[(String, SocketAddr)] {
         &self.listeners
+    }
+
+    /// Where `/metrics` and `/health` are served, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The cluster's id.

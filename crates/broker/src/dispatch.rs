@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::{error, trace};
 
 use ottla_wire::api_versions::ApiVersionsResponse;
-use ottla_wire::frame::encode_response;
+use ottla_wire::frame::{LENGTH_SIZE, encode_response};
 use ottla_wire::header::parse_request;
 use ottla_wire::{ApiKey, Request, RequestHeader, Response, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
 use crate::handlers;
+use crate::metrics::Begun;
 use crate::server::{Handled, Peer, Service};
 
 /// Answers the requests of all connections.
@@ -27,13 +29,15 @@ impl Dispatch {
 }
 
 impl Service for Dispatch {
-    async fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes) -> Handled {
+    async fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes, read_at: Instant) -> Handled {
+        let size = LENGTH_SIZE + frame.len();
         let (header, mut reader) = match parse_request(frame) {
             Ok(parsed) => parsed,
             Err(error) => return Handled::Close(error.to_string()),
         };
+        let begun = self.core.metrics.requests.of(header.api).begin(header.api_version, size, read_at);
         if !header.api.served().contains(header.api_version) {
-            return unsupported_version(&header, &mut reader);
+            return unsupported_version(&header, &mut reader, begun);
         }
         let request = match Request::decode(header.api, header.api_version, &mut reader) {
             Ok(request) => request,
@@ -41,7 +45,7 @@ impl Service for Dispatch {
         };
         // What outlives the request must not hold its frame.
         drop(reader);
-        let reply = Reply { correlation_id: header.correlation_id, version: header.api_version };
+        let mut reply = Reply { correlation_id: header.correlation_id, version: header.api_version, begun };
         let context = RequestContext {
             api: header.api,
             version: header.api_version,
@@ -51,8 +55,14 @@ impl Service for Dispatch {
         trace!(api = %context.api, version = context.version, peer = %peer.address, "request");
         match route(&self.core, &context, request).await {
             Answer::Now(response) => reply.encode(&response),
-            Answer::Later(response) => Handled::Later(Box::pin(async move { reply.encode(&response.await) })),
-            Answer::Silent => Handled::Silent,
+            Answer::Later(response) => {
+                reply.begun.waits();
+                Handled::Later(Box::pin(async move { reply.encode(&response.await) }))
+            }
+            Answer::Silent => {
+                reply.begun.ends();
+                Handled::Silent
+            }
             Answer::Close(reason) => Handled::Close(reason),
         }
     }
@@ -94,21 +104,40 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::DescribeTopicPartitions(request) => {
             handlers::describe_topic_partitions::handle(core, request).into()
         }
+        Request::FindCoordinator(request) => {
+            handlers::find_coordinator::handle(core, context, request).await.into()
+        }
+        Request::JoinGroup(request) => handlers::join_group::handle(core, context, request).await,
+        Request::SyncGroup(request) => handlers::sync_group::handle(core, context, request).await,
+        Request::Heartbeat(request) => handlers::heartbeat::handle(core, request).await,
+        Request::LeaveGroup(request) => handlers::leave_group::handle(core, context, request).await,
+        Request::OffsetCommit(request) => handlers::offset_commit::handle(core, context, request).await,
+        Request::OffsetFetch(request) => handlers::offset_fetch::handle(core, context, request).await,
+        Request::OffsetDelete(request) => handlers::offset_delete::handle(core, request).await,
+        Request::ListGroups(request) => handlers::list_groups::handle(core, request).await,
+        Request::DescribeGroups(request) => handlers::describe_groups::handle(core, context, request).await,
+        Request::DeleteGroups(request) => handlers::delete_groups::handle(core, request).await,
         other => Answer::Close(format!("{} has no handler", other.api())),
     }
 }
 
-/// What a response is written with.
-#[derive(Clone, Copy)]
+/// What a response is written with, and counted by.
 struct Reply {
     correlation_id: i32,
     version: i16,
+    begun: Begun,
 }
 
 impl Reply {
     fn encode(self, response: &Response) -> Handled {
         match encode_response(self.correlation_id, self.version, response) {
-            Ok(frame) => Handled::Now(frame.into_chunks()),
+            Ok(frame) => {
+                let chunks = frame.into_chunks();
+                let size = chunks.iter().map(Bytes::len).sum();
+                self.begun.api().note_response(response, self.version, size);
+                self.begun.ends();
+                Handled::Now(chunks)
+            }
             Err(error) => {
                 // A handler filled in what this version cannot say: a fault of ours, and the client must not wait.
                 error!(api = %response.api(), version = self.version, %error, "cannot encode a response");
@@ -119,12 +148,12 @@ impl Reply {
 }
 
 /// The answer to a version that is not served.
-fn unsupported_version(header: &RequestHeader, body: &mut ottla_wire::Reader) -> Handled {
+fn unsupported_version(header: &RequestHeader, body: &mut ottla_wire::Reader, begun: Begun) -> Handled {
     match header.api {
         // KIP-511: version 0 is what every client understands, and the table tells it what to ask instead.
         ApiKey::ApiVersions => {
             let response: ApiVersionsResponse = handlers::api_versions::unsupported();
-            Reply { correlation_id: header.correlation_id, version: 0 }.encode(&response.into())
+            Reply { correlation_id: header.correlation_id, version: 0, begun }.encode(&response.into())
         }
         ApiKey::Produce => handlers::produce_old::refuse(header, body),
         api => Handled::Close(format!(

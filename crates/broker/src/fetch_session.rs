@@ -203,6 +203,11 @@ impl SessionCache {
         Self { sessions: BTreeMap::new(), entries: 0, slots, eviction }
     }
 
+    /// How many sessions there are, and how many partitions they remember together.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.sessions.len(), self.entries)
+    }
+
     /// Finds or opens the session of a request. `random` makes the id of a new session.
     ///
     /// # Errors

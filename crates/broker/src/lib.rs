@@ -5,7 +5,7 @@
 //! - `dispatch`, `handlers`: from a frame to the handler of its API and back.
 //! - `partition`, `partitions`, `waiters`, `fetch_session`: what produce and fetch requests work on.
 //! - `metadata_host`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
-//! - `start`, `upkeep`: before and beside the requests.
+//! - `start`, `upkeep`: before and beside the requests. `metrics`: what is told of them all.
 //!
 //! What is not here: rules. Those are in the pure crates; this one does what they say.
 
@@ -20,6 +20,7 @@ mod fetch_session;
 mod handlers;
 mod metadata_host;
 mod metadata_place;
+mod metrics;
 mod partition;
 mod partitions;
 mod producer_ids;

@@ -80,6 +80,11 @@ impl MetadataHost {
         self.deciding.lock().await
     }
 
+    /// Why the metadata log takes nothing more, if that is so and nobody is just changing something.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.deciding.try_lock().ok()?.failed.clone()
+    }
+
     /// Closes the metadata log; nothing can be changed any more.
     pub(crate) async fn close(&self) {
         let log = self.deciding.lock().await.log.take();

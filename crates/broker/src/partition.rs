@@ -12,6 +12,7 @@ use ottla_types::config::{self, CompressionType, TopicConfig};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use crate::committed::Committed;
+use crate::metrics::TopicTraffic;
 use crate::waiters::{Place, Waiter, Waiters};
 
 /// A partition with a replica on this broker.
@@ -19,6 +20,8 @@ pub(crate) struct Partition {
     pub(crate) id: TopicPartition,
     pub(crate) topic_id: TopicId,
     pub(crate) log: Arc<Log>,
+    /// Where what goes in and out is counted.
+    pub(crate) traffic: TopicTraffic,
     waiters: Arc<Waiters>,
     committed: Arc<Committed>,
     state: RwLock<State>,
@@ -105,12 +108,13 @@ impl Partition {
         log: Arc<Log>,
         leadership: Leadership,
         config: PartitionConfig,
+        traffic: TopicTraffic,
     ) -> Self {
         begin_epoch(&log, leadership);
         let state = State { leadership, config: Arc::new(config) };
         let waiters: Arc<Waiters> = Arc::default();
         let committed = Committed::of(&log, &waiters);
-        Self { id, topic_id, log, waiters, committed, state: RwLock::new(state) }
+        Self { id, topic_id, log, traffic, waiters, committed, state: RwLock::new(state) }
     }
 
     fn state(&self) -> State {
@@ -171,9 +175,12 @@ impl Partition {
         epoch: LeaderEpoch,
         now_ms: i64,
     ) -> ottla_log::Result<Appended> {
-        let size = batch.size_bytes();
+        let (records, size) = (batch.header().records_count, batch.size_bytes());
         let appended = self.log.append(batch, epoch, now_ms).await?;
-        if !appended.duplicate {
+        if appended.duplicate {
+            self.traffic.note_append(0, 0);
+        } else {
+            self.traffic.note_append(u64::try_from(records).unwrap_or(0), size);
             self.committed.appended(&self.log, &appended, size);
         }
         if appended.flush_due {

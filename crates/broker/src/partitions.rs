@@ -64,6 +64,15 @@ impl Partitions {
         partitions
     }
 
+    /// All partitions, by the names of their topics.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions: Vec<_> = table.by_id.values().flat_map(HashMap::values).cloned().collect();
+        drop(table);
+        partitions.sort_by(|one, other| one.id.cmp(&other.id));
+        partitions
+    }
+
     /// A topic's partitions, by index.
     pub(crate) fn of_topic(&self, id: TopicId) -> Vec<Arc<Partition>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);

@@ -43,6 +43,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("listeners: {}{}", .0, hint(.0))]
     Bind(std::io::Error),
+    /// `/metrics` and `/health` cannot be served.
+    #[error("metrics.listener: {}{}", .0, hint(.0))]
+    Metrics(std::io::Error),
     /// A log directory cannot be used.
     #[error(transparent)]
     Logs(#[from] ottla_log::Error),

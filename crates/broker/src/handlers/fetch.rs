@@ -109,7 +109,8 @@ struct Fetch {
 /// One look at all partitions of a request.
 #[derive(Default)]
 struct Round {
-    answers: Vec<PartitionData>,
+    /// By partition, with the one that was read, if it is here.
+    answers: Vec<(PartitionData, Option<Arc<Partition>>)>,
     /// Of the records read.
     bytes: usize,
     /// Of the records that there are, up to the limits. Limits seldom end where a batch does, and who waited for the
@@ -123,15 +124,17 @@ impl Fetch {
     async fn read(&self) -> Round {
         let mut round = Round { answers: Vec::with_capacity(self.session.wants().len()), ..Round::default() };
         for (key, want) in self.session.wants() {
-            let (mut answer, available) = match self.read_partition(key, want, round.bytes).await {
-                Ok(read) => read,
-                Err(error) => (failed(error), 0),
+            let partition = self.core.find_partition((&key.topic).into(), key.partition);
+            let read = match &partition {
+                Ok(partition) => self.read_partition(partition, want, round.bytes).await,
+                Err(error) => Err(*error),
             };
+            let (mut answer, available) = read.unwrap_or_else(|error| (failed(error), 0));
             answer.partition_index = key.partition;
             round.bytes += answer.records.as_ref().map_or(0, Records::len);
             round.available += available;
             round.urgent |= answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0;
-            round.answers.push(answer);
+            round.answers.push((answer, partition.ok()));
         }
         round
     }
@@ -139,11 +142,10 @@ impl Fetch {
     /// The answer for a partition, and how many bytes of records there are for it up to the limits.
     async fn read_partition(
         &self,
-        key: &PartitionKey,
+        partition: &Partition,
         want: &Want,
         bytes_so_far: usize,
     ) -> Result<(PartitionData, usize), ErrorCode> {
-        let partition = self.core.find_partition((&key.topic).into(), key.partition)?;
         partition.check_leader(want.current_leader_epoch)?;
         if self.is_follower {
             // No partition has a second replica yet, so nobody can be following.
@@ -164,7 +166,7 @@ impl Fetch {
         if want.fetch_offset < log_start {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        if let Some(diverging) = diverging(&partition, want)? {
+        if let Some(diverging) = diverging(partition, want)? {
             answer.diverging_epoch = diverging;
             return Ok((answer, 0));
         }
@@ -189,7 +191,7 @@ impl Fetch {
             partition.log.read(want.fetch_offset, granted, at_least_one, upper).await.map_err(|error| {
                 let code = error.code();
                 let is_broken = matches!(code, ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage);
-                if is_broken && self.may_tell_of(&partition) {
+                if is_broken && self.may_tell_of(partition) {
                     warn!(partition = %partition.id, offset = want.fetch_offset.0, %error, "cannot read");
                 }
                 code
@@ -236,10 +238,20 @@ impl Fetch {
         self.session.wants().iter().filter_map(partition).collect()
     }
 
+    /// Counts what is answered for a partition.
+    fn count(&self, answer: &PartitionData, partition: Option<&Partition>) {
+        let size = answer.records.as_ref().map_or(0, Records::len);
+        match partition {
+            Some(partition) => partition.traffic.note_fetch(size, answer.error_code != 0),
+            None => self.core.metrics.topics.note_fetch_of_unknown(),
+        }
+    }
+
     fn respond(&self, round: Round) -> FetchResponse {
         let mut responses: Vec<FetchableTopicResponse> = Vec::new();
         let mut current: Option<&TopicKey> = None;
-        for ((key, _), answer) in self.session.wants().iter().zip(round.answers) {
+        for ((key, _), (answer, partition)) in self.session.wants().iter().zip(round.answers) {
+            self.count(&answer, partition.as_deref());
             if !self.session.must_answer(key, &answered(&answer)) {
                 continue;
             }

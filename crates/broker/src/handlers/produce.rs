@@ -9,11 +9,11 @@ use tracing::warn;
 
 use ottla_records::{InvalidBatch, ProduceRules, TimestampType, prepare};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicName};
-use ottla_wire::Str;
 use ottla_wire::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
+use ottla_wire::{Records, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
@@ -62,9 +62,13 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
                 if transactional {
                     return Err(no_transactions());
                 }
-                let partition = core.find_partition(key, index)?;
+                let partition = core
+                    .find_partition(key, index)
+                    .inspect_err(|_| core.metrics.topics.note_produce_to_unknown())?;
                 check_internal(&partition.id.topic, context)?;
-                append(core, context, &partition, acks, data).await
+                let size = data.records.as_ref().map_or(0, Records::len);
+                let appended = append(core, context, &partition, acks, data).await;
+                appended.inspect_err(|refused| partition.traffic.note_refused(refused.code, size))
             };
             let response = match outcome.await {
                 Ok((response, unflushed)) => {

@@ -26,6 +26,7 @@ use super::limits::{RequestBytes, RequestMemory};
 use super::listener::Shared;
 use super::outbox::Outbox;
 use super::responses::ResponseBytes;
+use super::traffic::Traffic;
 
 /// Answers are written when this much has gathered, before further requests are looked at.
 const FLUSH_AT: usize = 1 << 20;
@@ -54,8 +55,13 @@ pub(crate) enum Handled {
 
 /// Handles the requests of all connections.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// Handles the request in `frame` (without its length prefix).
-    fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes) -> impl Future<Output = Handled> + Send + 'a;
+    /// Handles the request in `frame` (without its length prefix), whose last byte had arrived at `read_at`.
+    fn call<'a>(
+        &'a self,
+        peer: &'a Peer,
+        frame: Bytes,
+        read_at: Instant,
+    ) -> impl Future<Output = Handled> + Send + 'a;
 }
 
 /// Who is connected, and where.
@@ -95,6 +101,7 @@ pub(crate) enum Ended {
 
 /// Serves a connection until it ends, and says why it did.
 pub(crate) async fn serve<S: Service>(stream: Box<dyn Stream>, peer: Peer, shared: Shared<S>) -> Ended {
+    let now = Instant::now();
     let mut connection = Connection {
         stream,
         peer,
@@ -107,7 +114,9 @@ pub(crate) async fn serve<S: Service>(stream: Box<dyn Stream>, peer: Peer, share
         answers: Answers::default(),
         reserved: RequestBytes::default(),
         unsent: shared.responses.account(),
-        last_moved: Instant::now(),
+        traffic: shared.traffic,
+        read_at: now,
+        last_moved: now,
     };
     let Err(ended) = connection.run().await;
     if matches!(ended, Ended::Frame(_) | Ended::Protocol(_)) {
@@ -132,6 +141,9 @@ struct Connection<S> {
     reserved: RequestBytes,
     /// The bytes of answers that are here.
     unsent: ResponseBytes,
+    traffic: Arc<Traffic>,
+    /// When bytes last came.
+    read_at: Instant,
     last_moved: Instant,
 }
 
@@ -162,7 +174,11 @@ impl<S: Service> Connection<S> {
                     }
                 }
                 Event::Read(Ok(0)) => return Err(Ended::ByPeer),
-                Event::Read(Ok(_)) => self.last_moved = Instant::now(),
+                Event::Read(Ok(bytes)) => {
+                    self.traffic.note_in(bytes);
+                    self.read_at = Instant::now();
+                    self.last_moved = self.read_at;
+                }
                 Event::Read(Err(error)) => return Err(error.into()),
                 Event::Stop => return Err(Ended::Stopping),
                 Event::IdleTimer => {
@@ -180,7 +196,7 @@ impl<S: Service> Connection<S> {
     async fn handle_frames(&mut self) -> Result<(), Ended> {
         while !self.answers.is_full() {
             let Some(frame) = self.inbox.next_frame()? else { break };
-            let handled = self.service.call(&self.peer, frame).await;
+            let handled = self.service.call(&self.peer, frame, self.read_at).await;
             self.reserved = RequestBytes::default();
             match handled {
                 // The usual case goes out without a detour.
@@ -216,7 +232,7 @@ impl<S: Service> Connection<S> {
             };
             match written {
                 Ok(Ok(0)) => return Err(Ended::ByPeer),
-                Ok(written) => written?,
+                Ok(written) => self.traffic.note_out(written?),
                 Err(_) => return Err(Ended::Idle(self.max_idle)),
             };
             self.last_moved = Instant::now();

@@ -27,7 +27,7 @@ fn reply(letter: char) -> Handled {
 }
 
 impl Service for Letters {
-    async fn call<'a>(&'a self, _: &'a Peer, frame: Bytes) -> Handled {
+    async fn call<'a>(&'a self, _: &'a Peer, frame: Bytes, _: Instant) -> Handled {
         let letter = char::from(frame[0]);
         self.seen.lock().unwrap().push(letter);
         match letter {
@@ -78,6 +78,7 @@ fn shared<S>(
         memory: RequestMemory::new(1 << 20),
         responses,
         settings: Arc::new(settings),
+        traffic: Arc::default(),
         stop,
     }
 }
@@ -204,7 +205,7 @@ async fn an_answer_that_is_not_read_counts_until_the_connection_ends() {
 struct Large;
 
 impl Service for Large {
-    async fn call<'a>(&'a self, _: &'a Peer, _: Bytes) -> Handled {
+    async fn call<'a>(&'a self, _: &'a Peer, _: Bytes, _: Instant) -> Handled {
         Handled::Now(vec![Bytes::from(vec![0; 16 << 20])])
     }
 }

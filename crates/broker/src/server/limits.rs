@@ -109,6 +109,11 @@ impl RequestMemory {
         Self { bytes: Arc::new(Semaphore::new(total)), beyond: Arc::new(Semaphore::new(1)), total }
     }
 
+    /// The bytes that requests have taken, and those there are.
+    pub(crate) fn used_and_total(&self) -> (usize, usize) {
+        (self.total.saturating_sub(self.bytes.available_permits()), self.total)
+    }
+
     /// Waits until `held` covers `size` bytes, or its request may go beyond the bound. May be dropped at any time.
     pub(crate) async fn reserve(&self, held: &mut RequestBytes, size: usize) {
         let have = held.bytes.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);

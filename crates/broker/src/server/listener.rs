@@ -14,6 +14,7 @@ use super::connection::{ConnectionSettings, Ended, Peer, Service, serve, stopped
 use super::limits::{Admission, RequestMemory};
 use super::log_limit::LogLimit;
 use super::responses::ResponseMemory;
+use super::traffic::Traffic;
 
 /// How long to wait after a failed accept: the usual cause is that descriptors have run out, and asking again at once
 /// would only burn CPU until some are closed.
@@ -22,13 +23,15 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How long a stopping listener waits for its connections to end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// What all listeners of a broker share.
+/// What the connections of a listener share, and most of it those of all listeners of a broker.
 pub(crate) struct Shared<S> {
     pub(crate) service: Arc<S>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) memory: RequestMemory,
     pub(crate) responses: ResponseMemory,
     pub(crate) settings: Arc<ConnectionSettings>,
+    /// The listener's own.
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -40,6 +43,7 @@ impl<S> Clone for Shared<S> {
             memory: self.memory.clone(),
             responses: self.responses.clone(),
             settings: Arc::clone(&self.settings),
+            traffic: Arc::clone(&self.traffic),
             stop: self.stop.clone(),
         }
     }
@@ -94,6 +98,7 @@ impl<S: Service> Acceptor<S> {
         let admitted = match self.shared.admission.admit(address.ip()) {
             Ok(admitted) => admitted,
             Err(refused) => {
+                self.shared.traffic.note_refused(&refused);
                 if let Some(suppressed) = admit(lines, |lines| &mut lines.refused) {
                     info!(listener = %self.name, %address, suppressed, "connection refused: {refused}");
                 }
@@ -101,6 +106,8 @@ impl<S: Service> Acceptor<S> {
             }
         };
         let shared = self.shared.clone();
+        let traffic = Arc::clone(&shared.traffic);
+        traffic.note_created();
         let peer = Peer { address, listener: Arc::clone(&self.name) };
         let lines = Arc::clone(lines);
         connections.spawn(async move {
@@ -108,12 +115,14 @@ impl<S: Service> Acceptor<S> {
             let ended = serve(stream, peer, shared).await;
             match ended {
                 Ended::Frame(_) | Ended::Protocol(_) => {
+                    traffic.note_broken();
                     if let Some(suppressed) = admit(&lines, |lines| &mut lines.closed) {
                         warn!(%listener, %address, suppressed, "connection closed: {ended}");
                     }
                 }
                 _ => debug!(%listener, %address, "connection ended: {ended}"),
             }
+            traffic.note_closed();
             drop(admitted);
         });
     }

@@ -7,9 +7,11 @@ mod listener;
 mod log_limit;
 mod outbox;
 mod responses;
+mod traffic;
 
 pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};
 pub(crate) use limits::{Admission, ConnectionLimits, RequestMemory};
 pub(crate) use listener::{Acceptor, Shared};
-pub(crate) use log_limit::PartitionLimit;
+pub(crate) use log_limit::{LogLimit, PartitionLimit};
 pub(crate) use responses::ResponseMemory;
+pub(crate) use traffic::{Traffic, TrafficCounts};

@@ -31,6 +31,11 @@ impl ResponseMemory {
         self.total.saturating_sub(self.held.load(Ordering::Relaxed)) / 8
     }
 
+    /// The bytes that are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// The account of a connection.
     pub(crate) fn account(&self) -> ResponseBytes {
         ResponseBytes { memory: self.clone(), bytes: 0 }

@@ -150,6 +150,11 @@ impl TestBroker {
         self.broker.listeners()[0].1
     }
 
+    /// Where `/metrics` and `/health` are.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.broker.metrics_address().expect("metrics.listener is set")
+    }
+
     pub(crate) async fn connect(&self) -> Client {
         Client::new(TcpStream::connect(self.address()).await.unwrap())
     }

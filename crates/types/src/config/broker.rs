@@ -9,6 +9,7 @@ use super::key::Definition;
 
 pub mod coordinators;
 pub mod log;
+pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod replication;
@@ -21,6 +22,7 @@ pub static TABLES: &[&[&Definition]] = &[
     log::LOG_KEYS,
     replication::REPLICATION_KEYS,
     coordinators::COORDINATOR_KEYS,
+    metrics::METRICS_KEYS,
 ];
 
 /// Every broker key.

@@ -1,0 +1,41 @@
+//! The families of `/metrics`, and where each one's values come from. `docs/metrics.md` lists them all, and a test holds
+//! the list to what is written here.
+
+mod cluster;
+mod logs;
+mod network;
+mod requests;
+mod topics;
+
+use std::fmt;
+
+use ottla_types::config::broker::metrics::METRICS_MAX_PARTITIONS;
+
+use super::monitor::{Observed, Scrape};
+use super::page::{PLAIN, Page};
+use super::process;
+
+/// `BrokerState` as Kafka numbers it.
+const STARTING: i64 = 1;
+const RUNNING: i64 = 3;
+
+/// Writes all families.
+pub(super) fn encode(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+    page.info("ottla_build", "The program that runs.", &[("version", env!("CARGO_PKG_VERSION"))])?;
+    process::encode(page)?;
+    let state = if scrape.broker.is_some() { RUNNING } else { STARTING };
+    page.gauge("kafka_server_kafkaserver_brokerstate", "What the broker does: 1 it starts, 3 it serves.")?
+        .add(PLAIN, state)?;
+    let Some(observed) = &scrape.broker else { return Ok(()) };
+    let core = &observed.core;
+    requests::encode(page, &core.metrics.requests)?;
+    network::encode(page, core)?;
+    topics::encode(page, &core.metrics.topics, limit(observed))?;
+    logs::encode(page, observed)?;
+    cluster::encode(page, core)
+}
+
+/// How many topics or partitions are shown one by one.
+fn limit(observed: &Observed) -> usize {
+    usize::try_from(observed.core.settings.get(&METRICS_MAX_PARTITIONS)).unwrap_or(0)
+}
