@@ -18,9 +18,11 @@ SERVER = ["java", "-Xms1g", "-Xmx1g", "-server", "-XX:+UseG1GC", "-XX:MaxGCPause
           "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"]
 
 
-def prepare(names, bin_path):
-    """Sees that the brokers are there. Returns the path of ottla's binary, which is built unless one is given."""
-    subprocess.run(["cargo", "xtask", "jars", "kafka"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+def prepare(names, bin_path, java_load=False):
+    """Sees that the brokers are there, and Kafka's jars if one of them is Kafka or the load is. Returns the path of ottla's
+    binary, which is built unless one is given."""
+    if java_load or "kafka" in names:
+        subprocess.run(["cargo", "xtask", "jars", "kafka"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     if "ottla" in names and bin_path is None:
         subprocess.run(["cargo", "build", "--release", "--package", "ottla"], cwd=ROOT, check=True)
         bin_path = ROOT / "target" / "release" / "ottla"
@@ -108,6 +110,16 @@ share.coordinator.state.topic.min.isr=1
     def log_bytes(self, topic):
         """What the topic's segments hold."""
         return sum(segment.stat().st_size for segment in (self.folder / "data").glob(f"{topic}-*/*.log"))
+
+
+def settle(broker, patience_s=30):
+    """Waits until the broker is at rest, so that one round's aftermath is not counted in the next."""
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        before = broker.cpu_seconds()
+        time.sleep(0.5)
+        if broker.cpu_seconds() - before <= 0.05:
+            return
 
 
 def free_ports(count):
