@@ -68,12 +68,22 @@ impl Home {
         TestBroker { broker, home: self, barriers: AtomicU32::new(0) }
     }
 
+    /// Starts a broker on another disk or clock than the machine's.
+    pub(crate) async fn start_in(self, env: Env) -> TestBroker {
+        let broker = self.try_start_in(env, "").await.unwrap();
+        TestBroker { broker, home: self, barriers: AtomicU32::new(0) }
+    }
+
     /// Starts a broker, with more properties or others.
     pub(crate) async fn try_start(&self, properties: &str) -> Result<Broker, StartError> {
+        self.try_start_in(Env::real(), properties).await
+    }
+
+    async fn try_start_in(&self, env: Env, properties: &str) -> Result<Broker, StartError> {
         let text = format!("{}{properties}", self.properties);
         let text = text.replace("{dir}", self.dir.path().to_str().unwrap());
         let (settings, _) = Settings::parse("test.properties", &text).unwrap();
-        Broker::start(Env::real(), settings).await
+        Broker::start(env, settings).await
     }
 
     /// Says why no broker starts here, be it for its properties or later.
