@@ -17,6 +17,7 @@ use ottla_types::config::Settings;
 use ottla_types::config::broker::network;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
 
+use crate::coordinator::GroupCoordinator;
 use crate::dispatch::Dispatch;
 use crate::fetch_session::SessionCache;
 use crate::metadata_host::MetadataHost;
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) partitions: Partitions,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
+    pub(crate) groups: GroupCoordinator,
     pub(crate) admission: Arc<Admission>,
     pub(crate) request_memory: RequestMemory,
     pub(crate) responses: ResponseMemory,
@@ -99,6 +101,7 @@ impl Core {
         }
         if !committed.delta.is_empty() {
             self.apply(&committed.image, &committed.delta).await;
+            self.groups.apply(&self.partitions, &committed.delta).await;
         }
         self.metadata.publish(committed.image);
         Ok(committed.answer)
@@ -180,6 +183,7 @@ impl Broker {
             partitions: Partitions::default(),
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
+            groups: GroupCoordinator::new(&env, &settings),
             admission,
             request_memory: RequestMemory::new(start::request_memory_bytes(&settings)),
             responses: ResponseMemory::new(RESPONSE_MEMORY),
@@ -190,6 +194,7 @@ impl Broker {
             settings,
         });
         start::open_logs(&core).await;
+        core.groups.take_up(&core.partitions, &core.metadata.image()).await;
         let shared = |traffic| Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
             admission: Arc::clone(&core.admission),
@@ -236,6 +241,7 @@ impl Broker {
     pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+        self.core.groups.close().await;
         self.core.metadata.close().await;
         self.core.logs.close(self.core.epoch).await
     }

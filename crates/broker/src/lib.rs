@@ -4,6 +4,7 @@
 //! - `server`: connections, frames and limits; knows nothing of what is in a frame.
 //! - `dispatch`, `handlers`: from a frame to the handler of its API and back.
 //! - `partition`, `partitions`, `waiters`, `fetch_session`: what produce and fetch requests work on.
+//! - `coordinator`: consumer groups, on the partitions of `__consumer_offsets`.
 //! - `metadata_host`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
 //! - `start`, `upkeep`: before and beside the requests. `metrics`: what is told of them all.
 //!
@@ -15,6 +16,7 @@
 mod broker;
 mod committed;
 mod context;
+mod coordinator;
 mod dispatch;
 mod fetch_session;
 mod handlers;

@@ -29,6 +29,9 @@ const fn bits<const N: usize>(operations: [u32; N]) -> i32 {
 pub(crate) const TOPIC_OPERATIONS: i32 =
     bits([READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
 
+/// Everything that can be done to a group.
+pub(crate) const GROUP_OPERATIONS: i32 = bits([READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
+
 /// Everything that can be done to a cluster.
 pub(crate) const CLUSTER_OPERATIONS: i32 =
     bits([CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE]);

@@ -11,15 +11,15 @@ keys! {
 
     /// The shortest session timeout that a member of a classic group may ask for.
     GROUP_MIN_SESSION_TIMEOUT_MS: i32 = "group.min.session.timeout.ms",
-        Some("6000"), at_least(0), Medium, ReadOnly, unused::GROUPS;
+        Some("6000"), at_least(0), Medium, ReadOnly;
     /// The longest session timeout that a member of a classic group may ask for.
     GROUP_MAX_SESSION_TIMEOUT_MS: i32 = "group.max.session.timeout.ms",
-        Some("1800000"), at_least(0), Medium, ReadOnly, unused::GROUPS;
+        Some("1800000"), at_least(0), Medium, ReadOnly;
     /// How long the first rebalance of an empty group waits for more members.
     GROUP_INITIAL_REBALANCE_DELAY_MS: i32 = "group.initial.rebalance.delay.ms",
-        Some("3000"), at_least(0), Medium, ReadOnly, unused::GROUPS.unless(unused::is_zero);
+        Some("3000"), at_least(0), Medium, ReadOnly;
     /// How many members a classic group may have.
-    GROUP_MAX_SIZE: i32 = "group.max.size", Some("2147483647"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+    GROUP_MAX_SIZE: i32 = "group.max.size", Some("2147483647"), at_least(1), Medium, ReadOnly;
     /// The rebalance protocols that groups may use.
     GROUP_COORDINATOR_REBALANCE_PROTOCOLS: Vec<String> = "group.coordinator.rebalance.protocols",
         Some("classic,consumer,streams"),
@@ -58,32 +58,28 @@ keys! {
         Valid::OneOfAnyCase(&["disabled", "downgrade", "upgrade", "bidirectional"]),
         Medium, ReadOnly, unused::GROUPS;
     /// The longest metadata text that comes with a committed offset.
-    OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes", Some("4096"), at_least(0), High, ReadOnly,
-        unused::GROUPS;
+    OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes", Some("4096"), at_least(0), High, ReadOnly;
     /// How long a commit may wait for the replicas of the offsets topic.
-    OFFSETS_COMMIT_TIMEOUT_MS: i32 = "offsets.commit.timeout.ms", Some("5000"), at_least(1), High, ReadOnly,
-        unused::GROUPS;
+    OFFSETS_COMMIT_TIMEOUT_MS: i32 = "offsets.commit.timeout.ms", Some("5000"), at_least(1), High, ReadOnly;
     /// How much of the offsets topic is read at once when groups are loaded.
-    OFFSETS_LOAD_BUFFER_SIZE: i32 = "offsets.load.buffer.size", Some("5242880"), at_least(1), High, ReadOnly,
-        unused::GROUPS;
+    OFFSETS_LOAD_BUFFER_SIZE: i32 = "offsets.load.buffer.size", Some("5242880"), at_least(1), High, ReadOnly;
     /// How long the offsets of a group without members are kept.
-    OFFSETS_RETENTION_MINUTES: i32 = "offsets.retention.minutes", Some("10080"), at_least(1), High, ReadOnly,
-        unused::GROUPS;
+    OFFSETS_RETENTION_MINUTES: i32 = "offsets.retention.minutes", Some("10080"), at_least(1), High, ReadOnly;
     /// How often expired offsets are looked for.
     OFFSETS_RETENTION_CHECK_INTERVAL_MS: i64 = "offsets.retention.check.interval.ms",
-        Some("600000"), at_least(1), High, ReadOnly, unused::GROUPS;
+        Some("600000"), at_least(1), High, ReadOnly;
     /// Codec of the offsets topic's batches, by number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
     OFFSETS_TOPIC_COMPRESSION_CODEC: i32 = "offsets.topic.compression.codec",
-        Some("0"), Valid::Range(0, 4), High, ReadOnly, unused::GROUPS;
+        Some("0"), Valid::Range(0, 4), High, ReadOnly;
     /// How many partitions the offsets topic gets when it is created.
     OFFSETS_TOPIC_NUM_PARTITIONS: i32 = "offsets.topic.num.partitions",
-        Some("50"), at_least(1), High, ReadOnly, unused::GROUPS;
+        Some("50"), at_least(1), High, ReadOnly;
     /// How many replicas the offsets topic gets when it is created.
     OFFSETS_TOPIC_REPLICATION_FACTOR: i16 = "offsets.topic.replication.factor",
-        Some("3"), Valid::Range(1, I16_MAX), High, ReadOnly, unused::GROUPS.unless(unused::is_one);
+        Some("3"), Valid::Range(1, I16_MAX), High, ReadOnly;
     /// Segment size of the offsets topic: small, so that compaction and loading stay quick.
     OFFSETS_TOPIC_SEGMENT_BYTES: i32 = "offsets.topic.segment.bytes",
-        Some("104857600"), at_least(1), High, ReadOnly, unused::GROUPS;
+        Some("104857600"), at_least(1), High, ReadOnly;
     /// The longest transaction that a producer may ask for.
     TRANSACTION_MAX_TIMEOUT_MS: i32 = "transaction.max.timeout.ms",
         Some("900000"), at_least(1), High, ReadOnly, unused::TRANSACTIONS;

@@ -34,8 +34,3 @@ pub(super) const THREADS: Unused =
 pub(super) fn is_one(text: &str) -> bool {
     text == "1"
 }
-
-/// No wait, which is what the files of single nodes for trying things out say.
-pub(super) fn is_zero(text: &str) -> bool {
-    text == "0"
-}

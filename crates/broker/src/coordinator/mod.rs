@@ -1,0 +1,170 @@
+//! Hosts the group coordinator: a [`Shard`](ottla_groups::Shard) for each partition of `__consumer_offsets` that this
+//! broker leads.
+//!
+//! - [`host`]: one shard under its lock: a request is decided and its records are appended, nothing else.
+//! - [`appending`]: from a decision's records to batches of the partition's log.
+//! - [`watch`]: what happens beside the requests: loading, commitment, timeouts, expiry.
+//! - [`loading`]: from the partition's log to the shard.
+//! - [`topic`]: the topic itself, made when somebody first looks for a coordinator.
+//! - [`hashing`]: which partition a group belongs to.
+//!
+//! What is not here: what groups are and do. That is the crate `groups`. The log is not compacted yet: a shard is loaded
+//! from all that was ever written to its partition.
+
+mod appending;
+mod clock;
+mod hashing;
+mod host;
+mod loading;
+mod settings;
+mod topic;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::task::JoinSet;
+
+use ottla_env::Env;
+use ottla_groups::Request;
+use ottla_metadata::image::TopicImage;
+use ottla_metadata::{Delta, Image};
+use ottla_types::config::Settings;
+use ottla_types::topic::CONSUMER_OFFSETS;
+use ottla_types::{ErrorCode, TopicId, TopicName};
+
+pub(crate) use self::hashing::partition_of;
+pub(crate) use self::host::{Asked, Reply, ShardHost};
+use self::settings::HostSettings;
+use crate::partitions::Partitions;
+use crate::server::LogLimit;
+
+/// The shards of this broker.
+pub(crate) struct GroupCoordinator {
+    env: Env,
+    settings: Arc<HostSettings>,
+    shards: RwLock<BTreeMap<i32, Arc<ShardHost>>>,
+    tasks: Mutex<JoinSet<()>>,
+    /// Of lines about the topic not being created.
+    refusals: Mutex<LogLimit>,
+}
+
+impl GroupCoordinator {
+    pub(crate) fn new(env: &Env, settings: &Settings) -> Self {
+        Self {
+            env: env.clone(),
+            settings: Arc::new(HostSettings::from(settings)),
+            shards: RwLock::default(),
+            tasks: Mutex::default(),
+            refusals: Mutex::default(),
+        }
+    }
+
+    /// The shards, by partition.
+    pub(crate) fn shards(&self) -> Vec<Arc<ShardHost>> {
+        self.shards.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The shard of a group.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR where this broker has none.
+    pub(crate) fn shard_of(&self, image: &Image, group_id: &str) -> Result<Arc<ShardHost>, ErrorCode> {
+        let partitions = image.topic_by_name(CONSUMER_OFFSETS).map_or(0, |topic| topic.partition_count());
+        let index = partition_of(group_id, partitions).ok_or(ErrorCode::NotCoordinator)?;
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
+        shards.get(&index).cloned().ok_or(ErrorCode::NotCoordinator)
+    }
+
+    /// Puts a request to the shard of its group. The request has had its effect when this returns.
+    pub(crate) async fn ask(&self, image: &Image, group_id: &str, request: Request) -> Asked {
+        match self.shard_of(image, group_id) {
+            Ok(shard) => shard.ask(request).await,
+            Err(error) => Asked::Refused(error),
+        }
+    }
+
+    /// Takes up the partitions that there are when the broker starts.
+    pub(crate) async fn take_up(&self, partitions: &Partitions, image: &Image) {
+        if let Some(topic) = image.topic_by_name(CONSUMER_OFFSETS) {
+            self.follow(partitions, topic).await;
+        }
+    }
+
+    /// Takes note of what has changed in the metadata, and was carried out on this broker's logs.
+    pub(crate) async fn apply(&self, partitions: &Partitions, delta: &Delta) {
+        for topic in delta.deleted.iter().filter(|topic| is_ours(topic)) {
+            self.abandon(topic.id).await;
+        }
+        let changed = delta.changed.iter().map(|change| &change.topic);
+        for topic in delta.created.iter().chain(changed).filter(|topic| is_ours(topic)) {
+            self.follow(partitions, topic).await;
+        }
+        let deleted: Vec<TopicName> = delta.deleted.iter().map(|topic| topic.name.clone()).collect();
+        if deleted.is_empty() {
+            return;
+        }
+        for shard in self.shards() {
+            shard.forget_topics(&deleted).await;
+        }
+    }
+
+    /// Takes up, or gives up, the groups of a topic's partitions, as their leaderships now say.
+    async fn follow(&self, partitions: &Partitions, topic: &TopicImage) {
+        for partition in partitions.of_topic(topic.id) {
+            let leadership = partition.leadership();
+            let index = partition.id.partition;
+            let old = {
+                let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+                if leadership.is_leader && shards.get(&index).is_some_and(|host| host.serves(&partition)) {
+                    continue;
+                }
+                let old = shards.remove(&index);
+                if leadership.is_leader {
+                    let host = ShardHost::new(&self.env, &self.settings, &partition, leadership.epoch);
+                    shards.insert(index, Arc::clone(&host));
+                    self.spawn(host);
+                }
+                old
+            };
+            if let Some(old) = old {
+                old.stop(ErrorCode::NotCoordinator).await;
+            }
+        }
+    }
+
+    fn spawn(&self, host: Arc<ShardHost>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended are not kept.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(watch::run(host));
+    }
+
+    /// Gives up the groups of a topic that is gone.
+    async fn abandon(&self, topic: TopicId) {
+        let gone: BTreeMap<_, _> = {
+            let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+            let all = std::mem::take(&mut *shards);
+            let (gone, kept) = all.into_iter().partition(|(_, host)| host.topic_id() == topic);
+            *shards = kept;
+            gone
+        };
+        for host in gone.into_values() {
+            host.stop(ErrorCode::NotCoordinator).await;
+        }
+    }
+
+    /// Stops all shards: whoever waits is told to look for the coordinator elsewhere.
+    pub(crate) async fn close(&self) {
+        let shards = std::mem::take(&mut *self.shards.write().unwrap_or_else(PoisonError::into_inner));
+        for shard in shards.into_values() {
+            shard.stop(ErrorCode::NotCoordinator).await;
+        }
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+fn is_ours(topic: &TopicImage) -> bool {
+    topic.name.as_str() == CONSUMER_OFFSETS
+}

@@ -1,0 +1,110 @@
+//! `__consumer_offsets` itself: made with its first use, as by Kafka when somebody looks for a coordinator.
+
+use std::sync::PoisonError;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use ottla_metadata::Image;
+use ottla_metadata::controller::Refused;
+use ottla_metadata::controller::create_topics::{CreateTopics, CreatedTopic, NewTopic};
+use ottla_types::config::Settings;
+use ottla_types::config::broker::coordinators::{
+    OFFSETS_TOPIC_NUM_PARTITIONS, OFFSETS_TOPIC_REPLICATION_FACTOR, OFFSETS_TOPIC_SEGMENT_BYTES,
+};
+use ottla_types::topic::CONSUMER_OFFSETS;
+use ottla_types::{ErrorCode, TopicId};
+
+use crate::broker::Core;
+
+impl Core {
+    /// Makes `__consumer_offsets` if it is not there. Returns whether it is.
+    pub(crate) async fn ensure_offsets_topic(&self) -> bool {
+        let image = self.metadata.image();
+        if image.topic_by_name(CONSUMER_OFFSETS).is_some() {
+            return true;
+        }
+        let topic = offsets_topic(&self.settings, &image, TopicId::from_random(self.env.rng.id_bytes()));
+        match self.create_offsets_topic(topic).await {
+            Ok(topic) => {
+                let replicas = topic.replication_factor;
+                info!(topic = %topic.name, partitions = topic.partitions, replicas, "created on first use");
+                true
+            }
+            // Another request was quicker.
+            Err(refused) if refused.error == ErrorCode::TopicAlreadyExists => true,
+            Err(refused) => {
+                // Clients ask again and again.
+                let mut limit = self.groups.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(suppressed) = limit.admit(Instant::now()) {
+                    warn!(suppressed, "cannot create {CONSUMER_OFFSETS}: {}", refused.message);
+                }
+                false
+            }
+        }
+    }
+
+    async fn create_offsets_topic(&self, topic: NewTopic) -> Result<CreatedTopic, Refused> {
+        let request =
+            CreateTopics { topics: vec![topic], validate_only: false, seed: self.env.rng.next_u64() };
+        let mut answers = self.change(|controller| controller.create_topics(&request)).await?;
+        answers.pop().unwrap_or_else(|| {
+            let message = "The controller gave no answer.".to_owned();
+            Err(Refused { error: ErrorCode::UnknownServerError, message })
+        })
+    }
+}
+
+/// The topic as its keys say. Kafka refuses to make it with more replicas than there are brokers, also where
+/// `offsets.topic.replication.factor` is not set and means 3. Here a number that nobody set is no reason to have no
+/// groups: the topic then gets as many replicas as there are brokers, up to that.
+fn offsets_topic(settings: &Settings, image: &Image, id: TopicId) -> NewTopic {
+    let wanted = settings.get(&OFFSETS_TOPIC_REPLICATION_FACTOR);
+    let brokers = image.brokers().filter(|broker| !broker.fenced).count();
+    let possible = i16::try_from(brokers).unwrap_or(i16::MAX).max(1);
+    let is_set = settings.is_set(&OFFSETS_TOPIC_REPLICATION_FACTOR);
+    let config = |key: &str, value: String| (key.to_owned(), Some(value));
+    NewTopic {
+        partitions: settings.get(&OFFSETS_TOPIC_NUM_PARTITIONS),
+        replication_factor: if is_set { wanted } else { wanted.min(possible) },
+        configs: vec![
+            config("cleanup.policy", "compact".to_owned()),
+            config("compression.type", "producer".to_owned()),
+            config("segment.bytes", settings.get(&OFFSETS_TOPIC_SEGMENT_BYTES).to_string()),
+        ],
+        ..NewTopic::named(CONSUMER_OFFSETS, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replicas(properties: &str) -> i16 {
+        let (settings, _) = Settings::parse("f", properties).unwrap();
+        offsets_topic(&settings, &Image::default(), TopicId([7; 16])).replication_factor
+    }
+
+    #[test]
+    fn a_number_of_replicas_that_nobody_set_is_no_more_than_there_are_brokers() {
+        assert_eq!(replicas(""), 1);
+        assert_eq!(replicas("offsets.topic.replication.factor=2\n"), 2, "and one that is set is kept");
+    }
+
+    #[test]
+    fn the_topic_is_as_its_keys_say() {
+        let (settings, _) =
+            Settings::parse("f", "offsets.topic.num.partitions=5\noffsets.topic.segment.bytes=4096\n")
+                .unwrap();
+        let topic = offsets_topic(&settings, &Image::default(), TopicId([7; 16]));
+        assert_eq!((topic.name.as_str(), topic.partitions), ("__consumer_offsets", 5));
+        let configs: Vec<_> =
+            topic.configs.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        let expected = [
+            ("cleanup.policy", Some("compact")),
+            ("compression.type", Some("producer")),
+            ("segment.bytes", Some("4096")),
+        ];
+        assert_eq!(configs, expected);
+    }
+}

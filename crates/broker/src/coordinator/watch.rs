@@ -1,0 +1,36 @@
+//! The task of a shard: loads it, and then sees to what no request does: deadlines, records that get committed, answers
+//! that are overdue, offsets that expire. It sleeps until one of these is due, and polls nothing.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::host::ShardHost;
+use super::loading;
+use crate::waiters::Waiter;
+
+/// Runs until the shard is stopped.
+pub(super) async fn run(host: Arc<ShardHost>) {
+    let loaded = loading::load(&host).await;
+    host.begin(loaded).await;
+    let mut expires_at = Instant::now() + host.settings.expiry_interval;
+    loop {
+        let now = Instant::now();
+        let expire = expires_at <= now;
+        if expire {
+            expires_at = now + host.settings.expiry_interval;
+        }
+        let waiter = Waiter::new(1);
+        let mut place = None;
+        let waits = host.look(expire, || place = Some(host.partition.wait(&waiter))).await;
+        let Some(waits) = waits else { return };
+        let until = waits.until.map_or(expires_at, |until| until.min(expires_at));
+        tokio::select! {
+            biased;
+            () = host.changed.notified() => {}
+            () = waiter.wait(), if waits.watermark => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+        drop(place);
+    }
+}

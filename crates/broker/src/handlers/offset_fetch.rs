@@ -1,0 +1,233 @@
+//! OffsetFetch: how far groups have read (KIP-320, KIP-447, KIP-709, KIP-848).
+//!
+//! Up to version 7 a request is about one group, and so is its answer: it is handled as a request about several, with one.
+//! A group or partition that is named twice is answered once: offsets may have kilobytes of metadata, and giving them again
+//! helps nobody.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ottla_groups::Request;
+use ottla_groups::answer::{FetchOffsetsAnswer, FetchedPartition, FetchedTopic};
+use ottla_groups::request::{FetchOffsets, FetchTopic};
+use ottla_metadata::Image;
+use ottla_types::{ErrorCode, TopicName};
+use ottla_wire::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use ottla_wire::{Str, Uuid};
+
+use super::group::{reply_of, respond_to_all};
+use crate::broker::Core;
+use crate::context::{Answer, RequestContext};
+use crate::coordinator::Reply;
+
+/// The first version whose answer has an error of the whole group.
+const GROUP_ERROR_SINCE: i16 = 2;
+
+/// The first version about several groups (KIP-709).
+const BATCHED_SINCE: i16 = 8;
+
+/// The first version that names topics by id (KIP-848).
+const TOPIC_IDS_SINCE: i16 = 10;
+
+pub(crate) async fn handle(core: &Core, context: &RequestContext, request: OffsetFetchRequest) -> Answer {
+    let (version, require_stable) = (context.version, request.require_stable);
+    let image = core.metadata.image();
+    let mut asked = Vec::new();
+    let mut wanted = Vec::new();
+    for group in groups(version, request) {
+        let group = Wanted::from_request(&image, version, group);
+        let fetch = Request::FetchOffsets(group.fetch(require_stable));
+        asked.push(core.groups.ask(&image, &group.group_id, fetch).await);
+        wanted.push(group);
+    }
+    respond_to_all(asked, move |replies| {
+        let groups = wanted.into_iter().zip(replies);
+        response(version, groups.map(|(group, reply)| group.response(&image, version, reply)).collect())
+    })
+}
+
+/// The groups that are asked for, each once.
+fn groups(version: i16, request: OffsetFetchRequest) -> Vec<OffsetFetchRequestGroup> {
+    if version >= BATCHED_SINCE {
+        let mut seen = HashSet::new();
+        return request.groups.into_iter().filter(|group| seen.insert(group.group_id.clone())).collect();
+    }
+    let topics = |topics: Vec<ottla_wire::offset_fetch::OffsetFetchRequestTopic>| {
+        let topic = |topic: ottla_wire::offset_fetch::OffsetFetchRequestTopic| OffsetFetchRequestTopics {
+            name: topic.name,
+            partition_indexes: topic.partition_indexes,
+            ..OffsetFetchRequestTopics::default()
+        };
+        topics.into_iter().map(topic).collect()
+    };
+    vec![OffsetFetchRequestGroup {
+        group_id: request.group_id,
+        topics: request.topics.map(topics),
+        ..OffsetFetchRequestGroup::default()
+    }]
+}
+
+/// What is asked for of one group.
+struct Wanted {
+    group_id: Str,
+    /// `None` is all topics.
+    topics: Option<Vec<WantedTopic>>,
+}
+
+struct WantedTopic {
+    name: Str,
+    id: Uuid,
+    partitions: Vec<i32>,
+    /// The topic as the coordinator knows it; or what is answered without asking.
+    known: Result<TopicName, ErrorCode>,
+}
+
+impl Wanted {
+    fn from_request(image: &Image, version: i16, group: OffsetFetchRequestGroup) -> Self {
+        let mut seen = HashSet::new();
+        let topic = |mut topic: OffsetFetchRequestTopics| {
+            let mut once = |index: &i32| seen.insert((topic.name.clone(), topic.topic_id, *index));
+            topic.partition_indexes.retain(&mut once);
+            let known = if version >= TOPIC_IDS_SINCE {
+                let topic = image.topic(topic.topic_id.into());
+                topic.map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicId)
+            } else {
+                // Nothing was ever committed for a name that no topic can have.
+                TopicName::new(&topic.name).map_err(|_| ErrorCode::None)
+            };
+            WantedTopic { name: topic.name, id: topic.topic_id, partitions: topic.partition_indexes, known }
+        };
+        let topics = group.topics.map(|topics| topics.into_iter().map(topic).collect());
+        Self { group_id: group.group_id, topics }
+    }
+
+    fn fetch(&self, require_stable: bool) -> FetchOffsets {
+        let topic = |wanted: &WantedTopic| {
+            let topic = wanted.known.clone().ok()?;
+            Some(FetchTopic { topic, partitions: wanted.partitions.clone() })
+        };
+        FetchOffsets {
+            group_id: self.group_id.as_str().to_owned(),
+            topics: self.topics.as_ref().map(|topics| topics.iter().filter_map(topic).collect()),
+            require_stable,
+        }
+    }
+
+    fn response(self, image: &Arc<Image>, version: i16, reply: Reply) -> OffsetFetchResponseGroup {
+        let answer = reply_of!(FetchOffsets, reply.map_err(fetch_error));
+        let (error, fetched) = match answer {
+            Ok(FetchOffsetsAnswer { error: ErrorCode::None, topics }) => (ErrorCode::None, topics),
+            Ok(FetchOffsetsAnswer { error, .. }) | Err(error) => (error, Vec::new()),
+        };
+        let topics = match self.topics {
+            // Before there was a place for it, the error of a group was told with each partition.
+            Some(topics) if error.is_error() && version < GROUP_ERROR_SINCE => {
+                topics.into_iter().map(|topic| topic.unknown(error)).collect()
+            }
+            _ if error.is_error() => Vec::new(),
+            Some(topics) => merge(topics, fetched),
+            None => fetched.into_iter().filter_map(|topic| of_all(image, version, topic)).collect(),
+        };
+        OffsetFetchResponseGroup {
+            group_id: self.group_id,
+            topics,
+            error_code: error.code(),
+            ..OffsetFetchResponseGroup::default()
+        }
+    }
+}
+
+/// What is told of errors at the shard's door. Older consumers know no REQUEST_TIMED_OUT and no COORDINATOR_NOT_AVAILABLE
+/// here, and after NOT_COORDINATOR they look for the coordinator again (as Kafka's `handleOffsetFetchException` says).
+fn fetch_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::RequestTimedOut => ErrorCode::NotCoordinator,
+        error => error,
+    }
+}
+
+/// The topics as they were asked for, with what the coordinator answered for those that it was asked about.
+fn merge(wanted: Vec<WantedTopic>, fetched: Vec<FetchedTopic>) -> Vec<OffsetFetchResponseTopics> {
+    let mut fetched = fetched.into_iter();
+    let topic = |wanted: WantedTopic| match wanted.known {
+        Err(error) => wanted.unknown(error),
+        Ok(_) => {
+            let partitions = fetched.next().map(|topic| topic.partitions).unwrap_or_default();
+            topic_of(wanted.name, wanted.id, partitions.into_iter().map(partition).collect())
+        }
+    };
+    wanted.into_iter().map(topic).collect()
+}
+
+impl WantedTopic {
+    /// Without an offset for any partition.
+    fn unknown(self, error: ErrorCode) -> OffsetFetchResponseTopics {
+        let partition = |partition_index| OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset: -1,
+            committed_leader_epoch: -1,
+            metadata: Some(Str::default()),
+            error_code: error.code(),
+            ..OffsetFetchResponsePartitions::default()
+        };
+        topic_of(self.name, self.id, self.partitions.into_iter().map(partition).collect())
+    }
+}
+
+/// A topic that was not asked for by name. Who asks by id is not told of topics that have none any more.
+fn of_all(image: &Image, version: i16, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {
+    let id = image.topic_by_name(topic.topic.as_str()).map(|topic| Uuid::from(topic.id));
+    if version >= TOPIC_IDS_SINCE && id.is_none() {
+        return None;
+    }
+    let partitions = topic.partitions.into_iter().map(partition).collect();
+    Some(topic_of(topic.topic.as_str().into(), id.unwrap_or(Uuid::ZERO), partitions))
+}
+
+fn topic_of(
+    name: Str,
+    topic_id: Uuid,
+    partitions: Vec<OffsetFetchResponsePartitions>,
+) -> OffsetFetchResponseTopics {
+    OffsetFetchResponseTopics { name, topic_id, partitions, ..OffsetFetchResponseTopics::default() }
+}
+
+fn partition(fetched: FetchedPartition) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index: fetched.partition,
+        committed_offset: fetched.offset.0,
+        committed_leader_epoch: fetched.leader_epoch.0,
+        metadata: Some(fetched.metadata.into()),
+        error_code: fetched.error.code(),
+        ..OffsetFetchResponsePartitions::default()
+    }
+}
+
+fn response(version: i16, mut groups: Vec<OffsetFetchResponseGroup>) -> OffsetFetchResponse {
+    if version >= BATCHED_SINCE {
+        return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
+    }
+    let group = groups.pop().unwrap_or_default();
+    let partition = |partition: OffsetFetchResponsePartitions| OffsetFetchResponsePartition {
+        partition_index: partition.partition_index,
+        committed_offset: partition.committed_offset,
+        committed_leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.metadata,
+        error_code: partition.error_code,
+        ..OffsetFetchResponsePartition::default()
+    };
+    let topic = |topic: OffsetFetchResponseTopics| OffsetFetchResponseTopic {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+        ..OffsetFetchResponseTopic::default()
+    };
+    OffsetFetchResponse {
+        topics: group.topics.into_iter().map(topic).collect(),
+        error_code: group.error_code,
+        ..OffsetFetchResponse::default()
+    }
+}
