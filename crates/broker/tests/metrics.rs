@@ -192,6 +192,24 @@ async fn a_fetch_that_waits_is_seen_waiting_and_a_flush_is_timed() {
 }
 
 #[tokio::test]
+async fn a_start_after_a_kill_tells_what_it_recovered() {
+    let broker = TestBroker::start_with(LISTENER).await;
+    let mut client = broker.connect().await;
+    client.create_topic("orders", 2, &[]).await;
+    let one = batch(BatchBuilder::new(), &[1]);
+    let size = one.len();
+    client.produce_batch("orders", 0, one).await;
+    assert_eq!(scrape(&broker).await.value("ottla_recovered_logs"), 0.0);
+    drop(client);
+    let broker = broker.abandon_and_start().await;
+    let scraped = scrape(&broker).await;
+    assert_eq!(scraped.value("ottla_recovered_logs"), 2.0);
+    assert_eq!(scraped.value("ottla_recovered_bytes"), size as f64);
+    assert!(scraped.value("ottla_log_open_seconds") > 0.0);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn a_deleted_topic_is_not_shown_any_more_and_stays_in_the_sums() {
     let broker = TestBroker::start_with(LISTENER).await;
     let mut client = broker.connect().await;
