@@ -197,3 +197,61 @@ pub struct DescribedMember {
     /// Its assignment; of a stable group only.
     pub assignment: Bytes,
 }
+
+impl JoinAnswer {
+    /// The answer to a member that may not join, or not yet.
+    #[must_use]
+    pub fn refused(error: ErrorCode, member_id: &str) -> Self {
+        Self {
+            error,
+            generation: Generation::NONE,
+            protocol_type: None,
+            protocol_name: None,
+            leader: String::new(),
+            skip_assignment: false,
+            member_id: member_id.to_owned(),
+            members: Vec::new(),
+        }
+    }
+}
+
+impl LeaveAnswer {
+    /// The answer to a request that is refused as a whole.
+    #[must_use]
+    pub fn refused(error: ErrorCode) -> Self {
+        Self { error, members: Vec::new() }
+    }
+}
+
+impl Answer {
+    pub(crate) fn refused_sync(error: ErrorCode) -> Self {
+        let assignment = Bytes::new();
+        Self::Sync(SyncAnswer { error, protocol_type: None, protocol_name: None, assignment })
+    }
+
+    /// What becomes of an answer when the records that it waited for cannot be written, or the shard stops.
+    pub(crate) fn into_failed(self, error: ErrorCode) -> Self {
+        let failed =
+            |(partition, own): (i32, ErrorCode)| (partition, if own.is_error() { own } else { error });
+        match self {
+            Self::Join(answer) => Self::Join(JoinAnswer::refused(error, &answer.member_id)),
+            Self::Sync(_) => Self::refused_sync(error),
+            Self::Heartbeat(_) => Self::Heartbeat(error),
+            Self::Leave(_) => Self::Leave(LeaveAnswer::refused(error)),
+            Self::Commit(mut topics) => {
+                for topic in &mut topics {
+                    topic.partitions =
+                        std::mem::take(&mut topic.partitions).into_iter().map(failed).collect();
+                }
+                Self::Commit(topics)
+            }
+            Self::FetchOffsets(_) => Self::FetchOffsets(FetchOffsetsAnswer { error, topics: Vec::new() }),
+            Self::DeleteOffsets(_) => Self::DeleteOffsets(DeleteOffsetsAnswer { error, topics: Vec::new() }),
+            Self::Delete(groups) => {
+                Self::Delete(groups.into_iter().map(|(group, _)| (group, error)).collect())
+            }
+            // Read from what is committed, so they never wait.
+            answer @ (Self::List(_) | Self::Describe(_)) => answer,
+        }
+    }
+}

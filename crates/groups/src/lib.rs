@@ -11,15 +11,21 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod answer;
+mod classic;
 mod config;
+mod deadlines;
 mod effect;
+mod group;
+mod groups;
+mod offsets;
 pub mod record;
 pub mod request;
 mod shard;
+mod turn;
 
 pub use answer::Answer;
 pub use config::GroupConfig;
 pub use effect::{ChangeId, Decision, Effect, Record, Ticket};
 pub use record::RecordError;
 pub use request::{Generation, Request};
-pub use shard::{Census, Loaded, Shard};
+pub use shard::{Census, Loaded, Shard, response_error};

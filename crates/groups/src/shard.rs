@@ -1,16 +1,41 @@
-//! The coordinator of one offsets partition.
+//! The coordinator of one offsets partition: requests and time in, records and answers out.
+
+use std::collections::VecDeque;
 
 use ottla_types::{ErrorCode, Offset, TopicName};
 
+use crate::answer::Answer;
+use crate::classic::{ClassicGroup, State};
 use crate::config::GroupConfig;
+use crate::deadlines::{Deadlines, Timer};
 use crate::effect::{ChangeId, Decision, Effect, Ticket};
-use crate::record::RecordError;
+use crate::group::Group;
+use crate::groups::{Entry, Groups};
+use crate::record::{GroupValue, Key, OffsetValue, RecordError};
 use crate::request::Request;
+use crate::turn::{Followup, Outcome, Staged, Turn};
 
 /// The groups and the offsets of one partition of `__consumer_offsets`.
+///
+/// A request is decided on the latest state, which is what is committed and what was decided since; its records go to the
+/// log, and the answer is released when they are committed. If they cannot be written, the difference is dropped.
 #[derive(Debug)]
 pub struct Shard {
     config: GroupConfig,
+    groups: Groups,
+    deadlines: Deadlines,
+    /// Decided, and not committed; the oldest first.
+    pending: VecDeque<Pending>,
+    last_change: ChangeId,
+}
+
+/// A change on its way to the log.
+#[derive(Debug)]
+struct Pending {
+    change: ChangeId,
+    staged: Vec<Staged>,
+    followups: Vec<Followup>,
+    held: Vec<(Ticket, Answer)>,
 }
 
 /// What became of a record of the log.
@@ -47,77 +72,342 @@ impl Shard {
     /// A shard that holds nothing yet.
     #[must_use]
     pub fn new(config: GroupConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            groups: Groups::default(),
+            deadlines: Deadlines::default(),
+            pending: VecDeque::new(),
+            last_change: ChangeId(0),
+        }
     }
 
-    /// Replays one record of the log. Only before [`loaded`](Self::loaded).
+    /// Replays one record of the log, in the order of the log. Only before [`loaded`](Self::loaded).
+    ///
+    /// `offset` is the record's; transactional commits will need it to tell which of two commits is the later.
     ///
     /// # Errors
-    /// The record cannot be read; nothing changed.
+    /// The record cannot be read; nothing changed. As in Kafka, a shard with such a record cannot be served.
     pub fn load(&mut self, key: &[u8], value: Option<&[u8]>, offset: Offset) -> Result<Loaded, RecordError> {
-        let _ = (key, value, offset);
+        let _ = offset;
+        match Key::decode(key)? {
+            Key::Offset { group, topic, partition } => {
+                let value = value.map(OffsetValue::decode).transpose()?;
+                self.load_offset(group, topic, partition, value)?;
+            }
+            Key::Group { group } => {
+                let value = value.map(GroupValue::decode).transpose()?;
+                self.load_group(group, value.as_ref());
+            }
+            Key::Unknown { version } => return Ok(Loaded::Skipped { version }),
+        }
         Ok(Loaded::Applied)
+    }
+
+    fn load_offset(
+        &mut self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+        value: Option<OffsetValue>,
+    ) -> Result<(), RecordError> {
+        let change = match self.groups.entries.get_mut(group).filter(|entry| entry.offsets.has_topic(topic)) {
+            // The usual case, by borrowed names alone.
+            Some(entry) => entry.offsets.load_known(topic, partition, value),
+            None if value.is_none() => 0,
+            None => {
+                let topic = match self.groups.interned(topic) {
+                    Some(topic) => topic,
+                    None => {
+                        let invalid = |_| RecordError::Invalid {
+                            what: "key",
+                            field: "topic",
+                            reason: "no topic can have this name",
+                        };
+                        self.groups.intern(&TopicName::new(topic).map_err(invalid)?)
+                    }
+                };
+                self.groups.entry(group).1.offsets.load(topic, partition, value)
+            }
+        };
+        self.groups.offsets_count = self.groups.offsets_count.saturating_add_signed(change);
+        Ok(())
+    }
+
+    fn load_group(&mut self, group: &str, value: Option<&GroupValue<'_>>) {
+        let Some(value) = value else {
+            if let Some(entry) = self.groups.entries.get_mut(group) {
+                entry.group = None;
+            }
+            return self.groups.tidy(group);
+        };
+        let (id, entry) = self.groups.entry(group);
+        entry.group = Some(Group::Classic(ClassicGroup::restore(id, value)));
     }
 
     /// Ends loading: the sessions of the members that were loaded start now.
     pub fn loaded(&mut self, now_ms: i64) {
-        let _ = now_ms;
+        self.groups.entries.retain(|_, entry| entry.group.is_some() || !entry.offsets.is_vacant());
+        let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, self.last_change);
+        for (id, entry) in &mut self.groups.entries {
+            entry.is_committed = true;
+            // Offsets without a group are those of consumers that do without: their group has no record.
+            let create = || Group::Classic(ClassicGroup::new(id.clone(), None));
+            let Group::Classic(group) = entry.group.get_or_insert_with(create);
+            group.loaded(&mut turn);
+        }
+        let Outcome { records, effects, .. } = turn.outcome;
+        debug_assert!(records.is_empty() && effects.is_empty(), "members cannot all have joined already");
     }
 
-    /// Decides a request.
+    /// Decides a request. It is answered by an effect of this call, or of a later one.
     pub fn handle(&mut self, ticket: Ticket, request: Request, now_ms: i64) -> Decision {
-        let _ = (ticket, request, now_ms, &self.config);
-        Decision::default()
+        let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, next(self.last_change));
+        match request {
+            Request::Join(request) => self.groups.join(ticket, &request, &mut turn),
+            Request::Sync(request) => self.groups.sync(ticket, &request, &mut turn),
+            Request::Heartbeat(request) => self.groups.heartbeat(ticket, &request, &mut turn),
+            Request::Leave(request) => self.groups.leave(ticket, request, &mut turn),
+            Request::Commit(request) => self.groups.commit(ticket, request, &mut turn),
+            Request::FetchOffsets(request) => self.groups.fetch_offsets(ticket, &request, &mut turn),
+            Request::DeleteOffsets(request) => self.groups.delete_offsets(ticket, request, &mut turn),
+            Request::List(request) => turn.answer(ticket, Answer::List(self.groups.list(&request))),
+            Request::Describe(request) => {
+                let groups = request.group_ids.iter().map(|group_id| self.groups.describe(group_id));
+                turn.answer(ticket, Answer::Describe(groups.collect()));
+            }
+            Request::Delete(request) => self.groups.delete(ticket, request, &mut turn),
+        }
+        let outcome = turn.outcome;
+        self.decide(outcome, false)
     }
 
-    /// When [`tick`](Self::tick) has something to do next.
+    /// When [`tick`](Self::tick) has something to do next. It may turn out that a heartbeat moved that on.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<i64> {
-        None
+        self.deadlines.next_ms()
     }
 
     /// Does what is due: sessions, rebalance timeouts, the initial delay.
     pub fn tick(&mut self, now_ms: i64) -> Decision {
-        let _ = now_ms;
-        Decision::default()
+        let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, next(self.last_change));
+        while let Some((handle, timer)) = turn.deadlines.pop_due(now_ms) {
+            let (Timer::Session { group, .. } | Timer::Join { group } | Timer::Sync { group }) = &timer;
+            let Some(Group::Classic(group)) = self.groups.group_mut(group) else { continue };
+            match &timer {
+                Timer::Session { member, .. } => group.session_elapsed(member, handle, &mut turn),
+                Timer::Join { .. } => group.join_elapsed(handle, &mut turn),
+                Timer::Sync { .. } => group.sync_elapsed(handle, &mut turn),
+            }
+        }
+        let outcome = turn.outcome;
+        self.decide(outcome, true)
     }
 
     /// Deletes offsets whose retention is over, and empty groups without offsets. To be called every
     /// `offsets.retention.check.interval.ms`.
     pub fn expire_offsets(&mut self, now_ms: i64) -> Decision {
-        let _ = now_ms;
-        Decision::default()
+        let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, next(self.last_change));
+        self.groups.expire(&mut turn);
+        let outcome = turn.outcome;
+        self.decide(outcome, true)
     }
 
     /// Deletes the offsets of deleted topics in every group.
     pub fn delete_topic_offsets(&mut self, topics: &[TopicName], now_ms: i64) -> Decision {
-        let _ = (topics, now_ms);
-        Decision::default()
+        let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, next(self.last_change));
+        self.groups.delete_topic_offsets(topics, &mut turn);
+        let outcome = turn.outcome;
+        self.decide(outcome, true)
+    }
+
+    fn decide(&mut self, outcome: Outcome, may_split: bool) -> Decision {
+        let Outcome { records, mut effects, staged, followups, held } = outcome;
+        if records.is_empty() {
+            debug_assert!(staged.is_empty() && followups.is_empty(), "what changes must be written");
+            match self.pending.back_mut() {
+                Some(last) => last.held.extend(held),
+                None => {
+                    effects.extend(held.into_iter().map(|(ticket, answer)| Effect::Answer { ticket, answer }))
+                }
+            }
+            return Decision { change: None, records, may_split, effects };
+        }
+        let change = next(self.last_change);
+        self.last_change = change;
+        self.pending.push_back(Pending { change, staged, followups, held });
+        Decision { change: Some(change), records, may_split, effects }
     }
 
     /// The change and all before it are committed: what was held back until then is answered.
-    pub fn committed(&mut self, upto: ChangeId) -> Vec<Effect> {
-        let _ = upto;
-        Vec::new()
+    pub fn committed(&mut self, upto: ChangeId, now_ms: i64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.change <= upto) {
+            let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
+            for Staged { group, topic, partition } in &pending.staged {
+                if let Some(entry) = self.groups.entries.get_mut(group) {
+                    let change = entry.offsets.settle(topic.as_str(), *partition, pending.change);
+                    self.groups.offsets_count = self.groups.offsets_count.saturating_add_signed(change);
+                }
+            }
+            for followup in pending.followups {
+                self.groups.follow_up(followup, &mut turn);
+            }
+            for Staged { group, .. } in &pending.staged {
+                self.groups.tidy(group);
+            }
+            debug_assert!(turn.outcome.records.is_empty(), "a commit decides nothing new");
+            effects.append(&mut turn.outcome.effects);
+            effects
+                .extend(pending.held.into_iter().map(|(ticket, answer)| Effect::Answer { ticket, answer }));
+        }
+        effects
     }
 
     /// The records of the change could not be written; it and all changes after it are dropped.
     ///
-    /// `error` is the log's; who waited is told what Kafka makes of it.
+    /// `error` is the log's; who waited is told what Kafka makes of it ([`response_error`]). Members of a group that
+    /// could not write its assignment are to join again.
     pub fn failed(&mut self, from: ChangeId, error: ErrorCode, now_ms: i64) -> Vec<Effect> {
-        let _ = (from, error, now_ms);
-        Vec::new()
+        let error = response_error(error);
+        let mut effects = Vec::new();
+        let mut held = Vec::new();
+        while let Some(pending) = self.pending.pop_back_if(|pending| pending.change >= from) {
+            let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
+            for Staged { group, topic, partition } in &pending.staged {
+                if let Some(entry) = self.groups.entries.get_mut(group) {
+                    entry.offsets.drop_change(topic.as_str(), *partition, pending.change);
+                }
+            }
+            for followup in pending.followups.into_iter().rev() {
+                self.groups.undo(followup, error, &mut turn);
+            }
+            for Staged { group, .. } in &pending.staged {
+                self.groups.tidy(group);
+            }
+            debug_assert!(turn.outcome.records.is_empty(), "what failed is not tried again here");
+            effects.append(&mut turn.outcome.effects);
+            held.extend(pending.held.into_iter().rev());
+        }
+        // In the order of their requests.
+        effects.extend(held.into_iter().rev().map(|(ticket, answer)| failed_answer(ticket, answer, error)));
+        effects
     }
 
-    /// Ends the shard, as the coordinator moves or the broker stops: whoever waits is answered with `error`.
+    /// Ends the shard, as the coordinator moves or the broker stops: whoever waits is answered with `error`, and nothing
+    /// is left.
     pub fn stop(&mut self, error: ErrorCode) -> Vec<Effect> {
-        let _ = error;
-        Vec::new()
+        let mut turn = Turn::new(0, &self.config, &mut self.deadlines, self.last_change);
+        for Entry { group, .. } in self.groups.entries.values_mut() {
+            if let Some(Group::Classic(group)) = group {
+                group.dismiss(error, &mut turn);
+            }
+        }
+        let mut effects = turn.outcome.effects;
+        for pending in self.pending.drain(..) {
+            let held = pending.held.into_iter();
+            effects.extend(held.map(|(ticket, answer)| failed_answer(ticket, answer, error)));
+        }
+        self.deadlines.clear();
+        self.groups = Groups::default();
+        effects
     }
 
     /// What the shard holds.
     #[must_use]
     pub fn census(&self) -> Census {
-        Census::default()
+        let mut census = Census { offsets: self.groups.offsets_count, ..Census::default() };
+        for group in self.groups.entries.values().filter(|entry| entry.is_committed) {
+            let Some(Group::Classic(group)) = &group.group else { continue };
+            census.members += group.members_count();
+            *match group.state() {
+                State::Empty => &mut census.empty,
+                State::PreparingRebalance => &mut census.preparing_rebalance,
+                State::CompletingRebalance => &mut census.completing_rebalance,
+                State::Stable => &mut census.stable,
+            } += 1;
+        }
+        census
+    }
+}
+
+impl Groups {
+    /// What a change meant to bring about is committed.
+    fn follow_up(&mut self, followup: Followup, turn: &mut Turn<'_>) {
+        match followup {
+            Followup::Created { group } => {
+                if let Some(entry) = self.entries.get_mut(&group) {
+                    entry.is_committed = true;
+                }
+            }
+            Followup::Deleted { group, was: _ } => {
+                if let Some(entry) = self.entries.get_mut(&group) {
+                    entry.is_committed = false;
+                }
+                self.tidy(&group);
+            }
+            Followup::Assign { group, generation, assignments } => {
+                if let Some(Group::Classic(group)) = self.group_mut(&group) {
+                    group.assignment_committed(generation, assignments, turn);
+                }
+            }
+            Followup::Replaced { group, replacement } => {
+                if let Some(Group::Classic(group)) = self.group_mut(&group) {
+                    group.replaced(&replacement, turn);
+                }
+            }
+        }
+    }
+
+    /// What a change meant to bring about does not come.
+    fn undo(&mut self, followup: Followup, error: ErrorCode, turn: &mut Turn<'_>) {
+        match followup {
+            Followup::Created { group: id } => {
+                if let Some(entry) = self.entries.get_mut(&id)
+                    && let Some(Group::Classic(mut group)) = entry.group.take()
+                {
+                    group.dismiss(error, turn);
+                }
+                self.tidy(&id);
+            }
+            Followup::Deleted { group: id, was } => {
+                let Group::Classic(mut group) = *was;
+                group.restore_deadlines(turn.deadlines);
+                self.entry(&id).1.group = Some(Group::Classic(group));
+            }
+            Followup::Assign { group, generation, .. } => {
+                if let Some(Group::Classic(group)) = self.group_mut(&group) {
+                    group.assignment_failed(generation, error, turn);
+                }
+            }
+            Followup::Replaced { group, replacement } => {
+                if let Some(Group::Classic(group)) = self.group_mut(&group) {
+                    group.not_replaced(&replacement, error, turn);
+                }
+            }
+        }
+    }
+}
+
+fn next(change: ChangeId) -> ChangeId {
+    ChangeId(change.0 + 1)
+}
+
+fn failed_answer(ticket: Ticket, answer: Answer, error: ErrorCode) -> Effect {
+    Effect::Answer { ticket, answer: answer.into_failed(error) }
+}
+
+/// What a member is told when the log refused records: the coordinator is somewhere else, or will be back, or the fault is
+/// not to be mended by trying again (Kafka's `CoordinatorOperationExceptionHelper`).
+#[must_use]
+pub fn response_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
+            ErrorCode::CoordinatorNotAvailable
+        }
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidFetchSize => {
+            ErrorCode::UnknownServerError
+        }
+        error => error,
     }
 }

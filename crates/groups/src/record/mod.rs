@@ -1,4 +1,20 @@
-//! The records of `__consumer_offsets`, in Kafka's formats.
+//! The records of `__consumer_offsets`, in Kafka's formats (`group-coordinator`'s `common/message/*.json`, 4.3).
+
+mod bytes;
+mod keys;
+mod subscription;
+mod values;
+
+pub use keys::Key;
+pub(crate) use keys::{group_key, offset_key};
+pub use subscription::{CONSUMER_PROTOCOL, subscribed_topics};
+pub use values::{GroupValue, MemberValue, OffsetValue};
+
+/// Whether a text fits into a string of a record, whose length has 16 bits. Requests in flexible versions may bring
+/// longer ones.
+pub(crate) fn fits(text: &str) -> bool {
+    text.len() <= i16::MAX as usize
+}
 
 /// Why a record of the log cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,163 @@
+//! The offsets of one group: those that are committed, and those on their way to the log.
+//!
+//! - this file: where they are kept;
+//! - [`commit`], [`fetch`], [`delete`]: one request each;
+//! - [`retention`]: which offsets' time is over.
+//!
+//! Answers tell what is committed. Decisions look at the latest, which is what will be committed if nothing fails.
+
+mod commit;
+mod delete;
+mod fetch;
+mod retention;
+
+use std::collections::BTreeMap;
+
+use ottla_types::TopicName;
+
+use crate::effect::ChangeId;
+use crate::record::OffsetValue;
+
+/// The offsets of one group. Ordered maps, so that answers and tombstones come in the same order in every run.
+#[derive(Debug, Default)]
+pub(crate) struct Offsets {
+    topics: BTreeMap<TopicName, BTreeMap<i32, Slot>>,
+}
+
+/// One partition's offset.
+#[derive(Debug, Default)]
+struct Slot {
+    committed: Option<OffsetValue>,
+    /// What is on its way. Nearly always nothing, so it takes one word.
+    ahead: Option<Box<Ahead>>,
+}
+
+/// An offset as changes that are not committed yet make it, in their order; a deletion is `None`.
+type Ahead = Vec<(ChangeId, Option<OffsetValue>)>;
+
+impl Slot {
+    fn latest(&self) -> Option<&OffsetValue> {
+        match self.ahead.as_ref().and_then(|ahead| ahead.last()) {
+            Some((_, value)) => value.as_ref(),
+            None => self.committed.as_ref(),
+        }
+    }
+
+    fn view(&self, which: View) -> Option<&OffsetValue> {
+        match which {
+            View::Committed => self.committed.as_ref(),
+            View::Latest => self.latest(),
+        }
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.committed.is_none() && self.ahead.is_none()
+    }
+}
+
+/// Which offsets to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    Committed,
+    Latest,
+}
+
+impl Offsets {
+    /// Whether there are none, not even on their way.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    fn slot(&self, topic: &str, partition: i32) -> Option<&Slot> {
+        self.topics.get(topic)?.get(&partition)
+    }
+
+    /// All that there is to see.
+    fn all(&self, which: View) -> impl Iterator<Item = (&TopicName, i32, &OffsetValue)> {
+        self.topics.iter().flat_map(move |(topic, partitions)| {
+            partitions
+                .iter()
+                .filter_map(move |(&partition, slot)| Some((topic, partition, slot.view(which)?)))
+        })
+    }
+
+    pub(crate) fn has_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    /// Sets or deletes a committed offset while loading. Tells how much the number of offsets changed.
+    pub(crate) fn load(&mut self, topic: TopicName, partition: i32, value: Option<OffsetValue>) -> isize {
+        let slot = self.topics.entry(topic).or_default().entry(partition).or_default();
+        let change = isize::from(value.is_some()) - isize::from(slot.committed.is_some());
+        slot.committed = value;
+        change
+    }
+
+    /// As [`load`](Self::load), for a topic that is there already.
+    pub(crate) fn load_known(&mut self, topic: &str, partition: i32, value: Option<OffsetValue>) -> isize {
+        let Some(partitions) = self.topics.get_mut(topic) else { return 0 };
+        if value.is_none() {
+            let change =
+                -isize::from(partitions.remove(&partition).is_some_and(|slot| slot.committed.is_some()));
+            if partitions.is_empty() {
+                self.topics.remove(topic);
+            }
+            return change;
+        }
+        let slot = partitions.entry(partition).or_default();
+        let was_there = slot.committed.is_some();
+        slot.committed = value;
+        isize::from(!was_there)
+    }
+
+    /// Sets or deletes an offset as a change will, once it is committed.
+    pub(crate) fn stage(
+        &mut self,
+        topic: TopicName,
+        partition: i32,
+        change: ChangeId,
+        value: Option<OffsetValue>,
+    ) {
+        let slot = self.topics.entry(topic).or_default().entry(partition).or_default();
+        slot.ahead.get_or_insert_default().push((change, value));
+    }
+
+    /// A change is committed. Tells how much the number of offsets changed.
+    pub(crate) fn settle(&mut self, topic: &str, partition: i32, change: ChangeId) -> isize {
+        let mut difference = 0;
+        self.update(topic, partition, |slot| {
+            let Some(ahead) = &mut slot.ahead else { return };
+            if ahead.first().is_some_and(|(first, _)| *first == change) {
+                let (_, value) = ahead.remove(0);
+                difference = isize::from(value.is_some()) - isize::from(slot.committed.is_some());
+                slot.committed = value;
+            }
+        });
+        difference
+    }
+
+    /// A change failed, as did all after it.
+    pub(crate) fn drop_change(&mut self, topic: &str, partition: i32, change: ChangeId) {
+        self.update(topic, partition, |slot| {
+            if let Some(ahead) = &mut slot.ahead {
+                ahead.retain(|(staged, _)| *staged < change);
+            }
+        });
+    }
+
+    /// Changes a slot, and removes it when nothing is left in it.
+    fn update(&mut self, topic: &str, partition: i32, change: impl FnOnce(&mut Slot)) {
+        let Some(partitions) = self.topics.get_mut(topic) else { return };
+        let Some(slot) = partitions.get_mut(&partition) else { return };
+        change(slot);
+        if slot.ahead.as_ref().is_some_and(|ahead| ahead.is_empty()) {
+            slot.ahead = None;
+        }
+        if slot.is_vacant() {
+            partitions.remove(&partition);
+            if partitions.is_empty() {
+                self.topics.remove(topic);
+            }
+        }
+    }
+}
