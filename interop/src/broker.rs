@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 use crate::{
     command::{self, Owned},
+    cutting_proxy::CuttingProxy,
+    scenario::Fate,
     workshop::Workshop,
 };
 
@@ -65,11 +67,14 @@ impl Program {
     fn prepare_kafka(workshop: &Workshop) -> Result<Self> {
         let class_path = workshop.kafka_jars()?.map_err(anyhow::Error::msg)?;
         // Formatting costs a JVM's start, so it is done once and its result copied for each broker.
-        let recipe = format!("{class_path}\n{}", properties(&Ports { clients: 1, controller: 2 }, "data"));
+        let recipe = format!(
+            "{class_path}\n{}",
+            properties(&Ports { clients: 1, controller: 2, behind: 3, proxy: 4 }, "data")
+        );
         let formatted = workshop.installed("kafka-formatted", &recipe, |folder| {
             let config = folder.join("server.properties");
             let data = folder.join("data");
-            let ports = Ports { clients: 1, controller: 2 };
+            let ports = Ports { clients: 1, controller: 2, behind: 3, proxy: 4 };
             fs::write(&config, properties(&ports, &data.display().to_string()))
                 .context("cannot write properties")?;
             let mut format = java(&class_path, &logging(folder)?);
@@ -120,6 +125,7 @@ pub(crate) struct Broker {
     process: Owned,
     command: Command,
     address: SocketAddr,
+    proxy: CuttingProxy,
     log: PathBuf,
     /// Removed, with the broker's data, when the broker is dropped.
     _folder: TempDir,
@@ -129,7 +135,9 @@ impl Broker {
     /// Starts a new one, with its output in `broker.log` under `logs`, and waits until it listens.
     pub(crate) fn start(program: &Program, logs: &Path) -> Result<Self> {
         let folder = TempDir::with_prefix("ottla-interop-").context("cannot create a temporary folder")?;
-        let ports = Ports::free()?;
+        let mut proxy = CuttingProxy::listen()?;
+        let ports = Ports::free(&proxy)?;
+        proxy.start(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.behind)))?;
         let data = folder.path().join("data");
         let config = folder.path().join("server.properties");
         fs::write(&config, properties(&ports, &data.display().to_string()))
@@ -142,7 +150,7 @@ impl Broker {
         let mut command = program.command(folder.path(), &config)?;
         let process = Owned::spawn_logged(&mut command, &log)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.clients));
-        let mut broker = Self { process, command, address, log, _folder: folder };
+        let mut broker = Self { process, command, address, proxy, log, _folder: folder };
         broker.wait_until_listening()?;
         Ok(broker)
     }
@@ -152,9 +160,23 @@ impl Broker {
         self.address.to_string()
     }
 
-    /// Stops it as an operator would, and starts it again on the same data and ports.
-    pub(crate) fn restart(&mut self) -> Result<()> {
-        self.stop()?;
+    /// What a client is given as `bootstrap.servers` if its connections shall be cut.
+    pub(crate) fn cut_bootstrap(&self) -> String {
+        self.proxy.address().to_string()
+    }
+
+    /// How many connections were cut so far.
+    pub(crate) fn cuts(&self) -> usize {
+        self.proxy.cuts()
+    }
+
+    /// Ends it in the way that `fate` says, and starts it again on the same data and ports.
+    pub(crate) fn meet(&mut self, fate: Fate) -> Result<()> {
+        match fate {
+            Fate::Undisturbed => return Ok(()),
+            Fate::Restarted => self.stop()?,
+            Fate::Killed => self.process.kill()?,
+        }
         self.process = Owned::spawn_logged(&mut self.command, &self.log)?;
         self.wait_until_listening()
     }
@@ -198,27 +220,37 @@ impl Broker {
 struct Ports {
     clients: u16,
     controller: u16,
+    /// Where the broker listens for the proxy that cuts connections.
+    behind: u16,
+    /// Where that proxy listens.
+    proxy: u16,
 }
 
 impl Ports {
-    /// Two ports that nobody used a moment ago. Kafka advertises what it is configured with, so 0 will not do.
-    fn free() -> Result<Self> {
+    /// Ports that nobody used a moment ago, all but the proxy's. Kafka advertises what it is configured with, so 0 will not do.
+    fn free(proxy: &CuttingProxy) -> Result<Self> {
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback");
-        let (clients, controller) = (bind()?, bind()?);
+        let (clients, controller, behind) = (bind()?, bind()?, bind()?);
         let port = |listener: &TcpListener| Ok::<_, std::io::Error>(listener.local_addr()?.port());
-        Ok(Self { clients: port(&clients)?, controller: port(&controller)? })
+        Ok(Self {
+            clients: port(&clients)?,
+            controller: port(&controller)?,
+            behind: port(&behind)?,
+            proxy: proxy.address().port(),
+        })
     }
 }
 
 /// The one configuration for every flavour: a combined node, as Kafka's own example file has it.
 fn properties(ports: &Ports, data: &str) -> String {
-    let Ports { clients, controller } = ports;
+    let Ports { clients, controller, behind, proxy } = ports;
     format!(
         "node.id=1\n\
          process.roles=broker,controller\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listeners=PLAINTEXT://127.0.0.1:{clients},CUT://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{clients},CUT://127.0.0.1:{proxy}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=PLAINTEXT\n\
          log.dirs={data}\n\
@@ -228,7 +260,9 @@ fn properties(ports: &Ports, data: &str) -> String {
          transaction.state.log.min.isr=1\n\
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n"
+         offsets.topic.num.partitions=5\n\
+         group.initial.rebalance.delay.ms=0\n\
+         group.min.session.timeout.ms=1000\n"
     )
 }
 

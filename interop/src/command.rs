@@ -115,6 +115,12 @@ impl Owned {
         kill_process(pid, Signal::TERM).context("cannot send SIGTERM")
     }
 
+    /// Ends it without asking (SIGKILL), and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.0.kill().context("cannot send SIGKILL")?;
+        self.0.wait().map(|_| ()).context("cannot wait for a child process")
+    }
+
     /// Waits for its end, for at most `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + limit;

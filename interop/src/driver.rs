@@ -1,8 +1,12 @@
 //! A client that is a library, driven through a program in its own language (`interop/clients/`).
 //!
-//! The program is started once with the bootstrap servers as its argument. It reads the name of a scenario from a line of
-//! standard input, runs it, and answers with a line: `passed`, `not offered`, or `failed: REASON`. It ends when its
-//! standard input does. Standard error is its log.
+//! The program is started once with the bootstrap servers as its argument. It reads a line of standard input, does what
+//! it says, and answers with a line. It ends when its standard input does. Standard error is its log.
+//!
+//! A line is the name of one of the program's own scenarios, answered with `passed`, `not offered`, or `failed: REASON`;
+//! or an operation ([`hands`](crate::hands)), `{"op": "produce", ...}`, answered with `{"ok": RESULT}`, with
+//! `{"refused": CODE, "failed": TEXT}` when Kafka refuses it, `{"failed": TEXT}` when something else went wrong, and `{}`
+//! when the client has no means for it.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -14,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use crate::{
     command::{self, Owned},
@@ -64,21 +69,9 @@ impl Driver {
         Ok(Running { _process: process, requests, answers })
     }
 
-    /// Has it run one scenario.
+    /// Has it run one of its own scenarios.
     pub(crate) fn run(&mut self, scenario: &str) -> Result<Outcome> {
-        let mut running = match self.running.take() {
-            Some(running) => running,
-            None => self.spawn()?,
-        };
-        let gone = || format!("the scenario program is gone; see {}", self.log.display());
-        writeln!(running.requests, "{scenario}").with_context(gone)?;
-        let answer = match running.answers.recv_timeout(LIMIT) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Disconnected) => bail!(gone()),
-            Err(RecvTimeoutError::Timeout) => bail!("no answer within {LIMIT:?}; see {}", self.log.display()),
-        };
-        // Only now: what a program that was late answers would be taken for the answer to the next scenario.
-        self.running = Some(running);
+        let answer = self.exchange(scenario)?;
         match answer.as_str() {
             "passed" => Ok(Outcome::Passed),
             "not offered" => Ok(Outcome::NotOffered),
@@ -88,7 +81,55 @@ impl Driver {
             },
         }
     }
+
+    /// Has it carry out one operation. The error is a [`Refused`] if Kafka said no, a [`NotOffered`] if the client cannot.
+    pub(crate) fn ask(&mut self, operation: &Value) -> Result<Value> {
+        let answer = self.exchange(&operation.to_string())?;
+        let mut answer: Value = serde_json::from_str(&answer)
+            .with_context(|| format!("the scenario program answers {}", command::last_lines(&answer, 1)))?;
+        if let Some(done) = answer.get_mut("ok") {
+            return Ok(done.take());
+        }
+        match (answer["refused"].as_i64(), answer["failed"].as_str()) {
+            (Some(code), text) => {
+                bail!(Refused { code, text: text.unwrap_or_default().to_owned() })
+            }
+            (None, Some(text)) => bail!("{text}"),
+            (None, None) => bail!(NotOffered),
+        }
+    }
+
+    fn exchange(&mut self, request: &str) -> Result<String> {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.spawn()?,
+        };
+        let gone = || format!("the scenario program is gone; see {}", self.log.display());
+        writeln!(running.requests, "{request}").with_context(gone)?;
+        let answer = match running.answers.recv_timeout(LIMIT) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => bail!(gone()),
+            Err(RecvTimeoutError::Timeout) => bail!("no answer within {LIMIT:?}; see {}", self.log.display()),
+        };
+        // Only now: what a program that was late answers would be taken for the answer to the next request.
+        self.running = Some(running);
+        Ok(answer)
+    }
 }
+
+/// Kafka's refusal of an operation.
+#[derive(Debug, thiserror::Error)]
+#[error("refused with error {code}: {text}")]
+pub(crate) struct Refused {
+    /// Kafka's error code.
+    pub(crate) code: i64,
+    text: String,
+}
+
+/// The client has no means for an operation.
+#[derive(Debug, thiserror::Error)]
+#[error("the client does not offer this")]
+pub(crate) struct NotOffered;
 
 #[cfg(test)]
 mod tests {

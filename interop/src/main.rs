@@ -4,20 +4,32 @@
 //! means. A scenario that fails against Apache Kafka is a mistake of the scenario; `--against kafka` tells. The clients
 //! come from the package registries, into `target/interop/`.
 //!
-//! Not here: what a client does in a scenario. That is in [`clients`] for command-line clients and in
-//! `interop/clients/` for those that are libraries.
+//! Not here: what happens in a scenario. That is in [`scripts`] for library clients, whose programs in
+//! `interop/clients/` lend their [`hands`]; in [`clients`] for command-line clients; and in `interop/clients/` where a
+//! library has scenarios of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod broker;
 mod clients;
 mod command;
+mod cutting_proxy;
 mod driver;
+mod hands;
+mod members;
 mod scenario;
+mod scripts;
 mod table;
 mod tool_host;
 mod workshop;
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    num::NonZero,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
@@ -25,7 +37,7 @@ use clap::Parser;
 use crate::{
     broker::{Broker, Flavour, Program},
     clients::{Client, Presence},
-    scenario::{Outcome, Scenario},
+    scenario::{Fate, Outcome, Scenario},
     table::{Column, Table},
     workshop::Workshop,
 };
@@ -42,6 +54,9 @@ struct Arguments {
     /// The ottla to test; without it one is built with `cargo build`
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
+    /// How many clients at a time, each with a broker of its own; by default one for each CPU
+    #[arg(long, value_name = "COUNT")]
+    jobs: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -60,25 +75,61 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let selection = Selection::parse(&arguments.only)?;
     let program = Program::prepare(arguments.against, arguments.bin.as_deref(), &workshop)?;
     let required = std::env::var("CI").is_ok_and(|value| value == "true");
-    let mut table = Table::default();
-    for mut client in clients::all() {
-        let scenarios = selection.of(client.name());
-        if scenarios.is_empty() {
-            continue;
-        }
+    let clients: Vec<_> =
+        clients::all().into_iter().filter(|client| !selection.of(client.name()).is_empty()).collect();
+    let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
+    let installing = Mutex::new(());
+    let columns = side_by_side(clients, jobs, |client| {
         let started = Instant::now();
-        let column = match client.install(&workshop) {
+        // One at a time: what two clients share is installed once.
+        let turn = installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let presence = client.install(&workshop);
+        drop(turn);
+        let column = match presence {
             Err(error) => Column::failed(client.name(), format!("cannot be installed: {error:#}")),
             Ok(Presence::Missing(reason)) if required => Column::failed(client.name(), reason),
             Ok(Presence::Missing(reason)) => Column::skipped(client.name(), reason),
-            Ok(Presence::Ready) => exercise(client.as_mut(), &scenarios, &program, &workshop),
+            Ok(Presence::Ready) => {
+                let scenarios = selection.of(client.name());
+                exercise(client.as_mut(), &scenarios, &program, &workshop)
+            }
         };
         eprintln!("{}: {} ({:.0} s)", client.name(), column.summary(), started.elapsed().as_secs_f64());
+        column
+    });
+    let mut table = Table::default();
+    for column in columns {
         table.add(column);
     }
     print!("{}", table.render());
     println!("{}", table.closing_line());
     Ok(table.passed())
+}
+
+/// Does `work` on each client, on `jobs` of them at a time; the results are in the clients' order.
+fn side_by_side(
+    clients: Vec<Box<dyn Client>>,
+    jobs: usize,
+    work: impl Fn(&mut Box<dyn Client>) -> Column + Sync,
+) -> Vec<Column> {
+    let count = clients.len();
+    let waiting = Mutex::new(clients.into_iter().enumerate());
+    let done = Mutex::new(Vec::with_capacity(count));
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, count.max(1)) {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((place, mut client)) = next else { return };
+                    let column = work(&mut client);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, column));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, column)| column).collect()
 }
 
 /// Starts a fresh broker, and runs the scenarios of one client against it.
@@ -114,14 +165,17 @@ fn exercise(
 }
 
 fn run_scenario(client: &mut dyn Client, scenario: Scenario, broker: &mut Broker) -> Result<Outcome> {
-    if !scenario.restarts_broker {
+    if let Some(hands) = client.hands(scenario.name) {
+        return scripts::run(scenario.name, hands, broker);
+    }
+    if scenario.broker == Fate::Undisturbed {
         return client.run(scenario.name);
     }
     let before = client.run(&format!("{}:before", scenario.name))?;
     if before != Outcome::Passed {
         return Ok(before);
     }
-    broker.restart().context("the broker does not come back")?;
+    broker.meet(scenario.broker).context("the broker does not come back")?;
     client.run(&format!("{}:after", scenario.name))
 }
 

@@ -10,8 +10,18 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// What holds when it passes.
     pub(crate) claim: &'static str,
-    /// Whether the broker stops and starts in its middle. The client is then asked for `NAME:before` and `NAME:after`.
-    pub(crate) restarts_broker: bool,
+    /// What happens to the broker in its middle. A client's own program is then asked for `NAME:before` and `NAME:after`.
+    pub(crate) broker: Fate,
+}
+
+/// What happens to the broker in the middle of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Undisturbed,
+    /// SIGTERM, and a new start.
+    Restarted,
+    /// SIGKILL, and a new start.
+    Killed,
 }
 
 /// How a scenario ended.
@@ -25,11 +35,15 @@ pub(crate) enum Outcome {
 }
 
 const fn scenario(name: &'static str, claim: &'static str) -> Scenario {
-    Scenario { name, claim, restarts_broker: false }
+    Scenario { name, claim, broker: Fate::Undisturbed }
 }
 
 const fn over_a_restart(name: &'static str, claim: &'static str) -> Scenario {
-    Scenario { name, claim, restarts_broker: true }
+    Scenario { name, claim, broker: Fate::Restarted }
+}
+
+const fn over_a_kill(name: &'static str, claim: &'static str) -> Scenario {
+    Scenario { name, claim, broker: Fate::Killed }
 }
 
 /// In the order in which they run; the restarts come last, when the broker has something to lose.
@@ -53,6 +67,10 @@ pub(crate) const ALL: &[Scenario] = &[
         "timestamps beyond message.timestamp.before.max.ms and .after.max.ms are refused",
     ),
     scenario("idempotent", "an idempotent producer's records come back once and in order"),
+    scenario(
+        "idempotent-cut",
+        "an idempotent producer's records come back once and in order over connections that are cut",
+    ),
     scenario("acks-0", "acks=0 records arrive"),
     scenario("acks-1", "acks=1 records are answered with their offsets"),
     scenario("acks-all", "acks=all records are answered with their offsets"),
@@ -91,6 +109,38 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("dump-log", "Kafka's own tool reads the segment on disk"),
     scenario("describe-producers", "an idempotent producer is listed with its id, epoch and last sequence"),
     scenario("performance", "the client's own load generator gets everything acknowledged"),
+    scenario("consumer-performance", "the client's own load reader reads what is there"),
+    scenario("group-two-members", "two members share a topic, and read each record once"),
+    scenario("group-ten-members", "ten members share a topic evenly, and read each record once"),
+    scenario("group-join-leave", "members join and leave under load, and no record is missed"),
+    scenario("group-member-killed", "what a killed member owned goes to the others, from its last commit"),
+    scenario(
+        "group-static-restart",
+        "a static member that comes back has its partitions, and no one else notices",
+    ),
+    scenario("group-cooperative", "cooperative-sticky moves only the partitions that change owner"),
+    scenario("group-resume", "a group that comes back goes on where it committed"),
+    scenario(
+        "simple-commit",
+        "a consumer without group membership commits offsets and metadata, and finds them",
+    ),
+    scenario("group-list", "groups are listed with type and state"),
+    scenario("group-describe", "a group's state, protocol, members and their partitions are described"),
+    scenario("group-delete", "an empty group is deleted with its offsets; one in use is not"),
+    scenario(
+        "group-delete-offsets",
+        "offsets of a topic that nobody reads are deleted; of one in use they are not",
+    ),
+    scenario("group-alter-offsets", "offsets of an empty group are set; of one in use they are not"),
+    scenario("group-lag", "kafka-consumer-groups prints offset, end and lag of each partition"),
+    scenario("group-members", "kafka-consumer-groups prints members, assignments and state"),
+    scenario("group-reset-offsets", "kafka-consumer-groups resets offsets in each of its modes"),
+    scenario("group-reset-file", "kafka-consumer-groups exports offsets and resets to what a file says"),
+    over_a_restart(
+        "group-over-restart",
+        "a group goes on over a restart of the broker, from what it committed",
+    ),
+    over_a_kill("group-over-kill", "a group goes on over a kill -9 of the broker, from what it committed"),
     over_a_restart(
         "files-on-disk",
         "Kafka's and ottla's tools read the segments, indexes and snapshots on disk",

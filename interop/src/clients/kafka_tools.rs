@@ -1,10 +1,11 @@
 //! Apache Kafka's own command-line tools, from Maven Central: console producer and consumer, `kafka-topics`,
 //! `kafka-configs`, `kafka-get-offsets` and others, by their main classes. Scenarios are in the files below this one.
 //!
-//! The consumer is always given a partition: groups are another matter.
+//! Outside of groups the consumer is always given a partition.
 
 mod administering;
 mod files_on_disk;
+mod groups;
 mod reading_and_writing;
 
 use std::{
@@ -44,6 +45,8 @@ struct Tools {
     before_restart: Vec<String>,
     /// The producer that the first half of the scenario `over-restart` started.
     over_restart: Option<Running>,
+    /// A key that goes to the first of two partitions, and one that goes to the second.
+    keys_of_two_partitions: Option<(String, String)>,
 }
 
 /// How long a change may take until every part of the broker knows it.
@@ -80,7 +83,13 @@ impl Client for KafkaTools {
         command.arg("ToolHost");
         let host = ToolHost::start(command, logs)?;
         let bootstrap = bootstrap.to_owned();
-        self.tools = Some(Tools { host, bootstrap, before_restart: Vec::new(), over_restart: None });
+        self.tools = Some(Tools {
+            host,
+            bootstrap,
+            before_restart: Vec::new(),
+            over_restart: None,
+            keys_of_two_partitions: None,
+        });
         Ok(())
     }
 
@@ -88,7 +97,9 @@ impl Client for KafkaTools {
         let tools = self.tools.as_mut().context("not started")?;
         let done = match reading_and_writing::run(tools, scenario) {
             Some(result) => Some(result),
-            None => administering::run(tools, scenario).or_else(|| files_on_disk::run(tools, scenario)),
+            None => administering::run(tools, scenario)
+                .or_else(|| groups::run(tools, scenario))
+                .or_else(|| files_on_disk::run(tools, scenario)),
         };
         match done {
             Some(result) => result.map(|()| Outcome::Passed),
