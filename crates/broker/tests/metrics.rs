@@ -8,8 +8,13 @@ use std::fs;
 use std::net::SocketAddr;
 
 use common::requests::{fetch_request, from_offset};
-use common::{Home, PATIENCE, TestBroker, Topic, batch, produce_request};
+use common::{Client, Home, PATIENCE, TestBroker, Topic, batch, produce_request};
 use ottla_records::BatchBuilder;
+use ottla_types::ErrorCode;
+use ottla_wire::find_coordinator::FindCoordinatorRequest;
+use ottla_wire::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -209,6 +214,78 @@ async fn a_start_after_a_kill_tells_what_it_recovered() {
     broker.stop().await;
 }
 
+/// Commits an offset as a consumer without a group's members does, once there is a coordinator.
+async fn commit(client: &mut Client, group: &str, topic: &str, offset: i64) {
+    let partition = OffsetCommitRequestPartition {
+        committed_offset: offset,
+        committed_metadata: Some("".into()),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: topic.into(),
+        partitions: vec![partition],
+        ..OffsetCommitRequestTopic::default()
+    };
+    let request =
+        OffsetCommitRequest { group_id: group.into(), topics: vec![topic], ..OffsetCommitRequest::default() };
+    let begin = std::time::Instant::now();
+    loop {
+        // The first look makes the topic.
+        client
+            .call(0, FindCoordinatorRequest { key: group.into(), ..FindCoordinatorRequest::default() })
+            .await;
+        let answer = client.call(2, request.clone()).await;
+        match common::error(answer.topics[0].partitions[0].error_code) {
+            ErrorCode::None => return,
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress
+                if begin.elapsed() < PATIENCE => {}
+            error => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn groups_are_counted_and_their_lag_is_what_they_have_not_committed() {
+    let broker = TestBroker::start_with(&format!("{LISTENER}offsets.topic.num.partitions=3\n")).await;
+    let mut client = broker.connect().await;
+    client.create_topic("orders", 1, &[]).await;
+    client.produce("orders", 0, &[1, 2, 3, 4, 5]).await;
+    commit(&mut client, "behind", "orders", 2).await;
+    commit(&mut client, "done", "orders", 5).await;
+    let scraped = scrape(&broker).await;
+    for (sample, expected) in [
+        ("ottla_group_lag_records{group=\"behind\",topic=\"orders\",partition=\"0\"}", 3),
+        ("ottla_group_lag_records{group=\"done\",topic=\"orders\",partition=\"0\"}", 0),
+        ("ottla_group_committed_offset{group=\"behind\",topic=\"orders\",partition=\"0\"}", 2),
+        ("kafka_server_group_coordinator_metrics_group_count{protocol=\"classic\"}", 2),
+        ("kafka_server_group_coordinator_metrics_classic_group_count{state=\"Empty\"}", 2),
+        ("kafka_server_group_coordinator_metrics_classic_group_count{state=\"Stable\"}", 0),
+        ("kafka_server_group_coordinator_metrics_offset_count", 2),
+        ("kafka_server_group_coordinator_metrics_num_partitions{state=\"active\"}", 3),
+        ("ottla_group_members", 0),
+    ] {
+        assert_eq!(scraped.value(sample), f64::from(expected), "{sample}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn beyond_the_limit_committed_offsets_are_counted_and_not_shown() {
+    let limits = "offsets.topic.num.partitions=1\nmetrics.max.partitions=2\n";
+    let broker = TestBroker::start_with(&format!("{LISTENER}{limits}")).await;
+    let mut client = broker.connect().await;
+    client.create_topic("orders", 1, &[]).await;
+    for group in ["one", "two"] {
+        commit(&mut client, group, "orders", 0).await;
+    }
+    assert!(scrape(&broker).await.text.contains("group=\"two\""));
+    commit(&mut client, "three", "orders", 0).await;
+    let scraped = scrape(&broker).await;
+    assert!(!scraped.text.contains("group=\""), "{}", scraped.text);
+    assert_eq!(scraped.value("kafka_server_group_coordinator_metrics_offset_count"), 3.0);
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn a_deleted_topic_is_not_shown_any_more_and_stays_in_the_sums() {
     let broker = TestBroker::start_with(LISTENER).await;
@@ -281,9 +358,10 @@ fn printed(scraped: &Scraped) -> Families {
 
 #[tokio::test]
 async fn the_documentation_lists_exactly_what_is_there() {
-    let broker = TestBroker::start_with(LISTENER).await;
+    let broker = TestBroker::start_with(&format!("{LISTENER}offsets.topic.num.partitions=1\n")).await;
     let mut client = broker.connect().await;
     client.create_topic("orders", 1, &[]).await;
+    commit(&mut client, "shipping", "orders", 0).await;
     let (documented, printed) = (documented(), printed(&scrape(&broker).await));
     let names = |families: &Families| families.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&documented), names(&printed));

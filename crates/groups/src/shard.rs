@@ -1,6 +1,7 @@
 //! The coordinator of one offsets partition: requests and time in, records and answers out.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ottla_types::{ErrorCode, Offset, TopicName};
 
@@ -327,6 +328,14 @@ impl Shard {
             } += 1;
         }
         census
+    }
+
+    /// Every committed offset: of which group, and of which partition. For metrics.
+    pub fn committed_offsets(&self) -> impl Iterator<Item = (&Arc<str>, &TopicName, i32, Offset)> {
+        self.groups.entries.iter().flat_map(|(group, entry)| {
+            let offsets = entry.offsets.committed();
+            offsets.map(move |(topic, partition, value)| (group, topic, partition, value.offset))
+        })
     }
 }
 

@@ -58,6 +58,19 @@ pub(crate) struct ShardHost {
     stopped: AtomicBool,
 }
 
+/// What a shard does, as metrics tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShardState {
+    /// It is read from its log.
+    Loading,
+    /// It serves.
+    Active,
+    /// Its log could not be read.
+    Failed,
+    /// It is served elsewhere, or not any more.
+    Stopped,
+}
+
 enum Phase {
     /// The log is being read. Topics that are deleted meanwhile are noted.
     Loading {
@@ -168,6 +181,16 @@ impl ShardHost {
             Ok(Ok(answer)) => Asked::Answered(answer),
             Ok(Err(error)) => Asked::Refused(error),
             Err(_) => Asked::Waits(take),
+        }
+    }
+
+    /// What the shard does, and what `of` sees in it if it is at work. For metrics.
+    pub(crate) async fn survey<T>(&self, of: impl FnOnce(&Shard) -> T) -> (ShardState, Option<T>) {
+        match &*self.phase.lock().await {
+            Phase::Loading { .. } => (ShardState::Loading, None),
+            Phase::Active(active) => (ShardState::Active, Some(of(&active.shard))),
+            Phase::Failed => (ShardState::Failed, None),
+            Phase::Stopped => (ShardState::Stopped, None),
         }
     }
 

@@ -34,7 +34,7 @@ use ottla_types::topic::CONSUMER_OFFSETS;
 use ottla_types::{ErrorCode, TopicId, TopicName};
 
 pub(crate) use self::hashing::partition_of;
-pub(crate) use self::host::{Asked, Reply, ShardHost};
+pub(crate) use self::host::{Asked, Reply, ShardHost, ShardState};
 use self::settings::HostSettings;
 use crate::partitions::Partitions;
 use crate::server::LogLimit;

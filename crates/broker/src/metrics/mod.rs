@@ -1,7 +1,7 @@
 //! What the broker tells whoever watches it: `/metrics` and `/health`.
 //!
 //! - `requests`, `topics`: what is counted where requests are handled, by atomics that are found without a lookup.
-//! - `families`: what each scrape reads off the rest of the broker, and the names under which it all appears.
+//! - `groups`: what is read off the group coordinator. `families`: what each scrape reads off the rest of the broker, and the names under which it all appears.
 //! - `page`: the text. `process`: what the operating system knows of the process.
 //! - `health`: whether the broker works. `monitor`, `http`: who asks, and how.
 //!
@@ -9,6 +9,7 @@
 //! begins with `ottla_`. What is not here: the counts of connections (`server::traffic`) and of logs (`ottla_log::stats`).
 
 mod families;
+mod groups;
 mod health;
 mod http;
 mod monitor;

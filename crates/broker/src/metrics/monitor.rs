@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use ottla_log::DirInfo;
+use ottla_types::config::broker::metrics::METRICS_MAX_PARTITIONS;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::families;
+use super::groups::{self, GroupsObserved};
 use super::health::Health;
 use super::page::Page;
 use crate::broker::Core;
@@ -31,6 +33,9 @@ pub(super) struct Scrape {
 pub(super) struct Observed {
     pub(super) core: Arc<Core>,
     pub(super) dirs: Vec<Dir>,
+    pub(super) groups: GroupsObserved,
+    /// How many topics, partitions or committed offsets are shown one by one.
+    pub(super) limit: usize,
 }
 
 /// One of `log.dirs`.
@@ -63,7 +68,7 @@ impl Monitor {
     /// A text cannot be written, or the runtime ends.
     pub(super) async fn metrics(&self) -> Result<String, String> {
         let broker = match self.core.get() {
-            Some(core) => Some(Observed { core: Arc::clone(core), dirs: dirs(core).await }),
+            Some(core) => Some(Observed::of(core).await),
             None => None,
         };
         let scrape = Scrape { broker };
@@ -78,6 +83,18 @@ impl Monitor {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Observed {
+    async fn of(core: &Arc<Core>) -> Self {
+        let limit = usize::try_from(core.settings.get(&METRICS_MAX_PARTITIONS)).unwrap_or(0);
+        Self {
+            dirs: dirs(core).await,
+            groups: groups::observe(&core.groups, limit).await,
+            limit,
+            core: Arc::clone(core),
         }
     }
 }

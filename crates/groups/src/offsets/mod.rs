@@ -81,6 +81,11 @@ impl Offsets {
         })
     }
 
+    /// All that are committed.
+    pub(crate) fn committed(&self) -> impl Iterator<Item = (&TopicName, i32, &OffsetValue)> {
+        self.all(View::Committed)
+    }
+
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ottla_log::stats::Stats;
 
-use super::limit;
 use crate::metrics::monitor::{Dir, Observed};
 use crate::metrics::page::{NS_IN_MS, PLAIN, Page};
 use crate::partition::Partition;
@@ -38,9 +37,9 @@ impl Row {
 
 pub(super) fn encode(page: &mut Page<'_>, observed: &Observed) -> fmt::Result {
     let rows: Vec<Row> = observed.core.partitions.all().into_iter().map(Row::of).collect();
-    let shown = if rows.len() > limit(observed) { &[] } else { rows.as_slice() };
+    let shown = if rows.len() > observed.limit { &[] } else { rows.as_slice() };
     by_partition(page, shown)?;
-    by_topic(page, &rows, limit(observed))?;
+    by_topic(page, &rows, observed.limit)?;
     sums(page, observed, &rows)?;
     work(page, observed.core.logs.stats())?;
     directories(page, &observed.dirs)

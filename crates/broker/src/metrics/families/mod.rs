@@ -2,6 +2,7 @@
 //! the list to what is written here.
 
 mod cluster;
+mod groups;
 mod logs;
 mod network;
 mod requests;
@@ -9,9 +10,7 @@ mod topics;
 
 use std::fmt;
 
-use ottla_types::config::broker::metrics::METRICS_MAX_PARTITIONS;
-
-use super::monitor::{Observed, Scrape};
+use super::monitor::Scrape;
 use super::page::{PLAIN, Page};
 use super::process;
 
@@ -30,12 +29,8 @@ pub(super) fn encode(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     let core = &observed.core;
     requests::encode(page, &core.metrics.requests)?;
     network::encode(page, core)?;
-    topics::encode(page, &core.metrics.topics, limit(observed))?;
+    topics::encode(page, &core.metrics.topics, observed.limit)?;
     logs::encode(page, observed)?;
+    groups::encode(page, &observed.groups, &core.partitions)?;
     cluster::encode(page, core)
-}
-
-/// How many topics or partitions are shown one by one.
-fn limit(observed: &Observed) -> usize {
-    usize::try_from(observed.core.settings.get(&METRICS_MAX_PARTITIONS)).unwrap_or(0)
 }

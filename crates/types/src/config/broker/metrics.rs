@@ -11,8 +11,8 @@ keys! {
     /// one that the system chooses. Off if it is not set. There is neither encryption nor authentication on it.
     METRICS_LISTENER: Option<String> = "metrics.listener",
         None, Valid::Form("host:port, with a port from 0 to 65535", is_host_port), Medium, ReadOnly;
-    /// How many partitions `/metrics` shows one by one. Where the broker has more, their topics and the sums of all are
-    /// left, so that a broker of 100,000 partitions does not overwhelm whoever collects.
+    /// How many partitions `/metrics` shows one by one, and so with topics, and with the offsets that groups have
+    /// committed. Of what the broker has more, only sums are shown: 100,000 partitions would overwhelm whoever collects.
     METRICS_MAX_PARTITIONS: i32 = "metrics.max.partitions", Some("10000"), at_least(0), Low, ReadOnly;
 }
 
