@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::net::{ListenOptions, Listener, Net, NetFuture, Stream};
+use ottla_env::net::{BoundAddr, ListenOptions, Net, NetFuture, Stream};
 use ottla_env::{Disk, Env, Timestamp};
 
 use crate::clock::SimClock;
@@ -32,7 +32,7 @@ fn no_network<'a, T: 'a>() -> NetFuture<'a, T> {
 }
 
 impl Net for NoNet {
-    fn listen<'a>(&'a self, _: &'a str, _: u16, _: ListenOptions) -> NetFuture<'a, Box<dyn Listener>> {
+    fn bind<'a>(&'a self, _: &'a str, _: u16, _: ListenOptions) -> NetFuture<'a, Box<dyn BoundAddr>> {
         no_network()
     }
 

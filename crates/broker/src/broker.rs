@@ -62,6 +62,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Flushes and closes what is on disk, and marks the directories as cleanly shut down.
+    async fn close(&self) -> Result<(), ottla_log::Error> {
+        self.groups.close().await;
+        self.metadata.close().await;
+        self.logs.close(self.epoch).await
+    }
+
     /// The partition of a request, if this broker has a replica of it; else why not.
     pub(crate) fn find_partition(
         &self,
@@ -204,11 +211,18 @@ impl Broker {
             traffic,
             stop: stopped.clone(),
         };
+        let opened = match start::listen(bound) {
+            Ok(opened) => opened,
+            Err(error) => {
+                core.close().await?;
+                return Err(error);
+            }
+        };
         let mut listeners = Vec::new();
-        for (bound, (name, traffic)) in bound.into_iter().zip(&core.traffic) {
-            listeners.push((bound.config.name.clone(), bound.listener.local_addr()));
+        for (listener, (name, traffic)) in opened.into_iter().zip(&core.traffic) {
+            listeners.push((name.to_string(), listener.local_addr()));
             let (name, shared) = (Arc::clone(name), shared(Arc::clone(traffic)));
-            tasks.spawn(Acceptor { name, listener: bound.listener, shared }.run());
+            tasks.spawn(Acceptor { name, listener, shared }.run());
         }
         tasks.spawn(upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));
@@ -241,8 +255,6 @@ impl Broker {
     pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
-        self.core.groups.close().await;
-        self.core.metadata.close().await;
-        self.core.logs.close(self.core.epoch).await
+        self.core.close().await
     }
 }

@@ -95,14 +95,14 @@ fn compression(of: CompressionType) -> Option<Compression> {
 
 /// KIP-101: a leader notes where its epoch begins before it writes its first record. ListOffsets tells consumers the epoch,
 /// and OffsetForLeaderEpoch must know it then: a consumer takes an unknown epoch for a truncation, and starts over.
-fn begin_epoch(log: &Log, leadership: Leadership) {
+async fn begin_epoch(log: &Log, leadership: Leadership) {
     if leadership.is_leader && log.latest_epoch().is_none_or(|latest| latest < leadership.epoch) {
-        log.begin_epoch(leadership.epoch);
+        log.begin_epoch(leadership.epoch).await;
     }
 }
 
 impl Partition {
-    pub(crate) fn new(
+    pub(crate) async fn new(
         id: TopicPartition,
         topic_id: TopicId,
         log: Arc<Log>,
@@ -110,7 +110,7 @@ impl Partition {
         config: PartitionConfig,
         traffic: TopicTraffic,
     ) -> Self {
-        begin_epoch(&log, leadership);
+        begin_epoch(&log, leadership).await;
         let state = State { leadership, config: Arc::new(config) };
         let waiters: Arc<Waiters> = Arc::default();
         let committed = Committed::of(&log, &waiters);
@@ -130,8 +130,8 @@ impl Partition {
     }
 
     /// Takes what the metadata now say, and wakes those who waited under what they said before.
-    pub(crate) fn lead(&self, leadership: Leadership) {
-        begin_epoch(&self.log, leadership);
+    pub(crate) async fn lead(&self, leadership: Leadership) {
+        begin_epoch(&self.log, leadership).await;
         self.state.write().unwrap_or_else(PoisonError::into_inner).leadership = leadership;
         self.waiters.wake_all();
     }

@@ -69,7 +69,7 @@ impl Core {
             }
             let leadership = leadership(self.node_id, state);
             if let Some(partition) = self.partitions.get(TopicRef::Id(topic.id), *index) {
-                partition.lead(leadership);
+                partition.lead(leadership).await;
                 continue;
             }
             // The partitions of a topic follow each other, and share its settings.
@@ -86,7 +86,7 @@ impl Core {
             match (log, hosted.remove(&id)) {
                 (Ok(log), Some((topic_id, leadership, config))) => {
                     let traffic = self.metrics.topics.of(topic_id, &id.topic);
-                    let partition = Partition::new(id, topic_id, log, leadership, config, traffic);
+                    let partition = Partition::new(id, topic_id, log, leadership, config, traffic).await;
                     self.partitions.insert(Arc::new(partition));
                 }
                 // Requests for it are answered KAFKA_STORAGE_ERROR; the other partitions go on.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use ottla_broadcast::{MetadataLog, Replayed};
-use ottla_env::{Env, ListenOptions, Listener};
+use ottla_env::{BoundAddr, Env, ListenOptions, Listener};
 use ottla_log::{LogDirs, LogDirsConfig};
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
@@ -68,10 +68,10 @@ fn hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// An address that is listened on.
+/// An address that is taken, and not listened on yet.
 pub(crate) struct Bound {
     pub(crate) config: listeners::Listener,
-    pub(crate) listener: Box<dyn Listener>,
+    pub(crate) address: Box<dyn BoundAddr>,
 }
 
 /// A broker that has its identity, and its place in the metadata.
@@ -83,7 +83,9 @@ pub(crate) struct Booted {
     pub(crate) logs: LogDirs,
 }
 
-/// Listens on the addresses for clients. Nothing is accepted yet.
+/// Takes the addresses for clients, so that one that cannot be had is told before anything else is done. Who connects is
+/// refused until they are listened on: recovery may take its time, and a client that waited for it would not try another
+/// broker meanwhile.
 pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, StartError> {
     check_roles(settings)?;
     let options = listen_options(settings);
@@ -100,11 +102,16 @@ pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, S
                 config.protocol.name()
             )));
         }
-        let listener =
-            env.net.listen(&config.bind.host, config.bind.port, options).await.map_err(StartError::Bind)?;
-        bound.push(Bound { config, listener });
+        let address =
+            env.net.bind(&config.bind.host, config.bind.port, options).await.map_err(StartError::Bind)?;
+        bound.push(Bound { config, address });
     }
     Ok(bound)
+}
+
+/// Listens on the addresses, in their order.
+pub(crate) fn listen(bound: Vec<Bound>) -> Result<Vec<Box<dyn Listener>>, StartError> {
+    bound.into_iter().map(|bound| bound.address.listen().map_err(StartError::Bind)).collect()
 }
 
 /// What the settings say of the sockets. A negative size means the system's own.
@@ -218,7 +225,7 @@ fn replay(image: &mut Image, replayed: Replayed<'_>) -> Result<(), String> {
 
 /// What clients are told to connect to.
 fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
-    let local = bound.listener.local_addr();
+    let local = bound.address.local_addr();
     // Without an advertised listener clients are told the one that is listened on. They cannot connect to "all
     // addresses", so for that they are told the machine's name, as by Kafka.
     let told = bound.config.advertised.as_ref().unwrap_or(&bound.config.bind);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, Timestamp};
 pub use disk::{Disk, DiskFuture, File};
-pub use net::{ListenOptions, Listener, Net, Stream};
+pub use net::{BoundAddr, ListenOptions, Listener, Net, Stream};
 pub use rng::Rng;
 
 /// The four doors, as one value to hand down.

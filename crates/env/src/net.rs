@@ -25,6 +25,19 @@ pub trait Listener: Send + Sync + 'static {
     fn accept(&self) -> NetFuture<'_, Box<dyn Stream>>;
 }
 
+/// An address that is taken, and not listened on yet: who connects is refused.
+pub trait BoundAddr: Send {
+    /// The address, with the port that the system chose where 0 was asked for.
+    fn local_addr(&self) -> SocketAddr;
+
+    /// Begins to take connections. The error names the address: another process may have taken it too and have been
+    /// quicker.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn listen(self: Box<Self>) -> io::Result<Box<dyn Listener>>;
+}
+
 /// What a listener asks of the operating system, for itself and for the connections that it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenOptions {
@@ -44,13 +57,23 @@ impl Default for ListenOptions {
 
 /// Opens listeners and connections.
 pub trait Net: Send + Sync + 'static {
-    /// Listens on `host:port`; without a host on all addresses, of IPv6 and IPv4. The error names the address.
+    /// Takes `host:port`; without a host all addresses, of IPv6 and IPv4. The error names the address.
+    fn bind<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+        options: ListenOptions,
+    ) -> NetFuture<'a, Box<dyn BoundAddr>>;
+
+    /// Listens on `host:port`, as [`Self::bind`] takes it.
     fn listen<'a>(
         &'a self,
         host: &'a str,
         port: u16,
         options: ListenOptions,
-    ) -> NetFuture<'a, Box<dyn Listener>>;
+    ) -> NetFuture<'a, Box<dyn Listener>> {
+        Box::pin(async move { self.bind(host, port, options).await?.listen() })
+    }
 
     /// Connects to `host:port`, trying each of the host's addresses.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Box<dyn Stream>>;
@@ -63,6 +86,13 @@ pub trait Net: Send + Sync + 'static {
 /// a peer that lost its power sends no end, and would otherwise be waited for as long as nothing is written to it.
 #[derive(Debug, Clone, Copy)]
 pub struct TcpNet;
+
+struct TcpAddr {
+    socket: socket2::Socket,
+    host: String,
+    local: SocketAddr,
+    options: ListenOptions,
+}
 
 struct TcpListener {
     inner: tokio::net::TcpListener,
@@ -79,7 +109,7 @@ fn naming(what: &str, host: &str, port: u16, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {what} {host}:{port}: {error}"))
 }
 
-impl TcpListener {
+impl TcpAddr {
     async fn bind(host: &str, port: u16, options: ListenOptions) -> io::Result<Self> {
         if !host.is_empty() {
             return Self::bind_host(host, port, options).await;
@@ -114,12 +144,33 @@ impl TcpListener {
             socket.set_recv_buffer_size(length(bytes))?;
         }
         socket.bind(&addr.into())?;
-        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-        let inner = tokio::net::TcpListener::from_std(socket.into())?;
-        let local = inner.local_addr()?;
-        Ok(Self { inner, local, send_buffer_bytes: options.send_buffer_bytes })
+        let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { socket, host: addr.ip().to_string(), local, options })
     }
 
+    fn listen_now(self) -> io::Result<TcpListener> {
+        let Self { socket, local, options, .. } = self;
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        let inner = tokio::net::TcpListener::from_std(socket.into())?;
+        Ok(TcpListener { inner, local, send_buffer_bytes: options.send_buffer_bytes })
+    }
+}
+
+impl BoundAddr for TcpAddr {
+    fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn listen(self: Box<Self>) -> io::Result<Box<dyn Listener>> {
+        let (host, port) = (self.host.clone(), self.local.port());
+        match self.listen_now() {
+            Ok(listener) => Ok(Box::new(listener)),
+            Err(error) => Err(naming("listen on", &host, port, &error)),
+        }
+    }
+}
+
+impl TcpListener {
     async fn accept(&self) -> io::Result<TcpStream> {
         let (inner, mut peer) = self.inner.accept().await?;
         // Who comes by IPv4 to a socket of both families is known by that address, as limits and messages need it.
@@ -152,15 +203,15 @@ fn length(bytes: u32) -> usize {
 }
 
 impl Net for TcpNet {
-    fn listen<'a>(
+    fn bind<'a>(
         &'a self,
         host: &'a str,
         port: u16,
         options: ListenOptions,
-    ) -> NetFuture<'a, Box<dyn Listener>> {
+    ) -> NetFuture<'a, Box<dyn BoundAddr>> {
         Box::pin(async move {
-            match TcpListener::bind(host, port, options).await {
-                Ok(listener) => Ok(Box::new(listener) as Box<dyn Listener>),
+            match TcpAddr::bind(host, port, options).await {
+                Ok(bound) => Ok(Box::new(bound) as Box<dyn BoundAddr>),
                 Err(error) => Err(naming("listen on", host, port, &error)),
             }
         })
@@ -277,6 +328,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_connects_is_refused_until_the_address_is_listened_on() {
+        let bound = TcpNet.bind("127.0.0.1", 0, ListenOptions::default()).await.unwrap();
+        let port = bound.local_addr().port();
+        for _ in 0..2 {
+            let error = TcpNet.connect("127.0.0.1", port).await.err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
+        }
+        let listener = bound.listen().unwrap();
+        assert_eq!(listener.local_addr().port(), port);
+        tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_two_that_took_an_address_before_either_listened_the_second_is_told() {
+        let first = TcpNet.bind("127.0.0.1", 0, ListenOptions::default()).await.unwrap();
+        let port = first.local_addr().port();
+        // A restarted broker takes an address that old connections still have, and so the system lets both have it.
+        let Ok(second) = TcpNet.bind("127.0.0.1", port, ListenOptions::default()).await else { return };
+        let _listening = first.listen().unwrap();
+        let error = second.listen().err().unwrap();
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    }
+
+    #[tokio::test]
     async fn an_address_in_use_is_named_in_the_error() {
         let listener = TcpNet.listen("127.0.0.1", 0, ListenOptions::default()).await.unwrap();
         let port = listener.local_addr().port();
@@ -286,7 +361,7 @@ mod tests {
 
     /// A connection, both sides of it.
     async fn connected(options: ListenOptions) -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1", 0, options).await.unwrap();
+        let listener = TcpAddr::bind("127.0.0.1", 0, options).await.unwrap().listen_now().unwrap();
         tokio::try_join!(TcpStream::connect("127.0.0.1", listener.local.port()), listener.accept()).unwrap()
     }
 
@@ -319,7 +394,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_connections_wait_than_the_backlog_says() {
         let options = ListenOptions { backlog: 1, ..ListenOptions::default() };
-        let listener = TcpListener::bind("127.0.0.1", 0, options).await.unwrap();
+        let listener = TcpAddr::bind("127.0.0.1", 0, options).await.unwrap().listen_now().unwrap();
         let mut waiting = Vec::new();
         for _ in 0..8 {
             let connect = TcpStream::connect("127.0.0.1", listener.local.port());

@@ -323,7 +323,7 @@ impl Bench {
         let model = self.log_model(partition)?;
         model.epoch = LeaderEpoch(model.epoch.0 + 1);
         if announced {
-            log.begin_epoch(model.epoch);
+            log.begin_epoch(model.epoch).await;
         }
         Ok(Outcome::Done)
     }

@@ -193,8 +193,10 @@ impl Log {
         lock(&self.epochs).entries().to_vec()
     }
 
-    /// Notes that a leadership begins at the end of the log, before it has written a record (KIP-101).
-    pub fn begin_epoch(&self, epoch: LeaderEpoch) {
+    /// Notes that a leadership begins at the end of the log, before it has written a record (KIP-101). An append that is
+    /// under way ends first: its batch belongs to the epoch before.
+    pub async fn begin_epoch(&self, epoch: LeaderEpoch) {
+        let _writer = self.writer.lock().await;
         lock(&self.epochs).assign(epoch, self.end_offset());
     }
 
