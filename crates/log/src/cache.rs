@@ -20,8 +20,8 @@
 //! | 16,000, 16,000 | 0.41 | 0.50 | 0.51 |
 //! | 2,000, 2,000 | 0.98 | 1.02 | 1.10 |
 //!
-//! With 64 MiB both cost up to 0.07 more: the memory is no longer in the processor's cache when its turn comes again. One
-//! tailing reader earns back about what the copy costs, each further one gains a read and a checksum of every byte.
+//! With 64 MiB both cost up to 0.07 more: the memory is no longer in the processor's cache when its turn comes again. What a
+//! reader is spared for it is a read and a checksum of every byte.
 //!
 //! What is not here: which offsets may be read. The log asks below its published end only.
 

@@ -26,7 +26,9 @@ pub fn check(partition: &TopicPartition, served: &[u8], models: &[&Model]) -> Re
             Err(error) => return violation(format!("{partition}: {error}")),
         };
         let logs = models.iter().filter_map(|model| model.logs.get(partition));
-        let known = logs.flat_map(|log| &log.batches).any(|appended| appended.bytes == batch.bytes());
+        // A batch whose append failed may be there as a whole.
+        let appended = logs.flat_map(|log| log.batches.iter().chain(&log.doubtful));
+        let known = appended.into_iter().any(|appended| appended.bytes == batch.bytes());
         if !known {
             let offset = batch.header().base_offset;
             return violation(format!("{partition}: the batch served at offset {offset} was never appended"));

@@ -71,8 +71,7 @@ impl LogDirs {
         for dir in &dirs {
             found.look_into(dir, &config_of, now_ms).await?;
         }
-        let at_a_time = config.opened_at_a_time.max(1) * dirs.len();
-        let (logs, failed_logs) = open_all(found.logs, at_a_time, &stats).await;
+        let (logs, failed_logs) = open_all(found.logs, config.opened_at_a_time.max(1), &stats).await;
         for dir in &dirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
@@ -242,6 +241,7 @@ async fn open_one(log: OpenLog, progress: &Progress) -> Result<Log, FailedLog> {
     opened.map_err(|error| FailedLog { partition, path, error, cache_survived })
 }
 
+/// Opens the logs, so many at a time in each directory: each is a disk of its own, and a slow one holds up no other.
 async fn open_all(
     logs: Vec<OpenLog>,
     at_a_time: usize,
@@ -249,12 +249,19 @@ async fn open_all(
 ) -> (BTreeMap<TopicPartition, Arc<Log>>, Vec<FailedLog>) {
     let began = stats.now();
     let progress = Arc::new(Progress::of(&logs));
-    let opened = at_most(at_a_time, logs, |log| {
+    let mut by_dir: BTreeMap<PathBuf, Vec<OpenLog>> = BTreeMap::new();
+    for log in logs {
+        by_dir.entry(log.home.path().to_owned()).or_default().push(log);
+    }
+    let opened = at_most(by_dir.len(), by_dir.into_values().collect(), |logs| {
         let progress = Arc::clone(&progress);
-        async move { open_one(log, &progress).await }
+        at_most(at_a_time, logs, move |log| {
+            let progress = Arc::clone(&progress);
+            async move { open_one(log, &progress).await }
+        })
     });
     let (mut logs, mut failed) = (BTreeMap::new(), Vec::new());
-    for result in opened.await {
+    for result in opened.await.into_iter().flatten() {
         match result {
             Ok(log) => {
                 logs.insert(log.partition().clone(), Arc::new(log));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_env::Disk;
@@ -27,6 +28,8 @@ use crate::producers::Producers;
 use crate::sabotage::{Sabotage, is};
 use crate::segment::Segment;
 use crate::segment::load::{FileSizes, Torn};
+use crate::segment::scan::Found;
+use crate::stats::Stats;
 use crate::sync::write;
 use crate::{Error, LogConfig, Result};
 
@@ -60,6 +63,43 @@ struct Parts {
     epochs: LeaderEpochs,
     /// Files were made or removed on the way.
     names_changed: bool,
+    progress: Progress,
+}
+
+/// How often a long recovery of one log tells how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// The clock is asked after so many bytes.
+const LOOK_EVERY_BYTES: u64 = 1 << 20;
+
+/// How far the recovery of one log is.
+struct Progress {
+    /// What there is to be read, as far as that is known before.
+    total_bytes: u64,
+    read_bytes: u64,
+    looked_at_bytes: u64,
+    told_at: Duration,
+}
+
+impl Progress {
+    /// Counts a batch that was read. Tells every few seconds: `log` names the log.
+    fn note(&mut self, found: &Found, stats: &Stats, log: &TopicPartition) {
+        self.read_bytes += found.header.size_bytes() as u64;
+        if self.read_bytes - self.looked_at_bytes < LOOK_EVERY_BYTES {
+            return;
+        }
+        self.looked_at_bytes = self.read_bytes;
+        let now = stats.now();
+        if now.saturating_sub(self.told_at) >= TOLD_EVERY {
+            self.told_at = now;
+            let percent = (self.read_bytes.saturating_mul(100) / self.total_bytes.max(1)).min(100);
+            tracing::info!(
+                "{log}: recovery has read {percent} % of {} bytes, up to offset {}",
+                self.total_bytes,
+                found.header.last_offset()
+            );
+        }
+    }
 }
 
 impl OpenLog {
@@ -250,8 +290,18 @@ impl OpenLog {
     async fn load_segments(&self, files: &Files, epochs: Option<LeaderEpochs>) -> Result<Parts> {
         // After a kill they are looked for at the end, and not batch by batch.
         let search_epochs = epochs.is_none() && !self.cache_survived();
-        let mut parts =
-            Parts { segments: Vec::new(), epochs: epochs.unwrap_or_default(), names_changed: false };
+        let progress = Progress {
+            total_bytes: self.unflushed_bytes(files),
+            read_bytes: 0,
+            looked_at_bytes: 0,
+            told_at: self.home.stats().now(),
+        };
+        let mut parts = Parts {
+            segments: Vec::new(),
+            epochs: epochs.unwrap_or_default(),
+            names_changed: false,
+            progress,
+        };
         let mut bases = files.segments.iter().peekable();
         let mut torn = false;
         while let Some((&base, sizes)) = bases.next() {
@@ -272,6 +322,14 @@ impl OpenLog {
             parts.segments.push(Arc::new(segment));
         }
         Ok(parts)
+    }
+
+    /// The bytes of the segments that may not be on the device.
+    fn unflushed_bytes(&self, files: &Files) -> u64 {
+        let ends = files.segments.keys().skip(1).map(Some).chain([None]);
+        let segments = files.segments.values().zip(ends);
+        let unflushed = segments.filter(|(_, end)| end.is_none_or(|end| *end >= self.recovery_point));
+        unflushed.map(|(sizes, _)| sizes.log).sum()
     }
 
     fn segment(&self, base: Offset, sizes: &FileSizes, next_base: Option<Offset>) -> Segment {
@@ -353,10 +411,12 @@ impl OpenLog {
         if !durable {
             parts.epochs.truncate_from_end(segment.base());
         }
-        let epochs = &mut parts.epochs;
+        let Parts { epochs, progress, .. } = &mut *parts;
+        let stats = self.home.stats();
         let rewritten_from = self.rewritten_from().filter(|_| !durable);
         let torn = segment
             .rebuild(len, &self.config, rewritten_from, |found, _| {
+                progress.note(found, stats, &self.partition);
                 let epoch = found.header.leader_epoch;
                 match epochs.latest() {
                     // Old bytes may come to light behind new ones when a truncation was not durable.
