@@ -237,7 +237,7 @@ fn broker_timeout_ms(request_timeout: Duration) -> i32 {
 }
 
 /// The only element of an answer about one thing.
-fn one<T>(connection: &Connection, api: ApiKey, results: Vec<T>) -> Result<T, Error> {
+pub(crate) fn one<T>(connection: &Connection, api: ApiKey, results: Vec<T>) -> Result<T, Error> {
     let count = results.len();
     let mut results = results.into_iter();
     match (results.next(), results.next()) {
@@ -246,6 +246,6 @@ fn one<T>(connection: &Connection, api: ApiKey, results: Vec<T>) -> Result<T, Er
     }
 }
 
-fn bad_answer(connection: &Connection, api: ApiKey, reason: String) -> Error {
+pub(crate) fn bad_answer(connection: &Connection, api: ApiKey, reason: String) -> Error {
     Error::BadAnswer { broker: connection.broker().clone(), api, reason }
 }

@@ -3,7 +3,7 @@
 //! What is not here: producing, consuming and administration, which ask this for the right broker.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use ottla_env::Env;
@@ -78,6 +78,8 @@ struct Inner {
     options: ClientOptions,
     metadata: RwLock<Arc<Metadata>>,
     connections: Mutex<BTreeMap<Address, Slot>>,
+    /// Where each group's coordinator was last.
+    coordinators: Mutex<BTreeMap<String, Address>>,
     /// Held while metadata is asked for: of many that find it stale, one asks.
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -94,6 +96,7 @@ impl Client {
                 options,
                 metadata: RwLock::default(),
                 connections: Mutex::default(),
+                coordinators: Mutex::default(),
                 refreshing: tokio::sync::Mutex::default(),
             }),
         };
@@ -274,7 +277,7 @@ impl Client {
     }
 
     /// A connection to an address, made if there is none.
-    async fn connection(&self, address: &Address) -> Result<Connection, Error> {
+    pub(crate) async fn connection(&self, address: &Address) -> Result<Connection, Error> {
         let slot = {
             let mut connections = self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(connections.entry(address.clone()).or_default())
@@ -289,6 +292,27 @@ impl Client {
                 Ok(connection)
             }
         }
+    }
+
+    /// A connection that nobody else uses, for requests that wait long: answers behind theirs wait too.
+    pub(crate) async fn own_connection(&self, address: &Address) -> Result<Connection, Error> {
+        Connection::open(&*self.inner.env.net, address, &self.inner.options.connection).await
+    }
+
+    pub(crate) fn known_coordinator(&self, group: &str) -> Option<Address> {
+        self.coordinators().get(group).cloned()
+    }
+
+    pub(crate) fn remember_coordinator(&self, group: &str, address: Address) {
+        self.coordinators().insert(group.to_owned(), address);
+    }
+
+    pub(crate) fn forget_coordinator(&self, group: &str) {
+        self.coordinators().remove(group);
+    }
+
+    fn coordinators(&self) -> MutexGuard<'_, BTreeMap<String, Address>> {
+        self.inner.coordinators.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn standing_connection(&self) -> Option<Connection> {

@@ -2,7 +2,7 @@
 //!
 //! Batches are checked (CRC) and decompressed here. While the caller works on records, the next are already asked for.
 //!
-//! What is not here: consumer groups, committed offsets, fetch sessions, and leaving out aborted transactions.
+//! What is not here: consumer groups and committed offsets ([`crate::group_consumer`]), fetch sessions, and leaving out aborted transactions.
 
 mod fetch;
 
@@ -96,6 +96,7 @@ struct Position {
     next: Offset,
     high_watermark: Option<Offset>,
     is_in_flight: bool,
+    is_paused: bool,
     failures: u32,
     failing_since: Option<Instant>,
     not_before: Option<Instant>,
@@ -169,9 +170,33 @@ impl Consumer {
         self.positions.get(partition).and_then(|position| position.high_watermark)
     }
 
+    /// The partitions that it reads, in order.
+    pub fn assignment(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.positions.keys()
+    }
+
+    /// Reads a partition from another place on. Nothing happens to one that it is not assigned.
+    pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+        if let Some(position) = self.positions.get_mut(partition) {
+            position.next = offset;
+        }
+    }
+
+    /// Reads a partition no further, and keeps its position, until it is assigned anew.
+    pub fn pause(&mut self, partition: &TopicPartition) {
+        if let Some(position) = self.positions.get_mut(partition) {
+            position.is_paused = true;
+        }
+    }
+
     /// Stops reading a partition.
     pub fn unassign(&mut self, partition: &TopicPartition) {
         self.positions.remove(partition);
+    }
+
+    /// Stops reading all partitions.
+    pub fn unassign_all(&mut self) {
+        self.positions.clear();
     }
 
     /// The next records of some partition, as soon as there are any; none when `timeout` is over. Safe to cancel.
@@ -222,7 +247,7 @@ impl Consumer {
         let mut by_leader: BTreeMap<BrokerId, Vec<Wanted>> = BTreeMap::new();
         let mut without_leader = Vec::new();
         for (partition, position) in &mut self.positions {
-            if position.is_in_flight || position.not_before.is_some_and(|at| at > now) {
+            if position.is_in_flight || position.is_paused || position.not_before.is_some_and(|at| at > now) {
                 continue;
             }
             match self.client.leader(partition) {
@@ -256,7 +281,7 @@ impl Consumer {
         for (wanted, result) in results {
             let Some(position) = self.positions.get_mut(&wanted.partition) else { continue };
             position.is_in_flight = false;
-            if position.next != wanted.offset {
+            if position.next != wanted.offset || position.is_paused {
                 continue;
             }
             match result {
@@ -337,6 +362,7 @@ impl Position {
             next,
             high_watermark: None,
             is_in_flight: false,
+            is_paused: false,
             failures: 0,
             failing_since: None,
             not_before: None,

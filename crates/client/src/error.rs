@@ -116,6 +116,14 @@ pub enum Error {
         /// How the last attempt failed.
         last: Box<Error>,
     },
+    /// A group has no offset of a partition, and nobody said where to start then.
+    #[error("the group {group} has no offset of {partition}, and there is no rule where to start")]
+    NoCommittedOffset {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// A position that the partition's log does not have.
     #[error("{partition} has no offset {offset}: its log starts at {log_start} and ends at {high_watermark}")]
     OffsetOutOfRange {

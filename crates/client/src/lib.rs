@@ -3,7 +3,9 @@
 //! - [`Connection`]: one broker; requests pipelined, answers matched in order.
 //! - [`Client`]: a cluster: bootstrap servers, cached metadata, a connection for each broker, retries with back-off.
 //! - [`Producer`]: batches by partition, acknowledgements, optional idempotence (KIP-98).
-//! - [`Consumer`]: reads partitions that it is assigned; there are no groups here.
+//! - [`Consumer`]: reads partitions that it is assigned.
+//! - [`GroupConsumer`]: reads the partitions that its group gives it, and commits how far it is.
+//! - [`groups`]: consumer groups listed, described and deleted, and their offsets read and set, as methods of [`Client`].
 //! - [`admin`]: creating, deleting and describing topics, as methods of [`Client`].
 //!
 //! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
@@ -20,6 +22,8 @@ pub mod client;
 pub mod connection;
 pub mod consumer;
 pub mod error;
+pub mod group_consumer;
+pub mod groups;
 pub mod metadata;
 mod offsets;
 pub mod producer;
@@ -31,6 +35,8 @@ pub use client::{Client, ClientOptions};
 pub use connection::{Connection, ConnectionOptions, Pending};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};
 pub use error::Error;
+pub use group_consumer::{Assignor, GroupConsumer, GroupConsumerOptions};
+pub use groups::{CommittedOffset, DescribedGroup, GroupMember, ListedGroup};
 pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::OffsetSpec;
 pub use producer::{Acks, Delivered, Delivery, DeliveryError, Producer, ProducerOptions, ProducerRecord};

@@ -44,9 +44,11 @@ impl Retry {
 
     /// Pauses after a failure, or gives up: at once after an error that will not go away, otherwise when no time is left.
     pub(crate) async fn after(&mut self, error: Error) -> Result<(), Error> {
-        if !error.is_retriable() {
-            return Err(error);
-        }
+        if error.is_retriable() { self.pause(error).await } else { Err(error) }
+    }
+
+    /// The same after an error that does go away, whatever it is called.
+    pub(crate) async fn pause(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
         let pause = self.backoff.pause(self.failures, &*self.rng);
         if self.started.elapsed() + pause >= self.within {

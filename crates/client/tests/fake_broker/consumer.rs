@@ -35,11 +35,11 @@ fn batch_at(offsets: &[i64], codec: Codec) -> Bytes {
     builder.build().unwrap()
 }
 
-fn batch(offsets: &[i64]) -> Bytes {
+pub(super) fn batch(offsets: &[i64]) -> Bytes {
     batch_at(offsets, Codec::None)
 }
 
-fn data(error: ErrorCode, records: Bytes) -> PartitionData {
+pub(super) fn data(error: ErrorCode, records: Bytes) -> PartitionData {
     PartitionData {
         error_code: error.code(),
         high_watermark: 1000,
@@ -49,7 +49,10 @@ fn data(error: ErrorCode, records: Bytes) -> PartitionData {
 }
 
 /// The answer to a request, from what `answer` says of each partition and offset.
-fn respond(request: &FetchRequest, mut answer: impl FnMut(i32, i64) -> PartitionData) -> FetchResponse {
+pub(super) fn respond(
+    request: &FetchRequest,
+    mut answer: impl FnMut(i32, i64) -> PartitionData,
+) -> FetchResponse {
     assert_eq!(request.replica_id, -1);
     let partitions =
         request.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| PartitionData {
@@ -67,7 +70,10 @@ fn respond(request: &FetchRequest, mut answer: impl FnMut(i32, i64) -> Partition
     }
 }
 
-fn offset_response(request: &ListOffsetsRequest, mut find: impl FnMut(i64) -> i64) -> ListOffsetsResponse {
+pub(super) fn offset_response(
+    request: &ListOffsetsRequest,
+    mut find: impl FnMut(i64) -> i64,
+) -> ListOffsetsResponse {
     let partitions = request.topics[0].partitions.iter().map(|partition| ListOffsetsPartitionResponse {
         partition_index: partition.partition_index,
         offset: find(partition.timestamp),
@@ -111,7 +117,7 @@ async fn consumer_from(broker: &FakeBroker, start: Start) -> Consumer {
     consumer
 }
 
-fn offsets(records: &[ConsumedRecord]) -> Vec<i64> {
+pub(super) fn offsets(records: &[ConsumedRecord]) -> Vec<i64> {
     records.iter().map(|record| record.offset.0).collect()
 }
 

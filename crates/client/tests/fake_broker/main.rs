@@ -13,4 +13,6 @@ mod client;
 mod connection;
 mod consumer;
 mod fake;
+mod group_consumer;
+mod groups;
 mod producer;
