@@ -3,8 +3,8 @@
 
 Each producer is a connection with one Produce request under way at a time: one batch of one record of 100 bytes, acks=all,
 to a partition of its own choice (producer modulo partitions). So each record waits for an fsync, and what shares one is the
-work of the broker. Printed for each broker: records acknowledged a second, the median and the 99th percentile of the time
-until an answer, CPU-seconds of the broker for a million records, and fsyncs a second.
+work of the broker. Printed for each broker: records acknowledged a second, percentiles of the time until an answer,
+CPU-seconds of the broker for a million records, and fsyncs a second.
 
 fsyncs are counted by strace in a phase of their own, whose records give the ratio; the measured phase is not traced.
 Without strace that figure is left out.
@@ -26,70 +26,17 @@ import tempfile
 import time
 
 from brokers import BROKERS, Broker, prepare
+from report import Line, show
+from wire import PRODUCE, Connection, batch_of_one, text
 
-TOPIC = b"durable"
-
-
-def crc32c_table():
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-def crc32c(data, table=crc32c_table()):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
-
-
-def varint(value):
-    value = value << 1 ^ value >> 63
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def batch(value):
-    """A record batch, version 2, with one record."""
-    record = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(value)) + value + varint(0)
-    now = int(time.time() * 1000)
-    rest = struct.pack(">hiqqqhii", 0, 0, now, now, -1, -1, -1, 1) + varint(len(record)) + record
-    return struct.pack(">qiibI", 0, 9 + len(rest), -1, 2, crc32c(rest)) + rest
-
-
-def string(text):
-    return struct.pack(">h", len(text)) + text
-
-
-def frame(api, version, body):
-    payload = struct.pack(">hhi", api, version, 1) + string(b"bench") + body
-    return struct.pack(">i", len(payload)) + payload
-
-
-def create_topic(port, partitions):
-    configs = struct.pack(">i", 1) + string(b"flush.messages") + string(b"1")
-    topic = string(TOPIC) + struct.pack(">ihi", partitions, 1, 0) + configs
-    request = frame(19, 2, struct.pack(">i", 1) + topic + struct.pack(">i?", 30_000, False))
-    with socket.create_connection(("127.0.0.1", port), 30) as connection:
-        connection.sendall(request)
-        size = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))[0]
-        answer = connection.recv(size, socket.MSG_WAITALL)
-    error = struct.unpack_from(">h", answer, 4 + 4 + 4 + 2 + len(TOPIC))[0]
-    if error:
-        raise SystemExit(f"group_commit: the topic cannot be created: error {error}")
+TOPIC = "durable"
 
 
 def produce_request(partition, records):
     data = struct.pack(">ii", partition, len(records)) + records
-    body = struct.pack(">hhi", -1, -1, 30_000) + struct.pack(">i", 1) + string(TOPIC) + struct.pack(">i", 1) + data
-    return frame(0, 7, body)
+    body = struct.pack(">hhi", -1, -1, 30_000) + struct.pack(">i", 1) + text(TOPIC) + struct.pack(">i", 1) + data
+    payload = struct.pack(">hhi", PRODUCE, 7, 1) + text("bench") + body
+    return struct.pack(">i", len(payload)) + payload
 
 
 # Length, correlation id, topics, name, partitions, index; then the error.
@@ -100,7 +47,7 @@ class Load:
     """The producers, which go on from phase to phase over their connections."""
 
     def __init__(self, port, producers, partitions, record_bytes):
-        records = batch(b"v" * record_bytes)
+        records = batch_of_one(b"v" * record_bytes)
         self.selector = selectors.DefaultSelector()
         self.connections = []
         for i in range(producers):
@@ -167,7 +114,8 @@ def measure(name, options):
     broker = Broker(name, options.bin, folder="group_commit")
     broker.start()
     try:
-        create_topic(broker.port, options.partitions)
+        with Connection(broker.port) as connection:
+            connection.create([TOPIC], options.partitions, {"flush.messages": "1"})
         load = Load(broker.port, options.producers, options.partitions, options.record_size)
         load.run(options.warmup)
         rounds = []
@@ -175,8 +123,10 @@ def measure(name, options):
             cpu = broker.cpu_seconds()
             records, took, times = load.run(options.seconds)
             cpu = broker.cpu_seconds() - cpu
+            times.sort()
             cuts = statistics.quantiles(times, n=100)
-            rounds.append({"records/s": records / took, "median, ms": cuts[49] * 1e3, "p99, ms": cuts[98] * 1e3,
+            rounds.append({"records/s": records / took, "p50, ms": cuts[49] * 1e3, "p99, ms": cuts[98] * 1e3,
+                           "p99.9, ms": times[int(len(times) * 0.999)] * 1e3, "longest, ms": times[-1] * 1e3,
                            "CPU-s per million": cpu / records * 1e6})
         per_record = fsyncs_per_record(broker, load, options.seconds)
         if per_record is not None:
@@ -190,12 +140,10 @@ def measure(name, options):
         shutil.rmtree(broker.folder / "data", ignore_errors=True)
 
 
-def show(results):
-    print(f"{'':22}" + "".join(f"{name:>12}" for name in results) + (f"{'ratio':>12}" if len(results) == 2 else ""))
-    for key in list(results.values())[0][0]:
-        figures = [statistics.median(each[key] for each in rounds if key in each) for rounds in results.values()]
-        line = f"{key:22}" + "".join(f"{figure:>12.4g}" for figure in figures)
-        print(line + (f"{figures[0] / figures[1]:>12.2f}" if len(figures) == 2 else ""))
+def lines(results):
+    keys = dict.fromkeys(key for rounds in results.values() for each in rounds for key in each)
+    return [Line(key, {name: statistics.median(each[key] for each in rounds if key in each)
+                       for name, rounds in results.items() if any(key in each for each in rounds)}) for key in keys]
 
 
 def main():
@@ -211,7 +159,8 @@ def main():
     options = parser.parse_args()
     names = [name for name in BROKERS if name in options.only] or BROKERS
     options.bin = prepare(names, options.bin)
-    show({name: measure(name, options) for name in names})
+    show(lines({name: measure(name, options) for name in names}), names)
 
 
-main()
+if __name__ == "__main__":
+    main()
