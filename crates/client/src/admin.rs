@@ -1,4 +1,5 @@
-//! Administration: topics created, deleted, listed and described.
+//! Administration: topics created, given more partitions, deleted and listed. Their configuration is in
+//! [`crate::configs`].
 //!
 //! Requests that change something go to the controller as metadata names it; any broker takes and forwards them
 //! (KIP-590).
@@ -6,23 +7,15 @@
 use std::time::Duration;
 
 use ottla_types::{ErrorCode, TopicId, TopicName};
+use ottla_wire::ApiKey;
+use ottla_wire::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use ottla_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ottla_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use ottla_wire::describe_configs::{
-    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
-};
-use ottla_wire::{ApiKey, Str};
 
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, check};
 use crate::metadata::Topic;
-
-/// DescribeConfigs' number for topics.
-const TOPIC_RESOURCE: i8 = 2;
-
-/// DescribeConfigs' number for a value that is set on the topic itself.
-const SET_ON_TOPIC: i8 = 1;
 
 /// The first version of CreateTopics in which the cluster may choose the number of partitions and replicas (KIP-464).
 const FIRST_CREATE_WITH_DEFAULTS: i16 = 4;
@@ -60,17 +53,6 @@ pub struct CreatedTopic {
     pub partitions: Option<i32>,
     /// How many replicas each has.
     pub replication_factor: Option<i16>,
-}
-
-/// A configuration key of a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigEntry {
-    /// The key.
-    pub name: String,
-    /// Its value in force; `None` where it is a secret or has none.
-    pub value: Option<String>,
-    /// Whether it is set on the topic itself, rather than on brokers or by default.
-    pub is_set_on_topic: bool,
 }
 
 impl Client {
@@ -170,64 +152,66 @@ impl Client {
         }
     }
 
-    /// The configuration of topics, in the order of the names given.
+    /// Gives a topic more partitions, so that it has `count` in all (KIP-195); with `validate_only` it is only checked whether
+    /// that could be done.
     ///
     /// # Errors
-    /// [`Error::Answered`] for the first topic that has none.
-    pub async fn topic_configs(&self, names: &[TopicName]) -> Result<Vec<Vec<ConfigEntry>>, Error> {
-        let mut retry = self.retry("describing the configuration of topics".to_owned());
+    /// [`Error::Answered`] says why not. After a lost connection the request is sent again, so that INVALID_PARTITIONS,
+    /// because the topic has that many already, may then be its own doing.
+    pub async fn create_partitions(
+        &self,
+        name: &TopicName,
+        count: i32,
+        validate_only: bool,
+    ) -> Result<(), Error> {
+        let mut retry = self.retry(format!("adding partitions to the topic {name}"));
         loop {
-            match self.topic_configs_once(names).await {
-                Ok(configs) => return Ok(configs),
-                Err(error) => retry.after(error).await?,
+            match self.create_partitions_once(name, count, validate_only).await {
+                Ok(()) => return Ok(()),
+                // As in deleting: a topic that is to have more partitions is not waited for.
+                Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => return Err(error),
+                Err(error) => self.retry_administration(&mut retry, error).await?,
             }
         }
     }
 
-    async fn topic_configs_once(&self, names: &[TopicName]) -> Result<Vec<Vec<ConfigEntry>>, Error> {
-        let connection = self.any_broker().await?;
-        let resource = |name: &TopicName| DescribeConfigsResource {
-            resource_type: TOPIC_RESOURCE,
-            resource_name: name.as_str().into(),
-            configuration_keys: None,
-            ..DescribeConfigsResource::default()
+    async fn create_partitions_once(
+        &self,
+        name: &TopicName,
+        count: i32,
+        validate_only: bool,
+    ) -> Result<(), Error> {
+        let connection = self.controller().await?;
+        let api = ApiKey::CreatePartitions;
+        let topic = CreatePartitionsTopic {
+            name: name.as_str().into(),
+            count,
+            assignments: None,
+            ..CreatePartitionsTopic::default()
         };
-        let request = DescribeConfigsRequest {
-            resources: names.iter().map(resource).collect(),
-            ..DescribeConfigsRequest::default()
+        let request = CreatePartitionsRequest {
+            topics: vec![topic],
+            timeout_ms: broker_timeout_ms(connection.request_timeout()),
+            validate_only,
+            ..CreatePartitionsRequest::default()
         };
         let response = connection.call(request).await?;
-        let api = ApiKey::DescribeConfigs;
-        let mut configs = Vec::new();
-        for name in names {
-            let result = response
-                .results
-                .iter()
-                .find(|result| result.resource_name == name.as_str())
-                .ok_or_else(|| bad_answer(&connection, api, format!("the topic {name} is not in it")))?;
-            let message = result.error_message.as_deref();
-            check(connection.broker(), api, format!("topic {name}"), result.error_code, message)?;
-            configs.push(result.configs.iter().map(config_entry).collect());
-        }
-        Ok(configs)
+        let result = one(&connection, api, response.results)?;
+        let message = result.error_message.as_deref();
+        check(connection.broker(), api, format!("topic {name}"), result.error_code, message)
     }
 
     /// Pauses after a failed request, having looked again for who the controller is.
-    async fn retry_administration(&self, retry: &mut crate::retry::Retry, error: Error) -> Result<(), Error> {
+    pub(crate) async fn retry_administration(
+        &self,
+        retry: &mut crate::retry::Retry,
+        error: Error,
+    ) -> Result<(), Error> {
         retry.after(error).await?;
         if let Err(error) = self.refresh(&[]).await {
             tracing::debug!(%error, "metadata could not be refreshed");
         }
         Ok(())
-    }
-}
-
-fn config_entry(entry: &DescribeConfigsResourceResult) -> ConfigEntry {
-    let text = |text: &Str| text.as_str().to_owned();
-    ConfigEntry {
-        name: text(&entry.name),
-        value: entry.value.as_ref().map(text),
-        is_set_on_topic: entry.config_source == SET_ON_TOPIC,
     }
 }
 

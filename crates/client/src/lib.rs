@@ -6,7 +6,8 @@
 //! - [`Consumer`]: reads partitions that it is assigned.
 //! - [`GroupConsumer`]: reads the partitions that its group gives it, and commits how far it is.
 //! - [`groups`]: consumer groups listed, described and deleted, and their offsets read and set, as methods of [`Client`].
-//! - [`admin`]: creating, deleting and describing topics, as methods of [`Client`].
+//! - [`admin`]: creating, changing, deleting and listing topics, as methods of [`Client`].
+//! - [`configs`]: configuration described and changed, likewise.
 //!
 //! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
 //! come from [`ottla_env::Net`], wall-clock time and randomness from [`ottla_env::Env`], and waiting is tokio's.
@@ -19,6 +20,7 @@
 pub mod address;
 pub mod admin;
 pub mod client;
+pub mod configs;
 pub mod connection;
 pub mod consumer;
 pub mod error;
@@ -30,8 +32,9 @@ pub mod producer;
 mod retry;
 
 pub use address::Address;
-pub use admin::{ConfigEntry, CreatedTopic, NewTopic};
+pub use admin::{CreatedTopic, NewTopic};
 pub use client::{Client, ClientOptions};
+pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym};
 pub use connection::{Connection, ConnectionOptions, Pending};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};
 pub use error::Error;

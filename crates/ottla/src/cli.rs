@@ -3,13 +3,15 @@
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
+use ottla_client::ConfigChange;
 use ottla_types::TopicName;
 
-use crate::{consume, log, produce, serve, topic};
+use crate::{bench, completions, config, consume, log, produce, serve, topic};
 
 /// A partitioned log that speaks Apache Kafka's protocol
 ///
-/// `ottla serve` runs a broker. `ottla log` reads files on disk. The other commands are clients of a broker, ottla or Apache Kafka.
+/// `ottla serve` runs a broker. `ottla log` reads files on disk. `ottla config list` and `ottla completions` need nothing. The
+/// other commands are clients of a broker, ottla or Apache Kafka.
 #[derive(Debug, Parser)]
 #[command(
     name = "ottla",
@@ -18,7 +20,8 @@ use crate::{consume, log, produce, serve, topic};
         ottla serve                       # a broker on 127.0.0.1:9092, data in ./ottla-data\n  \
         ottla topic create orders\n  \
         echo hello | ottla produce orders\n  \
-        ottla consume orders"
+        ottla consume orders\n\n\
+        Exit codes: 0 done, 1 failed, 2 the command was not understood. What failed is said on standard error."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -36,14 +39,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a broker
     Serve(serve::Arguments),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, alter and delete topics
     Topic(topic::Arguments),
     /// Write lines of standard input to a topic
     Produce(produce::Arguments),
     /// Read records of a topic to standard output
     Consume(consume::Arguments),
+    /// Show and change the configuration of topics and brokers, and list the keys there are
+    Config(config::Arguments),
+    /// Measure a broker: writing, reading, and the way from one to the other
+    Bench(bench::Arguments),
     /// Look at segments on disk: dump, verify, see what recovery would do
     Log(log::Arguments),
+    /// Print what a shell needs to complete these commands
+    Completions(completions::Arguments),
 }
 
 /// Two texts with `=` in between.
@@ -64,6 +73,18 @@ impl FromStr for KeyValue {
             _ => Err("expected key=value".to_owned()),
         }
     }
+}
+
+/// What `--set` and `--unset` ask for, if no key is named twice.
+pub(crate) fn config_changes(set: &[KeyValue], unset: &[String]) -> anyhow::Result<Vec<ConfigChange>> {
+    let mut names: Vec<&str> = set.iter().map(|set| set.key.as_str()).collect();
+    names.extend(unset.iter().map(String::as_str));
+    names.sort_unstable();
+    if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
+        anyhow::bail!("{twice} is named twice");
+    }
+    let set = set.iter().map(|set| ConfigChange::Set(set.key.clone(), set.value.clone()));
+    Ok(set.chain(unset.iter().cloned().map(ConfigChange::Unset)).collect())
 }
 
 /// Checks a topic's name before a broker has to.
@@ -100,9 +121,17 @@ mod tests {
             "ottla topic create",
             "ottla topic list",
             "ottla topic describe",
+            "ottla topic alter",
             "ottla topic delete",
             "ottla produce",
             "ottla consume",
+            "ottla config get",
+            "ottla config set",
+            "ottla config list",
+            "ottla bench produce",
+            "ottla bench consume",
+            "ottla bench e2e",
+            "ottla completions",
             "ottla log dump",
             "ottla log verify",
             "ottla log recover",
@@ -135,7 +164,18 @@ mod tests {
             ("ottla --log-level info,bogus topic list", "\"bogus\""),
             ("ottla produce orders -p -1", "counted from 0"),
             ("ottla consume orders -p -1", "counted from 0"),
+            ("ottla produce orders --timestamp soon", "ms since 1970"),
+            ("ottla produce orders --json -K :", "--key-separator"),
+            ("ottla consume orders --to 5 --follow", "--follow"),
             ("ottla consume orders --from -5", "earliest, latest, an offset"),
+            ("ottla topic alter orders", "--partitions"),
+            ("ottla topic alter orders --set retention.ms", "key=value"),
+            ("ottla config get", "--broker-default"),
+            ("ottla config get --topic orders --broker 1", "cannot be used with"),
+            ("ottla config get --topic orders --all retention.ms", "--all"),
+            ("ottla config set --topic orders", "KEY=VALUE"),
+            ("ottla config list --scope cluster", "cluster"),
+            ("ottla completions cmd", "cmd"),
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
@@ -162,6 +202,14 @@ mod tests {
         let servers: Vec<String> =
             arguments.cluster.bootstrap_server.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn a_key_is_changed_once() {
+        let set: Vec<KeyValue> = ["a=1", "b=2"].iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(config_changes(&set, &["c".to_owned()]).unwrap().len(), 3);
+        let error = config_changes(&set, &["b".to_owned()]).unwrap_err();
+        assert_eq!(error.to_string(), "b is named twice");
     }
 
     #[test]

@@ -3,16 +3,18 @@
 pub(crate) mod format;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use ottla_client::{ConsumedRecord, Consumer, ConsumerOptions, OffsetSpec, Start};
+use indicatif::ProgressBar;
+use ottla_client::{Client, ConsumedRecord, Consumer, ConsumerOptions, OffsetSpec, Start};
 use ottla_types::{Offset, TopicName, TopicPartition};
 
 use crate::cli::{partition_number, topic_name};
 use crate::cluster::{Cluster, explain};
+use crate::{moment, progress};
 use format::{Format, Printer};
 
 /// How long one look for records lasts. Looks follow each other, so it bounds nothing but this program's own rhythm.
@@ -25,7 +27,8 @@ const LOOK: Duration = Duration::from_secs(60);
     ottla consume orders --follow                   # and what comes\n  \
     ottla consume orders --from latest              # only what comes\n  \
     ottla consume orders --partition 0 --from 1000 --count 10\n  \
-    ottla consume orders --from @1767225600000 --json\n  \
+    ottla consume orders --from @2026-01-01T00:00:00Z --to @2026-01-02T00:00:00Z --json\n  \
+    ottla consume orders --json | ottla produce copy --json\n  \
     ottla consume orders --format '%p:%o %k=%s\\n'\n\n\
     Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %s value, %K and %S their lengths\n\
     (-1 for null), %h headers, %% a percent sign; \\n, \\t, \\r and \\\\ as usual.")]
@@ -38,9 +41,15 @@ pub(crate) struct Arguments {
     #[arg(long = "partition", short, value_name = "N", value_parser = partition_number, allow_negative_numbers = true)]
     partitions: Vec<i32>,
 
-    /// Where to start in each partition: earliest, latest, an offset, or @ and a time in ms since 1970
+    /// Where to start in each partition: earliest, latest, an offset, or @ and a time: ms since 1970, or such as
+    /// 2026-01-31T12:00:00Z
     #[arg(long, value_name = "PLACE", default_value = "earliest", allow_negative_numbers = true)]
     from: Place,
+
+    /// Where to stop in each partition: before this offset, or before the first record of this time or later. What is
+    /// not written yet is not waited for
+    #[arg(long, value_name = "PLACE", conflicts_with = "follow", allow_negative_numbers = true)]
+    to: Option<Place>,
 
     /// Stop after so many records
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -70,7 +79,7 @@ pub(crate) struct Arguments {
     pub(crate) cluster: Cluster,
 }
 
-/// The values of `--from`.
+/// The values of `--from` and `--to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place(Start);
 
@@ -78,13 +87,13 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected earliest, latest, an offset, or @ and a time in ms since 1970".to_owned();
+        let expected = || format!("expected earliest, latest, an offset, or @ and {}", moment::FORMS);
         let number = |text: &str| text.parse::<i64>().ok().filter(|&number| number >= 0);
         match text {
             "earliest" => Ok(Self(Start::Earliest)),
             "latest" => Ok(Self(Start::Latest)),
             _ => match text.strip_prefix('@') {
-                Some(time) => number(time).map(|time_ms| Self(Start::Timestamp(time_ms))),
+                Some(time) => moment::parse_ms(time).map(|time_ms| Self(Start::Timestamp(time_ms))),
                 None => number(text).map(|offset| Self(Start::Offset(Offset(offset)))),
             }
             .ok_or_else(expected),
@@ -111,26 +120,85 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let at = |&partition: &i32| TopicPartition { topic: topic.name.clone(), partition };
     let partitions: Vec<TopicPartition> = numbers.iter().map(at).collect();
 
-    let ends = if arguments.follows() {
-        None
-    } else {
-        let specs = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest));
-        let found = client.offsets(specs).await.map_err(explain)?;
-        Some(found.into_iter().filter_map(|(partition, end)| Some((partition, end?))).collect())
+    let ends = match arguments.follows() {
+        true => None,
+        false => Some(find_ends(&client, &partitions, arguments.to).await?),
     };
     let mut consumer = Consumer::new(client, ConsumerOptions::default());
     let starts = partitions.into_iter().map(|partition| (partition, arguments.from.0));
     consumer.assign(starts).await.map_err(explain)?;
+    let ends = ends.map(|ends| leave_empty(&mut consumer, ends));
+    let progress = progress(&consumer, ends.as_ref(), arguments.count);
     let printer = arguments.printer();
-    read(&mut consumer, ends, arguments.count, &printer).await
+    let result = read(&mut consumer, ends, arguments.count, &printer, &progress).await;
+    progress.finish_and_clear();
+    result
+}
+
+/// Where reading a partition stops, and where its log ended when that was asked for.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    stop: Offset,
+    latest: Offset,
+}
+
+type Ends = BTreeMap<TopicPartition, End>;
+
+/// What there is of the partitions now, or a part of it.
+async fn find_ends(
+    client: &Client,
+    partitions: &[TopicPartition],
+    to: Option<Place>,
+) -> anyhow::Result<Ends> {
+    let find = async |spec| {
+        let specs = partitions.iter().map(|partition| (partition.clone(), spec));
+        client.offsets(specs).await.map_err(explain)
+    };
+    let latest = find(OffsetSpec::Latest).await?;
+    let stops = match to.map(|place| place.0) {
+        None | Some(Start::Latest) => BTreeMap::new(),
+        Some(Start::Earliest) => find(OffsetSpec::Earliest).await?,
+        Some(Start::Timestamp(time_ms)) => find(OffsetSpec::Timestamp(time_ms)).await?,
+        Some(Start::Offset(offset)) => partitions.iter().map(|p| (p.clone(), Some(offset))).collect(),
+    };
+    let end = |(partition, latest): (TopicPartition, Option<Offset>)| {
+        let latest = latest?;
+        let stop = stops.get(&partition).copied().flatten().unwrap_or(latest).min(latest);
+        Some((partition, End { stop, latest }))
+    };
+    Ok(latest.into_iter().filter_map(end).collect())
+}
+
+/// Leaves the partitions of which there is nothing to read, since no answer would come that says so.
+fn leave_empty(consumer: &mut Consumer, mut ends: Ends) -> Ends {
+    ends.retain(|partition, end| {
+        // A start beyond the log is for the broker to refuse.
+        let is_empty = consumer.position(partition).is_none_or(|at| at >= end.stop && at <= end.latest);
+        if is_empty {
+            consumer.unassign(partition);
+        }
+        !is_empty
+    });
+    ends
+}
+
+/// A bar for who waits while the records go elsewhere.
+fn progress(consumer: &Consumer, ends: Option<&Ends>, count: Option<u64>) -> ProgressBar {
+    let Some(ends) = ends.filter(|_| !io::stdout().is_terminal()) else { return ProgressBar::hidden() };
+    let there = ends.iter().map(|(partition, end)| {
+        let start = consumer.position(partition).map_or(end.stop.0, |start| start.0);
+        u64::try_from(end.stop.0.saturating_sub(start)).unwrap_or(0)
+    });
+    progress::bar(there.sum::<u64>().min(count.unwrap_or(u64::MAX)), "records")
 }
 
 /// Prints records until the ends, if there are any, or `count` is reached.
 async fn read(
     consumer: &mut Consumer,
-    mut ends: Option<BTreeMap<TopicPartition, Offset>>,
+    mut ends: Option<Ends>,
     count: Option<u64>,
     printer: &Printer,
+    progress: &ProgressBar,
 ) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = count.unwrap_or(u64::MAX);
@@ -147,6 +215,7 @@ async fn read(
                 continue;
             }
             printer.print(&mut out, record)?;
+            progress.inc(1);
             left -= 1;
             if left == 0 {
                 out.flush()?;
@@ -159,11 +228,10 @@ async fn read(
 }
 
 /// Stops reading partitions that are read up to their end.
-fn leave_finished(consumer: &mut Consumer, ends: &mut BTreeMap<TopicPartition, Offset>) {
+fn leave_finished(consumer: &mut Consumer, ends: &mut Ends) {
     ends.retain(|partition, end| {
-        // A start beyond the end is for the broker to refuse.
-        let is_finished = consumer.position(partition).is_none_or(|position| position == *end)
-            || consumer.high_watermark(partition).is_some() && consumer.position(partition) > Some(*end);
+        let is_read = consumer.high_watermark(partition).is_some();
+        let is_finished = consumer.position(partition).is_none_or(|position| is_read && position >= end.stop);
         if is_finished {
             consumer.unassign(partition);
         }
@@ -172,13 +240,13 @@ fn leave_finished(consumer: &mut Consumer, ends: &mut BTreeMap<TopicPartition, O
 }
 
 /// Whether a record was there when reading began.
-fn is_before_end(record: &ConsumedRecord, ends: Option<&BTreeMap<TopicPartition, Offset>>) -> bool {
-    ends.is_none_or(|ends| ends.get(&record.partition).is_some_and(|end| record.offset < *end))
+fn is_before_end(record: &ConsumedRecord, ends: Option<&Ends>) -> bool {
+    ends.is_none_or(|ends| ends.get(&record.partition).is_some_and(|end| record.offset < end.stop))
 }
 
 impl Arguments {
     fn follows(&self) -> bool {
-        self.follow || (self.from.0 == Start::Latest && !self.exit_at_end)
+        self.follow || (self.from.0 == Start::Latest && !self.exit_at_end && self.to.is_none())
     }
 
     fn printer(&self) -> Printer {
@@ -209,6 +277,7 @@ mod tests {
         assert_eq!("earliest".parse(), Ok(Place(Start::Earliest)));
         assert_eq!("42".parse(), Ok(Place(Start::Offset(Offset(42)))));
         assert_eq!("@1000".parse(), Ok(Place(Start::Timestamp(1000))));
+        assert_eq!("@1970-01-01T00:00:01Z".parse(), Ok(Place(Start::Timestamp(1000))));
         for text in ["", "@", "-1", "@-1", "first", "1.5"] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
@@ -220,5 +289,6 @@ mod tests {
         assert!(parse("ottla consume orders --follow").follows());
         assert!(parse("ottla consume orders --from latest").follows());
         assert!(!parse("ottla consume orders --from latest --exit-at-end").follows());
+        assert!(!parse("ottla consume orders --from latest --to latest").follows());
     }
 }

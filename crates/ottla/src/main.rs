@@ -3,21 +3,28 @@
 //! - [`cli`]: what can be typed.
 //! - [`serve`]: runs a broker.
 //! - [`topic`], [`produce`], [`consume`]: clients of a broker, ottla's or Kafka's.
+//! - [`config`]: the configuration of topics and brokers, and the table of keys. [`bench`]: measures a broker.
 //! - [`log`]: looks at segments on disk, without a broker.
 //! - [`cluster`]: how the clients find their broker, and what they say when they do not.
+//! - [`completions`]: scripts for shells. [`progress`]: bars and counters where a person waits. [`moment`]: times as they are typed.
 //! - [`output`]: standard output, and who stopped reading it. [`logging`]: what goes to standard error.
 //!
 //! Exit codes: 0 for done, 1 for failed, 2 for a command that was not understood.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cli;
 mod cluster;
+mod completions;
+mod config;
 mod consume;
 mod log;
 mod logging;
+mod moment;
 mod output;
 mod produce;
+mod progress;
 mod serve;
 mod topic;
 
@@ -53,7 +60,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Topic(arguments) => topic::run(arguments).await,
             Command::Produce(arguments) => produce::run(arguments).await,
             Command::Consume(arguments) => consume::run(arguments).await,
+            Command::Config(arguments) => config::run(arguments).await,
+            Command::Bench(arguments) => bench::run(arguments).await,
             Command::Log(arguments) => log::run(arguments).await,
+            Command::Completions(arguments) => completions::run(&arguments),
         }
     });
     // What still runs is of no use to anybody, and standard input may never end.

@@ -2,15 +2,17 @@
 //!
 //! Lines are read on a thread, sent as they come, and watched until each is written or has failed.
 
+mod json;
 mod line;
 
-use std::io::{self, BufRead as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, ValueEnum};
+use indicatif::ProgressBar;
 use ottla_client::{Acks, Delivery, Producer, ProducerOptions};
 use ottla_records::{Codec, Compression};
 use ottla_types::TopicName;
@@ -18,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::{Cli, KeyValue, partition_number, topic_name};
 use crate::cluster::{Cluster, advice, explain};
+use crate::{moment, progress};
 use line::LineFormat;
 
 /// Lines that may be read ahead, and records whose fate may be unread, at most.
@@ -35,12 +38,21 @@ const TOLD_FAILURES: u64 = 20;
     echo hello | ottla produce orders\n  \
     echo 'alice:3 apples' | ottla produce orders --key-separator :\n  \
     ottla produce orders --codec zstd --idempotent < orders.txt\n  \
-    echo 'alice:NULL' | ottla produce users --key-separator : --null-marker NULL    # a tombstone\n\n\
+    echo 'alice:NULL' | ottla produce users --key-separator : --null-marker NULL    # a tombstone\n  \
+    echo '{\"key\":\"alice\",\"value\":\"hi\",\"headers\":[{\"key\":\"a\",\"value\":\"1\"}]}' | ottla produce users --json\n  \
+    ottla consume orders --json | ottla produce copy --json\n\n\
+    With --json each line is an object with any of key, value, headers (a list of objects with key and value) and\n\
+    timestamp (ms since 1970). Keys and values are strings, {\"base64\": \"...\"} or null. The topic, partition and offset\n\
+    that `ottla consume --json` prints are passed over.\n\n\
     Lines that are not written are named on standard error, and the exit code is 1.")]
 pub(crate) struct Arguments {
     /// The topic to write to. A broker with auto.create.topics.enable creates it if it does not exist
     #[arg(value_parser = topic_name)]
     topic: TopicName,
+
+    /// Lines are records in JSON, as `ottla consume --json` prints them
+    #[arg(long, conflicts_with_all = ["key_separator", "null_marker"])]
+    json: bool,
 
     /// What separates key and value in a line. Without it lines are values, and keys are null
     #[arg(long, short = 'K', value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -50,7 +62,7 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'Z', value_name = "TEXT")]
     null_marker: Option<String>,
 
-    /// A header for every record (may be repeated)
+    /// A header for every record (may be repeated; the order is kept, and so are duplicates)
     #[arg(long = "header", short = 'H', value_name = "KEY=VALUE")]
     headers: Vec<KeyValue>,
 
@@ -66,6 +78,10 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_parser = partition_number, allow_negative_numbers = true)]
     partition: Option<i32>,
 
+    /// The timestamp of every record: ms since 1970, or such as 2026-01-31T12:00:00Z; now if not given
+    #[arg(long, value_name = "TIME", value_parser = moment::argument, allow_negative_numbers = true)]
+    timestamp: Option<i64>,
+
     /// Let the broker drop what is sent twice after a fault
     #[arg(long)]
     idempotent: bool,
@@ -76,7 +92,7 @@ pub(crate) struct Arguments {
 
 /// The values of `--acks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AcksArgument {
+pub(crate) enum AcksArgument {
     /// None: the broker does not answer
     #[value(name = "0")]
     None,
@@ -86,6 +102,17 @@ enum AcksArgument {
     /// All that are in sync
     #[value(name = "all", alias = "-1")]
     All,
+}
+
+impl AcksArgument {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "0",
+            Self::Leader => "1",
+            Self::All => "all",
+        }
+    }
 }
 
 impl From<AcksArgument> for Acks {
@@ -117,7 +144,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let format = arguments.line_format();
 
     let (sent, watched) = mpsc::channel(AHEAD);
-    let watching = tokio::spawn(watch(watched, Arc::clone(&producer)));
+    let progress = match io::stdin().is_terminal() {
+        // Who types sees the lines.
+        true => ProgressBar::hidden(),
+        false => progress::counter("records written"),
+    };
+    let watching = tokio::spawn(watch(watched, Arc::clone(&producer), progress));
     let mut number = 0;
     let mut reading = Ok(());
     let mut next = Some(Ok(first));
@@ -146,7 +178,11 @@ async fn send(producer: &Producer, format: &LineFormat, line: &[u8]) -> Result<D
 }
 
 /// Tells which lines failed; gives their number.
-async fn watch(mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>, producer: Arc<Producer>) -> u64 {
+async fn watch(
+    mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>,
+    producer: Arc<Producer>,
+    progress: ProgressBar,
+) -> u64 {
     let mut failures = 0;
     let mut told_of_wait = false;
     while let Some((number, delivery)) = watched.recv().await {
@@ -159,7 +195,11 @@ async fn watch(mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>, pro
                     && let Some(error) = producer.retrying()
                 {
                     told_of_wait = true;
-                    complain(format_args!("line {number} is not written yet and is tried again: {error}"));
+                    progress.suspend(|| {
+                        complain(format_args!(
+                            "line {number} is not written yet and is tried again: {error}"
+                        ));
+                    });
                 }
                 let outcome = match early {
                     Ok(outcome) => outcome,
@@ -169,16 +209,25 @@ async fn watch(mut watched: mpsc::Receiver<(u64, Result<Delivery, String>)>, pro
             }
             Err(reason) => Err(reason),
         };
-        if let Err(reason) = outcome {
-            failures += 1;
-            if failures <= TOLD_FAILURES {
-                complain(format_args!("line {number}: {reason}"));
-            } else if failures == TOLD_FAILURES + 1 {
-                complain(format_args!("further failures are counted, and not named"));
+        match outcome {
+            Ok(()) => progress.inc(1),
+            Err(reason) => {
+                failures += 1;
+                progress.suspend(|| tell(failures, number, &reason));
             }
         }
     }
+    progress.finish_and_clear();
     failures
+}
+
+/// Tells of a failure, unless there were too many.
+fn tell(failures: u64, number: u64, reason: &str) {
+    if failures <= TOLD_FAILURES {
+        complain(format_args!("line {number}: {reason}"));
+    } else if failures == TOLD_FAILURES + 1 {
+        complain(format_args!("further failures are counted, and not named"));
+    }
 }
 
 fn with_advice(error: &ottla_client::DeliveryError) -> String {
@@ -244,6 +293,8 @@ impl Arguments {
         LineFormat {
             topic: self.topic.clone(),
             partition: self.partition,
+            timestamp_ms: self.timestamp,
+            json: self.json,
             key_separator: self.key_separator.clone(),
             null_marker: self.null_marker.clone(),
             headers: self

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ottla_broker::Broker;
 use ottla_env::Env;
+use ottla_types::config::environment;
 use ottla_types::config::settings::assignments;
 use ottla_types::config::{Assignment, Origin, Settings, Warning};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,29 +22,31 @@ use crate::output;
 /// Where a broker without a file listens.
 const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
 
-/// Where a broker without a file keeps its data.
-const DEFAULT_LOG_DIRS: &str = "./ottla-data";
-
 /// Arguments of `ottla serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ottla serve\n  \
     ottla serve server.properties\n  \
     ottla serve --override listeners=PLAINTEXT://127.0.0.1:9192 --override log.dirs=/srv/ottla\n\n\
+    KAFKA_LOG_DIRS=/data KAFKA_NODE_ID=7 ottla serve\n\n\
+    Each key can be set by an environment variable too, named as in Kafka's container images: OTTLA_ or KAFKA_, then the\n\
+    key in upper case with _ for a dot, __ for an underscore and ___ for a hyphen. OTTLA_ goes before KAFKA_, variables\n\
+    before the file, and --override before all. `ottla config list` shows the keys.\n\
+    What is wrong with the settings is told all at once, and the exit code is 1.\n\
     SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once.")]
 pub(crate) struct Arguments {
-    /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it the broker listens on
-    /// 127.0.0.1:9092 and keeps its data in ./ottla-data
+    /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it, and unless told
+    /// otherwise, the broker listens on 127.0.0.1:9092 and keeps its data in ./ottla-data
     file: Option<PathBuf>,
 
-    /// Set a key, whatever the file says (may be repeated)
+    /// Set a key, whatever the file and the environment say (may be repeated)
     #[arg(long = "override", value_name = "KEY=VALUE")]
     overrides: Vec<KeyValue>,
 }
 
 /// Runs a broker until a signal stops it.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let (settings, warnings) = settings(&arguments)?;
+    let (settings, warnings) = settings(&arguments, variables()?)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -69,15 +72,33 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// The settings of the file and of the command line, or all that is wrong with them.
-fn settings(arguments: &Arguments) -> anyhow::Result<(Settings, Vec<Warning>)> {
+/// The variables of the environment that may set a key.
+fn variables() -> anyhow::Result<Vec<(String, String)>> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // A name that is no text is none of ours.
+        let Some(name) = name.to_str().filter(|name| environment::has_prefix(name)) else { continue };
+        let value = value.into_string().map_err(|value| {
+            anyhow::anyhow!(
+                "the environment variable {name} has a value that is not UTF-8: {}",
+                value.display()
+            )
+        })?;
+        variables.push((name.to_owned(), value));
+    }
+    Ok(variables)
+}
+
+/// The settings of the file, the environment and the command line, or all that is wrong with them.
+fn settings(
+    arguments: &Arguments,
+    variables: Vec<(String, String)>,
+) -> anyhow::Result<(Settings, Vec<Warning>)> {
     let mut all = match &arguments.file {
         Some(path) => read(path)?,
-        None => vec![
-            Assignment::built_in("listeners", DEFAULT_LISTENERS),
-            Assignment::built_in("log.dirs", DEFAULT_LOG_DIRS),
-        ],
+        None => vec![Assignment::built_in("listeners", DEFAULT_LISTENERS)],
     };
+    all.extend(environment::assignments(variables));
     all.extend(arguments.overrides.iter().map(|KeyValue { key, value }| Assignment {
         key: key.clone(),
         value: value.clone(),
@@ -178,34 +199,59 @@ mod tests {
 
     #[test]
     fn without_a_file_the_broker_is_on_loopback_and_keeps_its_data_here() {
-        let (settings, warnings) = settings(&arguments(None, &[])).unwrap();
+        let (settings, warnings) = settings(&arguments(None, &[]), Vec::new()).unwrap();
         assert_eq!(settings.get(&broker::network::LISTENERS), [DEFAULT_LISTENERS]);
-        assert_eq!(settings.log_dirs(), [DEFAULT_LOG_DIRS]);
+        assert_eq!(settings.log_dirs(), ["./ottla-data"]);
         assert!(warnings.is_empty());
     }
 
     #[test]
     fn overrides_go_before_the_file() {
         let file = file("num.partitions=3\nnode.id=7\n");
-        let (settings, _) = settings(&arguments(Some(file.path()), &["num.partitions=5"])).unwrap();
+        let (settings, _) =
+            settings(&arguments(Some(file.path()), &["num.partitions=5"]), Vec::new()).unwrap();
         assert_eq!(settings.get(&broker::node::NUM_PARTITIONS), 5);
         assert_eq!(settings.node_id().0, 7);
     }
 
     #[test]
+    fn variables_go_between_the_file_and_the_overrides() {
+        let file = file("num.partitions=3\nnode.id=7\nlog.dirs=/file\n");
+        let variables =
+            [("KAFKA_NUM_PARTITIONS", "4"), ("KAFKA_LOG_DIRS", "/kafka"), ("OTTLA_LOG_DIRS", "/ottla")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (settings, _) =
+            settings(&arguments(Some(file.path()), &["num.partitions=5"]), variables.to_vec()).unwrap();
+        assert_eq!(settings.get(&broker::node::NUM_PARTITIONS), 5);
+        assert_eq!((settings.node_id().0, settings.log_dirs()), (7, vec!["/ottla".to_owned()]));
+    }
+
+    #[test]
+    fn without_a_file_the_older_name_of_the_log_directory_counts_too() {
+        let (settings, _) = settings(&arguments(None, &["log.dir=/old"]), Vec::new()).unwrap();
+        assert_eq!(settings.log_dirs(), ["/old"]);
+    }
+
+    #[test]
     fn all_problems_are_told_at_once_with_file_and_line() {
         let file = file("num.partitions=none\n\nnode.id=-4\n");
-        let error = settings(&arguments(Some(file.path()), &["log.retention.ms=soon"])).unwrap_err();
+        let variables = vec![("KAFKA_LOG_SEGMENT_BYTES".to_owned(), "big".to_owned())];
+        let error =
+            settings(&arguments(Some(file.path()), &["log.retention.ms=soon"]), variables).unwrap_err();
         let text = format!("{error:#}");
         let name = file.path().display().to_string();
         assert!(text.contains(&format!("{name}:1: num.partitions=none")), "{text}");
         assert!(text.contains(&format!("{name}:3: node.id=-4")), "{text}");
         assert!(text.contains("--override: log.retention.ms=soon"), "{text}");
+        assert!(
+            text.contains("environment variable KAFKA_LOG_SEGMENT_BYTES: log.segment.bytes=big"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = settings(&arguments(Some(Path::new("no/such.properties")), &[])).unwrap_err();
+        let error = settings(&arguments(Some(Path::new("no/such.properties")), &[]), Vec::new()).unwrap_err();
         assert!(format!("{error:#}").contains("cannot read no/such.properties"), "{error:#}");
     }
 

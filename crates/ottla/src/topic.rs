@@ -1,5 +1,6 @@
 //! `ottla topic`: one file per command under it.
 
+mod alter;
 mod create;
 mod delete;
 mod describe;
@@ -24,6 +25,8 @@ pub(crate) enum TopicCommand {
     List(list::Arguments),
     /// Show partitions, replicas and configuration of topics
     Describe(describe::Arguments),
+    /// Change the number of partitions and the configuration of a topic
+    Alter(alter::Arguments),
     /// Delete topics and all their records
     Delete(delete::Arguments),
 }
@@ -34,6 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         TopicCommand::Create(arguments) => create::run(arguments).await,
         TopicCommand::List(arguments) => list::run(arguments).await,
         TopicCommand::Describe(arguments) => describe::run(arguments).await,
+        TopicCommand::Alter(arguments) => alter::run(arguments).await,
         TopicCommand::Delete(arguments) => delete::run(arguments).await,
     }
 }

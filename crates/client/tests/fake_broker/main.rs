@@ -10,6 +10,7 @@
 )]
 
 mod client;
+mod configs;
 mod connection;
 mod consumer;
 mod fake;

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use comfy_table::{Table, presets};
-use ottla_client::{Client, ConfigEntry, Topic};
+use ottla_client::{Client, ConfigEntry, ConfigResource, Topic};
+use ottla_types::config::Source;
 use ottla_types::{BrokerId, ErrorCode, TopicName};
 use serde::Serialize;
 
@@ -62,8 +63,9 @@ struct DescribedPartition {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
     let topics = find(&client, &arguments.names).await?;
-    let names: Vec<TopicName> = topics.iter().map(|topic| topic.name.clone()).collect();
-    let configs = client.topic_configs(&names).await.map_err(explain)?;
+    let resources: Vec<ConfigResource> =
+        topics.iter().map(|topic| ConfigResource::Topic(topic.name.clone())).collect();
+    let configs = client.configs(&resources).await.map_err(explain)?;
     let described: Vec<Described> =
         topics.iter().zip(configs).map(|(topic, configs)| Described::of(topic, configs)).collect();
     if arguments.json {
@@ -112,7 +114,7 @@ impl Described {
             replication_factor: partitions.iter().map(|p| p.replicas.len()).max().unwrap_or(0),
             configs: configs
                 .into_iter()
-                .filter(|config| config.is_set_on_topic)
+                .filter(|config| config.source == Some(Source::TopicConfig))
                 .map(|config| DescribedConfig { key: config.name, value: config.value })
                 .collect(),
             partitions,
@@ -189,12 +191,15 @@ mod tests {
     }
 
     fn configs() -> Vec<ConfigEntry> {
-        let entry = |name: &str, is_set_on_topic| ConfigEntry {
+        let entry = |name: &str, source| ConfigEntry {
             name: name.to_owned(),
             value: Some("1".to_owned()),
-            is_set_on_topic,
+            source: Some(source),
+            is_read_only: false,
+            is_sensitive: false,
+            synonyms: Vec::new(),
         };
-        vec![entry("retention.ms", true), entry("segment.bytes", false)]
+        vec![entry("retention.ms", Source::TopicConfig), entry("segment.bytes", Source::DefaultConfig)]
     }
 
     #[test]

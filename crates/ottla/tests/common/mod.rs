@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use ottla_wire::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
@@ -35,9 +35,30 @@ impl Server {
         for setting in settings {
             command.args(["--override", setting]);
         }
+        Self::spawn(command, directory)
+    }
+
+    /// Starts a broker that environment variables alone tell what to do. The directory goes with it.
+    pub(crate) fn start_by_environment(directory: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        command.args(["--log-level", "error", "serve"]).envs(variables.iter().copied());
+        Self::spawn(command, directory)
+    }
+
+    fn spawn(mut command: Command, directory: tempfile::TempDir) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let address = listening_address(&mut child);
         Self { child, address, directory }
+    }
+
+    /// Runs a client command against the broker, with this on its standard input.
+    pub(crate) fn run(&self, line: &str, input: &str) -> Output {
+        ottla(&format!("{line} -b {}", self.address), &[], input)
+    }
+
+    /// The same, which must succeed; gives what it printed.
+    pub(crate) fn ok(&self, line: &str, input: &str) -> String {
+        ok(&format!("{line} -b {}", self.address), input)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -106,6 +127,42 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command whose arguments are separated by spaces, with these variables and this on its standard input.
+pub(crate) fn ottla(line: &str, variables: &[(&str, &str)], input: &str) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_ottla"))
+        .args(line.split_whitespace())
+        .env_remove("RUST_LOG")
+        .env_remove("OTTLA_BOOTSTRAP_SERVERS")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    let input = input.to_owned();
+    // On a thread, since the command may fill its output before it has read all of this.
+    let writer = std::thread::spawn(move || {
+        // A command that needs no input does not read it.
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let output = process.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// Runs a command that must succeed; gives what it printed.
+pub(crate) fn ok(line: &str, input: &str) -> String {
+    let output = ottla(line, &[], input);
+    assert!(output.status.success(), "{line}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command said on standard error.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Reads what the broker says on its standard output until it names the address that it listens on.

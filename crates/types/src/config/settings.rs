@@ -354,8 +354,17 @@ pub(super) fn not_ours(key: &str) -> String {
 /// The broker key whose name looks most like `key`, if one does at all.
 #[must_use]
 pub fn nearest(key: &str) -> Option<&'static str> {
-    broker::all()
-        .map(|definition: &Definition| {
+    nearest_of(key, broker::all())
+}
+
+/// The same among other keys.
+pub fn nearest_of(
+    key: &str,
+    definitions: impl IntoIterator<Item = &'static Definition>,
+) -> Option<&'static str> {
+    definitions
+        .into_iter()
+        .map(|definition| {
             (strsim::normalized_damerau_levenshtein(key, definition.name), definition.name)
         })
         .filter(|(likeness, _)| *likeness >= 0.75)
