@@ -258,9 +258,9 @@ async fn groups_are_counted_and_their_lag_is_what_they_have_not_committed() {
         ("ottla_group_lag_records{group=\"done\",topic=\"orders\",partition=\"0\"}", 0),
         ("ottla_group_committed_offset{group=\"behind\",topic=\"orders\",partition=\"0\"}", 2),
         ("kafka_server_group_coordinator_metrics_group_count{protocol=\"classic\"}", 2),
-        ("kafka_server_group_coordinator_metrics_classic_group_count{state=\"Empty\"}", 2),
-        ("kafka_server_group_coordinator_metrics_classic_group_count{state=\"Stable\"}", 0),
-        ("kafka_server_group_coordinator_metrics_offset_count", 2),
+        ("kafka_coordinator_group_groupmetadatamanager_numgroupsempty", 2),
+        ("kafka_coordinator_group_groupmetadatamanager_numgroupsstable", 0),
+        ("kafka_coordinator_group_groupmetadatamanager_numoffsets", 2),
         ("kafka_server_group_coordinator_metrics_num_partitions{state=\"active\"}", 3),
         ("ottla_group_members", 0),
     ] {
@@ -282,7 +282,7 @@ async fn beyond_the_limit_committed_offsets_are_counted_and_not_shown() {
     commit(&mut client, "three", "orders", 0).await;
     let scraped = scrape(&broker).await;
     assert!(!scraped.text.contains("group=\""), "{}", scraped.text);
-    assert_eq!(scraped.value("kafka_server_group_coordinator_metrics_offset_count"), 3.0);
+    assert_eq!(scraped.value("kafka_coordinator_group_groupmetadatamanager_numoffsets"), 3.0);
     broker.stop().await;
 }
 

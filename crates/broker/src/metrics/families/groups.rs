@@ -1,4 +1,5 @@
-//! Consumer groups: Kafka's `kafka.server:type=group-coordinator-metrics`, and how far groups are behind.
+//! Consumer groups: Kafka's `kafka.coordinator.group:type=GroupMetadataManager` and
+//! `kafka.server:type=group-coordinator-metrics`, and how far groups are behind.
 
 use std::fmt;
 
@@ -35,22 +36,37 @@ pub(super) fn encode(page: &mut Page<'_>, groups: &GroupsObserved, partitions: &
 
 fn counts(page: &mut Page<'_>, groups: &GroupsObserved) -> fmt::Result {
     let census = &groups.census;
-    let states = [
-        ("Empty", census.empty),
-        ("PreparingRebalance", census.preparing_rebalance),
-        ("CompletingRebalance", census.completing_rebalance),
-        ("Stable", census.stable),
-    ];
+    let all = census.empty + census.preparing_rebalance + census.completing_rebalance + census.stable;
     page.gauge("kafka_server_group_coordinator_metrics_group_count", "Groups by protocol.")?
-        .add(&[("protocol", "classic")], states.iter().map(|(_, count)| *count as u64).sum::<u64>())?;
-    let mut by_state =
-        page.gauge("kafka_server_group_coordinator_metrics_classic_group_count", "Classic groups by state.")?;
-    for (state, count) in states {
-        by_state.add(&[("state", state)], count as u64)?;
-    }
-    page.gauge("kafka_server_group_coordinator_metrics_offset_count", "Offsets that are committed.")?
-        .add(PLAIN, census.offsets as u64)?;
-    page.gauge("ottla_group_members", "Members of all groups.")?.add(PLAIN, census.members as u64)?;
+        .add(&[("protocol", "classic")], all as u64)?;
+    let mut gauge = |name, help, value: usize| page.gauge(name, help)?.add(PLAIN, value as u64);
+    gauge("kafka_coordinator_group_groupmetadatamanager_numgroups", "Groups.", all)?;
+    gauge(
+        "kafka_coordinator_group_groupmetadatamanager_numgroupsempty",
+        "Groups without members.",
+        census.empty,
+    )?;
+    gauge(
+        "kafka_coordinator_group_groupmetadatamanager_numgroupspreparingrebalance",
+        "Groups that wait for members to join.",
+        census.preparing_rebalance,
+    )?;
+    gauge(
+        "kafka_coordinator_group_groupmetadatamanager_numgroupscompletingrebalance",
+        "Groups that wait for their leader's assignment.",
+        census.completing_rebalance,
+    )?;
+    gauge(
+        "kafka_coordinator_group_groupmetadatamanager_numgroupsstable",
+        "Groups whose members have their assignments.",
+        census.stable,
+    )?;
+    gauge(
+        "kafka_coordinator_group_groupmetadatamanager_numoffsets",
+        "Offsets that are committed.",
+        census.offsets,
+    )?;
+    gauge("ottla_group_members", "Members of all groups.", census.members)?;
     let mut shards = page.gauge(
         "kafka_server_group_coordinator_metrics_num_partitions",
         "Partitions of __consumer_offsets that are coordinated here, by state.",
