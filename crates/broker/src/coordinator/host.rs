@@ -123,13 +123,21 @@ impl ShardHost {
         partition: &Arc<Partition>,
         leader_epoch: LeaderEpoch,
     ) -> Arc<Self> {
+        let log = &partition.log;
+        let epoch = Epoch::now(&*env.clock);
+        let phase = if log.start_offset() == log.end_offset() {
+            // Of a topic that was just made: whoever waits for that need not wait for the load of nothing as well.
+            Phase::Active(Active::new(Shard::new(settings.groups.clone()), epoch.ms(&*env.clock)))
+        } else {
+            Phase::Loading { forget: Vec::new() }
+        };
         Arc::new(Self {
             partition: Arc::clone(partition),
             leader_epoch,
             settings: Arc::clone(settings),
-            epoch: Epoch::now(&*env.clock),
+            epoch,
             clock: Arc::clone(&env.clock),
-            phase: Mutex::new(Phase::Loading { forget: Vec::new() }),
+            phase: Mutex::new(phase),
             changed: Notify::new(),
             stopped: AtomicBool::new(false),
         })
@@ -206,25 +214,16 @@ impl ShardHost {
         }
     }
 
-    /// Goes to work with what was loaded, or stays out of it.
+    /// Goes to work with what was loaded, or stays out of it. A shard that is at work already, or stopped, stays as it is.
     pub(super) async fn begin(&self, loaded: Option<Shard>) {
         let mut phase = self.phase.lock().await;
         let Phase::Loading { forget } = &mut *phase else { return };
         let forget = std::mem::take(forget);
-        let Some(mut shard) = loaded else {
+        let Some(shard) = loaded else {
             *phase = Phase::Failed;
             return;
         };
-        shard.loaded(self.now_ms());
-        let mut active = Box::new(Active {
-            shard,
-            next_ticket: 0,
-            waiting: HashMap::new(),
-            in_flight: VecDeque::new(),
-            is_watched: false,
-            wakes_at_ms: None,
-            failures: LogLimit::default(),
-        });
+        let mut active = Active::new(shard, self.now_ms());
         if !forget.is_empty() {
             let decision = active.shard.delete_topic_offsets(&forget, self.now_ms());
             self.carry_out(&mut active, decision).await;
@@ -306,6 +305,19 @@ impl ShardHost {
 }
 
 impl Active {
+    fn new(mut shard: Shard, now_ms: i64) -> Box<Self> {
+        shard.loaded(now_ms);
+        Box::new(Self {
+            shard,
+            next_ticket: 0,
+            waiting: HashMap::new(),
+            in_flight: VecDeque::new(),
+            is_watched: false,
+            wakes_at_ms: None,
+            failures: LogLimit::default(),
+        })
+    }
+
     fn deliver(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {

@@ -17,20 +17,12 @@ macro_rules! reply_of {
         match $reply {
             Ok(ottla_groups::Answer::$variant(answer)) => Ok(answer),
             Ok(_) => Err(ottla_types::ErrorCode::UnknownServerError),
-            Err(error) => Err($crate::handlers::group::client_error(error)),
+            Err(error) => Err(ottla_groups::response_error(error)),
         }
     };
 }
 
 pub(super) use reply_of;
-
-/// What a client is told of an error at the shard's door, by Kafka's `CoordinatorOperationExceptionHelper`.
-pub(super) fn client_error(error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
-        error => error,
-    }
-}
 
 /// Responds now if the shard has answered, or else when it does.
 pub(super) fn respond<R>(asked: Asked, response: impl FnOnce(Reply) -> R + Send + 'static) -> Answer

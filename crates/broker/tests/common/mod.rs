@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod configs;
+pub(crate) mod groups;
 pub(crate) mod records;
 pub(crate) mod requests;
 
