@@ -248,3 +248,17 @@ async fn the_mark_of_another_page_cache_or_a_damaged_one_means_nothing() {
     assert!(machine.start().await >= size);
     assert!(machine.kill().await < size / 5);
 }
+
+#[tokio::test]
+async fn after_a_kill_producers_are_looked_for_behind_the_last_roll_only() {
+    let config = LogConfig { segment_bytes: 100_000, ..LogConfig::default() };
+    let mut machine = Machine::new(config).await;
+    for sequence in 0..7000 {
+        machine.append(of_producer(sequence % 7, 0, (sequence / 7) as i32, 1), 0).await;
+    }
+    let (size, before) = (machine.log().size_bytes(), told(&machine.log()).await);
+    assert!(size > 400_000, "{size}");
+    let read_bytes = machine.kill().await;
+    assert!(read_bytes < 250_000, "{read_bytes} of {size}");
+    assert_eq!(told(&machine.log()).await, before);
+}

@@ -6,6 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
+use common::disk::{Call, Fault, FaultDisk};
 use common::*;
 use ottla_log::{Log, LogConfig, LogDirs};
 use ottla_types::{BrokerEpoch, LeaderEpoch, Offset};
@@ -82,4 +83,24 @@ async fn idle_logs_are_flushed_when_too_many_hold_a_file_open_and_busy_ones_are_
         log.append(prepared(batch(1, 1)), LeaderEpoch(0), NOW_MS).await.unwrap().base_offset,
         Offset(1)
     );
+}
+
+#[tokio::test]
+async fn a_sync_of_the_file_system_that_fails_takes_the_directory_offline_and_is_not_made_good_file_by_file()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultDisk::new();
+    let config_of = |_: &_| Arc::default();
+    let opened = LogDirs::open(&disk.env(), &dirs_config(&[dir.path()]), config_of, NOW_MS).await.unwrap();
+    let dirs = opened.dirs;
+    for partition in 0..300 {
+        let log =
+            dirs.create(&partition_of("many", partition), topic_id(), Arc::default(), NOW_MS).await.unwrap();
+        log.append(prepared(batch(1, 1)), LeaderEpoch(0), NOW_MS).await.unwrap();
+    }
+    disk.fault(Call::SyncAll, "", || Fault::Fails(std::io::ErrorKind::Other));
+    assert!(dirs.close(BrokerEpoch(1)).await.is_err());
+    assert!(dirs.dirs().await[0].failure.is_some());
+    assert!(dirs.list().iter().all(|log| log.flushed_offset() == Offset(0)));
+    assert!(!dir.path().join(".kafka_cleanshutdown").exists() && !dir.path().join(".ottla-running").exists());
 }

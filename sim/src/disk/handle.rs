@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_env::Disk;
@@ -45,6 +47,11 @@ impl SimDisk {
     /// What goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// How long each call takes from now on.
+    pub fn set_latency(&self, latency: Option<Range<Duration>>) {
+        self.state().faults.latency = latency;
     }
 
     /// How many changes were made: creations, writes, lengths, renames, removals, syncs.
@@ -216,7 +223,11 @@ struct SimLock {
     path: PathBuf,
 }
 
-impl DirLock for SimLock {}
+impl DirLock for SimLock {
+    fn sync_all(&self) -> DiskFuture<'_, bool> {
+        self.disk.call(|state| state.sync_all(&self.path).map(|()| true))
+    }
+}
 
 impl Drop for SimLock {
     fn drop(&mut self) {

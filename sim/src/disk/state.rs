@@ -372,6 +372,32 @@ impl State {
         Ok(())
     }
 
+    /// Syncs every file and directory.
+    pub(super) fn sync_all(&mut self, path: &Path) -> io::Result<()> {
+        self.begin("sync all that is with", path)?;
+        let fails = self.fails(self.faults.sync_errors_per_mille);
+        let mut rng = self.rng.fork(3);
+        for inode in self.inodes_mut() {
+            match inode {
+                Inode::File(file) if fails => {
+                    let survives = loss::file_after(file, None, &mut rng);
+                    file.fail_sync(survives);
+                }
+                Inode::Dir(dir) if fails => {
+                    let survives = loss::names_after(dir, None, &mut rng);
+                    dir.fail_sync(survives);
+                }
+                Inode::File(file) => file.sync(),
+                Inode::Dir(dir) => dir.sync(),
+            }
+        }
+        if fails {
+            return Err(device_error("sync all that is with", path));
+        }
+        self.point(false);
+        Ok(())
+    }
+
     pub(super) fn read_whole(&mut self, path: &Path) -> io::Result<Bytes> {
         self.check_power("read", path)?;
         let ino = self.find_file(path, "read")?;

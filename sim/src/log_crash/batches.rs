@@ -37,6 +37,11 @@ pub(super) fn draw(log: &Log, now_ms: i64, rng: &mut SimRng) -> NewBatch {
     build(producer, now_ms, rng)
 }
 
+/// A batch of no producer.
+pub(super) fn plain(now_ms: i64, rng: &mut SimRng) -> NewBatch {
+    build(None, now_ms, rng)
+}
+
 /// The id, epoch and sequence number with which a producer goes on.
 fn next_of(log: &Log, id: ProducerId, rng: &mut SimRng) -> (ProducerId, ProducerEpoch, i32) {
     match log.producers().into_iter().find(|known| known.producer_id == id) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ottla_log::{Error, Log, LogDirs};
 use ottla_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
-use super::batches;
+use super::batches::{self, NewBatch};
 use super::layout::{BROKER_EPOCH, Layout};
 use super::model::{LogModel, Model};
 use super::sight::Sight;
@@ -29,12 +29,16 @@ pub(super) struct Bench {
     faulty: bool,
     /// The first failure of a flush in each log directory since it was opened.
     failed: BTreeMap<PathBuf, String>,
+    /// Batches whose append failed beside others.
+    pub(super) unplaced: Vec<NewBatch>,
 }
 
 /// What an operation came to.
 pub(super) enum Outcome {
     /// The model says what is there now.
     Done,
+    /// As [`Self::Done`], and on the way there, after so many changes of the disk, more was promised each time.
+    Stages(Vec<(u64, Model)>),
     /// The disk failed in the middle: what is there is something between the model and this one.
     Between(Model),
 }
@@ -57,6 +61,7 @@ impl Bench {
             topics: 0,
             faulty: false,
             failed: BTreeMap::new(),
+            unplaced: Vec::new(),
         }
     }
 
@@ -114,23 +119,23 @@ impl Bench {
         self.model.logs.keys().cloned().collect()
     }
 
-    fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
+    pub(super) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
         self.dirs()?.get(partition).ok_or_else(|| wrong(format!("{partition} is not there")))
     }
 
-    fn log_model(&mut self, partition: &TopicPartition) -> Result<&mut LogModel> {
+    pub(super) fn log_model(&mut self, partition: &TopicPartition) -> Result<&mut LogModel> {
         self.model.logs.get_mut(partition).ok_or_else(|| wrong(format!("{partition} is not in the model")))
     }
 
-    fn expected(&self, what: &str, error: &Error) -> Result<()> {
+    pub(super) fn expected(&self, what: &str, error: &Error) -> Result<()> {
         if self.faulty { Ok(()) } else { Err(wrong(format!("{what} failed on a disk that works: {error}"))) }
     }
 
-    fn failure_of(&self, log: &Log) -> Option<&str> {
+    pub(super) fn failure_of(&self, log: &Log) -> Option<&str> {
         self.failed.get(log.log_dir()).map(String::as_str)
     }
 
-    fn note_failure(&mut self, log: &Log, error: &Error) {
+    pub(super) fn note_failure(&mut self, log: &Log, error: &Error) {
         self.model.cache_is_suspect = true;
         self.failed.entry(log.log_dir().to_owned()).or_insert_with(|| error.to_string());
     }

@@ -11,6 +11,7 @@
 //!
 //! Everything follows from one number. `cargo xtask crash --seed S --workloads 1` repeats a run.
 
+mod at_once;
 mod batches;
 mod bench;
 pub mod campaign;

@@ -4,7 +4,7 @@ use super::bench::{Bench, Outcome};
 use super::layout::Layout;
 use super::model::Model;
 use super::point::{Case, Crashed};
-use crate::disk::{Crash, Faults, SimDisk};
+use crate::disk::{Crash, CrashPoint, Faults, SimDisk};
 use crate::invariants::Violation;
 use crate::rng::SimRng;
 use crate::world::EPOCH_MS;
@@ -30,8 +30,9 @@ pub struct Broken {
 }
 
 /// The operations, and how likely each is.
-const OPERATIONS: [(&str, u32); 17] = [
-    ("append", 36),
+const OPERATIONS: [(&str, u32); 18] = [
+    ("append", 32),
+    ("append at once", 6),
     ("repeat", 3),
     ("flush", 12),
     ("begin epoch", 5),
@@ -157,6 +158,7 @@ impl Run {
         };
         match name {
             "append" => bench.append(partition).await,
+            "append at once" => bench.append_at_once(partition).await,
             "repeat" => bench.repeat(partition).await,
             "flush" => bench.flush(partition).await,
             "begin epoch" => bench.begin_epoch(partition).await,
@@ -172,6 +174,14 @@ impl Run {
     async fn settle(&mut self, before: Model, outcome: Outcome) -> Result<(), Violation> {
         match outcome {
             Outcome::Done => self.crash_at_all_points(&before).await,
+            Outcome::Stages(stages) => {
+                self.crash_at_points(|point| {
+                    // In the middle of a write, what was told after it was not told yet.
+                    let done = point.mutation - u64::from(point.mid_write);
+                    stages.iter().rfind(|(at, _)| *at <= done).map_or(&before, |(_, model)| model)
+                })
+                .await
+            }
             Outcome::Between(after) => {
                 // What a kill leaves of a deletion or truncation may be undone by the next power loss.
                 let may_return = before.shrinks_to(&after);
@@ -238,12 +248,20 @@ impl Run {
 
     /// Crashes at each point that the disk went through since the last call: something between `before` and now.
     async fn crash_at_all_points(&mut self, before: &Model) -> Result<(), Violation> {
+        self.crash_at_points(|_| before).await
+    }
+
+    /// The same, where more was promised from point to point.
+    async fn crash_at_points<'a>(
+        &mut self,
+        before: impl Fn(&CrashPoint) -> &'a Model,
+    ) -> Result<(), Violation> {
         let points = self.bench.disk.take_crash_points();
         self.counts.trace_hash = self.counts.trace_hash.rotate_left(1) ^ self.bench.disk.trace_hash();
         let Bench { layout, model, now_ms, .. } = &self.bench;
-        let case = Case { layout, before, after: model, now_ms: *now_ms };
         for point in &points {
             self.counts.crashes += 1;
+            let case = Case { layout, before: before(point), after: model, now_ms: *now_ms };
             if let Err((crashed, violation)) = case.check(point, &mut self.rng).await {
                 self.crashed = Some(crashed);
                 self.events.extend(point.events());
