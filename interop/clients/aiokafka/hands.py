@@ -7,7 +7,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError, UnknownError
 from aiokafka.structs import OffsetAndMetadata
 
 from operations import NotOffered, Refused, decoded, encoded
@@ -46,6 +46,9 @@ class Hands:
         return await (await self.admin()).list_topics()
 
     async def describe(self, topic):
+        if topic not in await self.topics():
+            # Asking for a topic by its name creates it.
+            raise NotOffered
         (found,) = await (await self.admin()).describe_topics([topic])
         checked(found["error_code"])
         return [{"id": p["partition"], "leader": p["leader"], "replicas": p["replicas"], "isr": p["isr"]}
@@ -86,7 +89,11 @@ class Hands:
                     topic, key=decoded(r["key"]), value=decoded(r["value"]),
                     partition=None if r["partition"] < 0 else r["partition"], timestamp_ms=r["timestamp"],
                     headers=[(key, decoded(value)) for key, value in r["headers"]]))
-            found = await asyncio.wait_for(asyncio.gather(*futures), LIMIT_S)
+            try:
+                found = await asyncio.wait_for(asyncio.gather(*futures), LIMIT_S)
+            except UnknownError as error:
+                # An error that came after its time, such as INVALID_RECORD: it cannot say which.
+                raise NotOffered from error
             return [(r["partition"], -1) if acks == "0" else (f.partition, f.offset)
                     for r, f in zip(records, found)]
         finally:

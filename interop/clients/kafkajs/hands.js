@@ -1,7 +1,7 @@
 // How kafkajs is called for each operation of interop/src/hands.rs.
 'use strict'
 
-const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = require('kafkajs')
+const { AssignerProtocol, CompressionCodecs, CompressionTypes, Kafka, Partitioners, logLevel } = require('kafkajs')
 const LZ4 = require('kafkajs-lz4')
 const SnappyCodec = require('kafkajs-snappy')
 
@@ -56,7 +56,8 @@ class Hands {
 
   async admin() {
     if (!this.connected) {
-      this.connected = this.kafka.admin()
+      // What is not there is asked for again before that is told; not for long.
+      this.connected = this.kafka.admin({ retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 5 } })
       await this.connected.connect()
     }
     return this.connected
@@ -108,8 +109,22 @@ class Hands {
 
   async produce({ topic, records, bootstrap, acks, codec, idempotent }) {
     if (!(codec in CODECS)) throw new NotOffered()
-    const producer = kafka(bootstrap).producer({ idempotent, maxInFlightRequests: 1 })
-    await producer.connect()
+    // As the default, but noting where each message goes.
+    const createPartitioner = () => {
+      const choose = Partitioners.DefaultPartitioner()
+      return asked => (asked.message.place = choose(asked))
+    }
+    const producer = kafka(bootstrap).producer({ idempotent, maxInFlightRequests: 1, createPartitioner })
+    // A producer that is there waits for a broker that starts; a new one gives up at once.
+    for (const deadline = Date.now() + LIMIT_MS; ;) {
+      try {
+        await producer.connect()
+        break
+      } catch (error) {
+        if (Date.now() > deadline) throw error
+        await new Promise(resolve => setTimeout(resolve, 100))
+      }
+    }
     try {
       const places = []
       // It makes one batch for each partition of a call, so a call must not grow beyond what a topic takes.
@@ -134,18 +149,15 @@ class Hands {
 
   // One call of its producer. It answers with the first offset of each partition only.
   async sendOne(producer, topic, records, acks, compression) {
-    const murmur = require('kafkajs').Partitioners.DefaultPartitioner()
-    const metadata = await (await this.admin()).fetchTopicMetadata({ topics: [topic] })
     const messages = records.map(r => {
       const message = { key: decoded(r.key), value: decoded(r.value), headers: toHeaders(r.headers) }
       if (r.timestamp !== null) message.timestamp = String(r.timestamp)
-      const partitionMetadata = metadata.topics[0].partitions
-      message.partition = r.partition < 0 ? murmur({ topic, partitionMetadata, message }) : r.partition
+      if (r.partition >= 0) message.partition = r.partition
       return message
     })
     const answers = await producer.send({ topic, messages, acks, compression, timeout: LIMIT_MS })
     const next = Object.fromEntries(answers.map(a => [a.partition, Number(a.baseOffset)]))
-    return messages.map(m => [m.partition, acks === 0 ? -1 : next[m.partition]++])
+    return messages.map(m => [m.place, acks === 0 ? -1 : next[m.place]++])
   }
 
   // It reads only as a member of a group; this one is of a group of its own, and commits nothing.
@@ -162,7 +174,7 @@ class Hands {
       await consumer.subscribe({ topics: [topic], fromBeginning: true })
       await new Promise((resolve, reject) => {
         const late = setTimeout(() => reject(new Error(`${records.length} records of ${topic} after ${LIMIT_MS} ms`)), LIMIT_MS)
-        consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+        consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error))
         const eachMessage = async ({ partition: place, message: m }) => {
           if (place !== partition || Number(m.offset) < from || records.length + from >= Number(high)) return
           records.push({
@@ -196,7 +208,12 @@ class Hands {
 
   async alter_group_offsets({ group, topic, offsets }) {
     const partitions = offsets.map(([partition, offset]) => ({ partition, offset: String(offset) }))
-    await (await this.admin()).setOffsets({ groupId: group, topic, partitions })
+    const asked = (await this.admin()).setOffsets({ groupId: group, topic, partitions })
+    await asked.catch(error => {
+      // It asks for the group's state, and says no before the broker says UNKNOWN_MEMBER_ID.
+      const inUse = /no running instances, current state: Stable/.test(error.message)
+      throw inUse ? Object.assign(error, { code: 25 }) : error
+    })
   }
 
   async committed({ group, topic, partitions }) {
@@ -212,7 +229,6 @@ class Hands {
 
   async describe_group({ group }) {
     const { groups: [found] } = await (await this.admin()).describeGroups([group])
-    const { AssignerProtocol } = require('kafkajs')
     const members = found.members.map(m => {
       const assigned = m.memberAssignment.length ? AssignerProtocol.MemberAssignment.decode(m.memberAssignment) : null
       return { id: m.memberId, host: m.clientHost, partitions: Object.values(assigned ? assigned.assignment : {}).flat() }

@@ -35,9 +35,10 @@ func commit(h *hands, a *asked) (any, error) {
 	}
 	manager.Commit()
 	for _, partition := range managed {
-		partition.AsyncClose()
-		for err := range partition.Errors() {
+		select {
+		case err := <-partition.Errors():
 			return nil, err.Err
+		default:
 		}
 	}
 	return nil, manager.Close()

@@ -45,6 +45,11 @@ func produce(_ *hands, a *asked) (any, error) {
 		c.Net.MaxOpenRequests = 1
 	}
 	producer, err := sarama.NewSyncProducer([]string{a.Bootstrap}, c)
+	// A producer that is there waits for a broker that starts; a new one gives up at once.
+	for deadline := time.Now().Add(limit); err != nil && time.Now().Before(deadline); {
+		time.Sleep(100 * time.Millisecond)
+		producer, err = sarama.NewSyncProducer([]string{a.Bootstrap}, c)
+	}
 	if err != nil {
 		return nil, err
 	}

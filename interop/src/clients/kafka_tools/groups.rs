@@ -111,10 +111,9 @@ fn rows(told: &str, first: &str) -> Vec<BTreeMap<String, String>> {
     lines.filter(|line| !line.trim().is_empty()).map(row).collect()
 }
 
-/// Columns are apart by blanks; two names have one blank of their own.
+/// Columns are apart by blanks; what is in parentheses belongs to the column before it.
 fn columns(line: &str) -> Vec<String> {
-    let line = line.replace("COORDINATOR (ID)", "COORDINATOR").replace(" (", "(");
-    line.split_whitespace().map(str::to_owned).collect()
+    line.split_whitespace().filter(|word| !word.starts_with('(')).map(str::to_owned).collect()
 }
 
 /// What is committed, by partition, as `--describe` tells.
@@ -154,13 +153,14 @@ fn members(tools: &mut Tools) -> Result<()> {
     let name = "group-members";
     two_partitions(tools, name)?;
     let running = join(tools, name, name, 101)?;
+    let mut told = String::new();
     let stable = eventually(SOON, || {
-        let told = groups(tools, &["--describe", "--group", name, "--state"])?;
+        told = groups(tools, &["--describe", "--group", name, "--state"])?;
         let row = rows(&told, "GROUP").pop().unwrap_or_default();
         let is = |column: &str, value: &str| row.get(column).is_some_and(|seen| seen == value);
         Ok((is("STATE", "Stable") && is("#MEMBERS", "1") && is("ASSIGNMENT-STRATEGY", "range")).then_some(()))
     })?;
-    stable.context("the group does not become stable with one member")?;
+    stable.with_context(|| format!("not stable with one member: {told}"))?;
     let told = groups(tools, &["--describe", "--group", name, "--members", "--verbose"])?;
     let row = rows(&told, "GROUP").pop().with_context(|| told.clone())?;
     let cell = |name: &str| row.get(name).map(String::as_str).unwrap_or_default();
