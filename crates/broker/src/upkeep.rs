@@ -44,6 +44,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
                     error!(%error, "cannot remove a deleted log; the next attempt follows");
                 }
             }
+            () = core.logs.many_opened() => core.logs.close_idle().await,
             _ = retention.tick() => {
                 let now_ms = core.env.clock.wall_ms();
                 let removed = core.logs.apply_retention(|log| log.end_offset(), now_ms).await;

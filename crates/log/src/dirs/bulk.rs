@@ -101,7 +101,10 @@ impl LogDir {
             return;
         }
         match self.flush_many(&idle).await {
-            Ok(true) => tracing::debug!("{}: flushed {} idle logs", self.path().display(), idle.len()),
+            Ok(true) => {
+                idle.iter().for_each(|log| log.release_idle_files());
+                tracing::debug!("{}: flushed {} idle logs", self.path().display(), idle.len());
+            }
             Ok(false) => {
                 for log in idle.iter().take(MANY) {
                     // A failure has taken the directory offline, loudly.

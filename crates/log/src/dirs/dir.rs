@@ -9,6 +9,7 @@ use ottla_env::disk::DirLock;
 use ottla_types::{BrokerEpoch, DirectoryId, Offset, TopicPartition};
 
 use super::flushes::Flushes;
+use super::opened::Opened;
 use crate::cache::Budget;
 use crate::format::checkpoint::{self, Offsets};
 use crate::format::names::{
@@ -28,6 +29,7 @@ pub(crate) struct LogDir {
     failure: OnceLock<Arc<str>>,
     /// Shared by all directories.
     cache: Arc<Budget>,
+    opened: Arc<Opened>,
     /// Shared by all directories.
     stats: Arc<Stats>,
     flushes: Arc<Flushes>,
@@ -54,6 +56,7 @@ pub(crate) struct Owner {
     pub(crate) cluster_id: String,
     pub(crate) node_id: ottla_types::BrokerId,
     pub(crate) cache: Arc<Budget>,
+    pub(crate) opened: Arc<Opened>,
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -110,6 +113,7 @@ impl Claimed {
             id,
             failure: OnceLock::new(),
             cache: Arc::clone(&owner.cache),
+            opened: Arc::clone(&owner.opened),
             stats: Arc::clone(&owner.stats),
             flushes: Arc::default(),
             recovery_points: Mutex::new(recovery_points),
@@ -163,6 +167,11 @@ impl LogDir {
     /// The logs that wait to be flushed.
     pub(crate) fn flushes(&self) -> &Arc<Flushes> {
         &self.flushes
+    }
+
+    /// The files that appends opened.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// The memory for recent batches.

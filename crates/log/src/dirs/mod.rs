@@ -8,6 +8,7 @@ mod create;
 mod dir;
 mod flushes;
 mod open;
+mod opened;
 mod running;
 
 use std::collections::BTreeMap;
@@ -250,7 +251,22 @@ impl LogDirs {
             log.expire_producers(now_ms);
             log.release_idle_files();
         }
+        self.close_idle().await;
+    }
+
+    /// Waits until appends opened so many files that [`Self::close_idle`] should not wait for the next [`Self::tend`].
+    pub async fn many_opened(&self) {
+        // All directories share one count.
+        match self.dirs.first() {
+            Some(dir) => dir.opened().many().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Flushes logs that took no append since the last call, if many of them hold files open, and closes these.
+    pub async fn close_idle(&self) {
         for dir in &self.dirs {
+            dir.opened().looked();
             let here = self.list().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir));
             dir.flush_idle(&here.collect::<Vec<_>>()).await;
         }

@@ -60,7 +60,8 @@ impl LogDirs {
         let cluster_id = cluster_id(env, config, &claimed);
         let cache = Budget::new(DEFAULT_TAIL_CACHE_BYTES);
         let stats = Stats::new(Arc::clone(&env.clock));
-        let owner = Owner { cluster_id, node_id: config.node_id, cache, stats: Arc::clone(&stats) };
+        let opened = Arc::default();
+        let owner = Owner { cluster_id, node_id: config.node_id, cache, opened, stats: Arc::clone(&stats) };
         let mut dirs = Vec::new();
         for claim in claimed {
             let fresh_id = DirectoryId::from_random(env.rng.id_bytes());

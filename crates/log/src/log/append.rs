@@ -97,8 +97,12 @@ impl Log {
         lock(&self.epochs).assign(epoch, base_offset);
         let batch = batch.assign(base_offset, epoch);
         writer.in_doubt = true;
+        let opens = !segment.is_open();
         segment.append(&batch, &config).await?;
         writer.in_doubt = false;
+        if opens {
+            self.home.opened().note();
+        }
 
         note_batch(&mut lock(&self.producers), &batch.header, &batch.body, now_ms);
         // Before the end is published: whoever is woken by it finds the batch here.

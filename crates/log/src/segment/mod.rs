@@ -156,6 +156,11 @@ impl Segment {
         Ok(Arc::clone(lock(&self.file).get_or_insert(file)))
     }
 
+    /// Whether the file of batches is open.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.file).is_some()
+    }
+
     /// Lets go of the open file; the next use opens it again.
     pub(crate) fn release(&self) {
         lock(&self.file).take();
