@@ -390,3 +390,16 @@ pub fn fetch(partitions: Option<&[(&str, i32)]>, require_stable: bool) -> FetchO
         require_stable,
     }
 }
+
+/// The value of some offset, as in a record.
+pub fn commit_value() -> Vec<u8> {
+    let value = ottla_groups::record::OffsetValue {
+        offset: Offset(1),
+        leader_epoch: LeaderEpoch::NONE,
+        metadata: "".into(),
+        commit_timestamp_ms: START_MS,
+        expire_timestamp_ms: None,
+        topic_id: TopicId::ZERO,
+    };
+    value.encode()
+}
