@@ -39,10 +39,10 @@ const TOLD_FAILURES: u64 = 20;
     echo 'alice:3 apples' | ottla produce orders --key-separator :\n  \
     ottla produce orders --codec zstd --idempotent < orders.txt\n  \
     echo 'alice:NULL' | ottla produce users --key-separator : --null-marker NULL    # a tombstone\n  \
-    echo '{\"key\":\"alice\",\"value\":\"hi\",\"headers\":[{\"key\":\"a\",\"value\":\"1\"}]}' | ottla produce users --json\n  \
+    echo '{\"key\":\"alice\",\"value\":\"hi\"}' | ottla produce users --json\n  \
     ottla consume orders --json | ottla produce copy --json\n\n\
-    With --json each line is an object with any of key, value, headers (a list of objects with key and value) and\n\
-    timestamp (ms since 1970). Keys and values are strings, {\"base64\": \"...\"} or null. The topic, partition and offset\n\
+    With --json each line is an object with any of key, value, headers (a list of objects with key and value) and \
+    timestamp (ms since 1970). Keys and values are strings, {\"base64\": \"...\"} or null. The topic, partition and offset \
     that `ottla consume --json` prints are passed over.\n\n\
     Lines that are not written are named on standard error, and the exit code is 1.")]
 pub(crate) struct Arguments {

@@ -27,12 +27,12 @@ const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
 #[command(after_help = "Examples:\n  \
     ottla serve\n  \
     ottla serve server.properties\n  \
-    ottla serve --override listeners=PLAINTEXT://127.0.0.1:9192 --override log.dirs=/srv/ottla\n\n\
+    ottla serve --override listeners=PLAINTEXT://127.0.0.1:9192 --override log.dirs=/srv/ottla\n  \
     KAFKA_LOG_DIRS=/data KAFKA_NODE_ID=7 ottla serve\n\n\
-    Each key can be set by an environment variable too, named as in Kafka's container images: OTTLA_ or KAFKA_, then the\n\
-    key in upper case with _ for a dot, __ for an underscore and ___ for a hyphen. OTTLA_ goes before KAFKA_, variables\n\
-    before the file, and --override before all. `ottla config list` shows the keys.\n\
-    What is wrong with the settings is told all at once, and the exit code is 1.\n\
+    Each key can be set by an environment variable too, named as in Kafka's container images: OTTLA_ or KAFKA_, then the \
+    key in upper case with _ for a dot, __ for an underscore and ___ for a hyphen. OTTLA_ goes before KAFKA_, variables \
+    before the file, and --override before all. `ottla config list` shows the keys. \
+    What is wrong with the settings is told all at once, and the exit code is 1.\n\n\
     SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once.")]
 pub(crate) struct Arguments {
     /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it, and unless told

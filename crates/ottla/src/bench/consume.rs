@@ -28,8 +28,8 @@ const LOOK: Duration = Duration::from_millis(100);
     ottla bench consume                                   # writes 1,000,000 records first, and reads them\n  \
     ottla bench consume --topic orders --json             # reads what is there\n  \
     ottla bench consume --count 5000000 --record-size 100 --codec lz4 --partitions 12\n\n\
-    Each record is read once, from the start of each partition, checked and decompressed. What was written just now\n\
-    comes from the broker's page cache. The options of records and batches are of what is written first. There is no\n\
+    Each record is read once, from the start of each partition, checked and decompressed. What was written just now \
+    comes from the broker's page cache. The options of records and batches are of what is written first. There is no \
     latency in it: see `ottla bench e2e`. Ctrl-C ends the measurement, and what was measured is told.")]
 pub(crate) struct Arguments {
     #[command(flatten)]

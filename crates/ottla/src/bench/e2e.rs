@@ -28,8 +28,8 @@ const LOOK: Duration = Duration::from_millis(100);
 #[command(after_help = "Examples:\n  \
     ottla bench e2e                                     # 1000 records a second, for 10 s\n  \
     ottla bench e2e --rate 20000 --linger-ms 0 --partitions 12 --duration 60 --json\n\n\
-    Latency is the time from when a record was due by the schedule until a consumer in the same process had it,\n\
-    whatever kept it from being sent or read. Ctrl-C ends the measurement, and what was measured is told. If a record\n\
+    Latency is the time from when a record was due by the schedule until a consumer in the same process had it, \
+    whatever kept it from being sent or read. Ctrl-C ends the measurement, and what was measured is told. If a record \
     was not written, or was acknowledged and is not read within 10 s, the exit code is 1.")]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -18,11 +18,11 @@ use crate::progress;
     ottla bench produce                                    # as fast as it goes, for 10 s\n  \
     ottla bench produce --rate 20000 --duration 60 --json  # open loop: latency at a load\n  \
     ottla bench produce --topic orders --count 1000000 --record-size 100 --codec zstd\n\n\
-    With --rate, latency is the time from when a record was due by the schedule until it was acknowledged, whatever\n\
-    kept it from being sent. Without --rate records are sent as fast as the producer's memory of 32 MiB allows, and\n\
-    latency is counted from when each was handed over: it then says how long that memory takes to drain. With --acks 0\n\
-    it ends when a record is sent.\n\
-    Records go to the partitions in turn. Ctrl-C ends the measurement, and what was measured is told. If any record was\n\
+    With --rate, latency is the time from when a record was due by the schedule until it was acknowledged, whatever \
+    kept it from being sent. Without --rate records are sent as fast as the producer's memory of 32 MiB allows, and \
+    latency is counted from when each was handed over: it then says how long that memory takes to drain. With --acks 0 \
+    it ends when a record is sent. \
+    Records go to the partitions in turn. Ctrl-C ends the measurement, and what was measured is told. If any record was \
     not written, the exit code is 1.")]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -17,8 +17,8 @@ use crate::output;
     ottla config get --topic orders retention.ms cleanup.policy\n  \
     ottla config get --broker 1 --all --json\n  \
     ottla config get --broker-default\n\n\
-    The source says where a value is set: topic, broker (at run time, for this one), all brokers (at run time), \n\
-    static (the broker's file, environment or command line) or default. With --json each key has all the places\n\
+    The source says where a value is set: topic, broker (at run time, for this one), all brokers (at run time), \
+    static (the broker's file, environment or command line) or default. With --json each key has all the places \
     where it is set, the one that counts first.")]
 pub(crate) struct Arguments {
     /// The keys to show; all that are set somewhere if none is given

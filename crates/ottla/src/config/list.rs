@@ -18,7 +18,7 @@ const WIDTH: usize = 100;
     ottla config list\n  \
     ottla config list retention                  # the keys with this in their names\n  \
     ottla config list --scope topic --json\n\n\
-    It lists what this program knows, and asks no broker. Keys of Apache Kafka that mean nothing here are not listed;\n\
+    It lists what this program knows, and asks no broker. Keys of Apache Kafka that mean nothing here are not listed; \
     a broker whose file sets one says why it has no effect.")]
 pub(crate) struct Arguments {
     /// Show only keys that have one of these texts in their names

@@ -16,7 +16,7 @@ use crate::output;
     ottla config set --topic orders retention.ms=86400000 cleanup.policy=compact,delete\n  \
     ottla config set --topic orders --unset retention.ms\n  \
     ottla config set --broker-default log.retention.ms=86400000 --dry-run\n\n\
-    All of it is done, or none. Other keys stay as they are. `ottla config list` says which keys can be changed while\n\
+    All of it is done, or none. Other keys stay as they are. `ottla config list` says which keys can be changed while \
     a broker runs.")]
 pub(crate) struct Arguments {
     /// Keys and their new values

@@ -15,7 +15,7 @@ use crate::output;
 #[command(after_help = "Examples:\n  \
     ottla topic alter orders --partitions 12\n  \
     ottla topic alter orders --set retention.ms=86400000 --unset cleanup.policy\n\n\
-    Partitions can be added and not removed. Records stay in their partitions: keys may go to other ones from then on.\n\
+    Partitions can be added and not removed. Records stay in their partitions: keys may go to other ones from then on.\n\n\
     Nothing is changed unless all of it can be.")]
 pub(crate) struct Arguments {
     /// The topic's name
