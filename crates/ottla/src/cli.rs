@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use ottla_client::ConfigChange;
 use ottla_types::TopicName;
 
-use crate::{bench, completions, config, consume, log, produce, serve, topic};
+use crate::{bench, completions, config, consume, group, log, produce, serve, topic};
 
 /// A partitioned log that speaks Apache Kafka's protocol
 ///
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Produce(produce::Arguments),
     /// Read records of a topic to standard output
     Consume(consume::Arguments),
+    /// List, describe and delete consumer groups, and set how far they have read
+    Group(group::Arguments),
     /// Show and change the configuration of topics and brokers, and list the keys there are
     Config(config::Arguments),
     /// Measure a broker: writing, reading, and the way from one to the other
@@ -125,6 +127,11 @@ mod tests {
             "ottla topic delete",
             "ottla produce",
             "ottla consume",
+            "ottla group list",
+            "ottla group describe",
+            "ottla group reset-offsets",
+            "ottla group delete",
+            "ottla group delete-offsets",
             "ottla config get",
             "ottla config set",
             "ottla config list",
@@ -170,6 +177,19 @@ mod tests {
             ("ottla consume orders --from -5", "earliest, latest, an offset"),
             ("ottla topic alter orders", "--partitions"),
             ("ottla topic alter orders --set retention.ms", "key=value"),
+            ("ottla group describe readers --members --state", "--state"),
+            ("ottla group reset-offsets readers --topic orders", "--to-earliest"),
+            ("ottla group reset-offsets readers --to-earliest", "--topic"),
+            ("ottla group reset-offsets readers --all-topics --to-earliest --to-latest", "--to-latest"),
+            ("ottla group reset-offsets readers --all-topics --to-latest --execute --dry-run", "--dry-run"),
+            ("ottla group reset-offsets readers --topic orders --from-file x", "--from-file"),
+            ("ottla group reset-offsets readers --all-topics --by-duration P1M", "PT2H30M"),
+            ("ottla group reset-offsets readers --all-topics --to-offset -1", "--to-offset"),
+            ("ottla group reset-offsets readers --topic orders:x --to-latest", "counted from 0"),
+            ("ottla group delete", "<GROUP>"),
+            ("ottla group delete-offsets readers", "--topic"),
+            ("ottla consume orders --group readers --partition 1", "--partition"),
+            ("ottla consume orders --instance-id one", "--group"),
             ("ottla config get", "--broker-default"),
             ("ottla config get --topic orders --broker 1", "cannot be used with"),
             ("ottla config get --topic orders --all retention.ms", "--all"),

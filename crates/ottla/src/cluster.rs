@@ -72,6 +72,10 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             ErrorCode::UnknownTopicOrPartition => Some(
                 "`ottla topic list` shows the topics there are; `ottla topic create` makes one.".to_owned(),
             ),
+            ErrorCode::GroupIdNotFound => Some("`ottla group list` shows the groups there are.".to_owned()),
+            ErrorCode::NonEmptyGroup | ErrorCode::GroupSubscribedToTopic => {
+                Some("Stop its members first: `ottla group describe --members` shows them.".to_owned())
+            }
             ErrorCode::TopicAlreadyExists => Some("`ottla topic describe` shows what it is like.".to_owned()),
             _ => None,
         },

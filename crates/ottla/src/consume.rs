@@ -1,6 +1,7 @@
 //! `ottla consume`: records of a topic to standard output, in the order of each partition.
 
 pub(crate) mod format;
+mod group;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
@@ -28,6 +29,7 @@ const LOOK: Duration = Duration::from_secs(60);
     ottla consume orders --from latest              # only what comes\n  \
     ottla consume orders --partition 0 --from 1000 --count 10\n  \
     ottla consume orders --from @2026-01-01T00:00:00Z --to @2026-01-02T00:00:00Z --json\n  \
+    ottla consume orders --group readers --follow   # what the group has not read, with the group's other members\n  \
     ottla consume orders --json | ottla produce copy --json\n  \
     ottla consume orders --format '%p:%o %k=%s\\n'\n\n\
     Formats: %t topic, %p partition, %o offset, %T timestamp in ms, %k key, %s value, %K and %S their lengths\n\
@@ -50,6 +52,15 @@ pub(crate) struct Arguments {
     /// not written yet is not waited for
     #[arg(long, value_name = "PLACE", conflicts_with = "follow", allow_negative_numbers = true)]
     to: Option<Place>,
+
+    /// Read as a member of this group: on from where it was, and commit what is printed. Then --from is for partitions that
+    /// the group has not read yet
+    #[arg(long, short, value_name = "GROUP", conflicts_with_all = ["partitions", "to"])]
+    group: Option<String>,
+
+    /// Be a static member of the group, which keeps its partitions over a restart
+    #[arg(long, value_name = "ID", requires = "group")]
+    instance_id: Option<String>,
 
     /// Stop after so many records
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -105,6 +116,9 @@ impl FromStr for Place {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
     let topic = client.topic(&arguments.topic).await.map_err(explain)?;
+    if let Some(group) = &arguments.group {
+        return group::run(&arguments, client, group).await;
+    }
     let numbers: Vec<i32> = match arguments.partitions.as_slice() {
         [] => topic.partitions.iter().map(|partition| partition.index).collect(),
         chosen => chosen.to_vec(),

@@ -2,7 +2,7 @@
 //!
 //! - [`cli`]: what can be typed.
 //! - [`serve`]: runs a broker.
-//! - [`topic`], [`produce`], [`consume`]: clients of a broker, ottla's or Kafka's.
+//! - [`topic`], [`produce`], [`consume`], [`group`]: clients of a broker, ottla's or Kafka's.
 //! - [`config`]: the configuration of topics and brokers, and the table of keys. [`bench`]: measures a broker.
 //! - [`log`]: looks at segments on disk, without a broker.
 //! - [`cluster`]: how the clients find their broker, and what they say when they do not.
@@ -19,6 +19,7 @@ mod cluster;
 mod completions;
 mod config;
 mod consume;
+mod group;
 mod log;
 mod logging;
 mod moment;
@@ -60,6 +61,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Topic(arguments) => topic::run(arguments).await,
             Command::Produce(arguments) => produce::run(arguments).await,
             Command::Consume(arguments) => consume::run(arguments).await,
+            Command::Group(arguments) => group::run(arguments).await,
             Command::Config(arguments) => config::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
             Command::Log(arguments) => log::run(arguments).await,
