@@ -225,3 +225,38 @@ async fn a_directory_that_can_only_be_read_alone_is_the_error_of_the_start() {
         LogDirs::open(&setup.disk.env(), &dirs_config(&[&one]), config_of, NOW_MS).await.err().unwrap();
     assert!(error.to_string().contains(one.join(".lock").to_str().unwrap()), "{error}");
 }
+
+#[tokio::test]
+async fn a_directory_that_fails_and_cannot_say_so_is_noted_in_another_one() {
+    let setup = setup(LogConfig::default()).await;
+    setup.disk.set_page_cache("one and the same");
+    let Setup { dir, disk, dirs, log } = setup;
+    drop((dirs, log));
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let opened = reopen(&disk, &[&one, &two], &Arc::default()).await;
+    let log = opened.dirs.get(&partition()).unwrap();
+    for _ in 0..100 {
+        log.append(prepared(batch(1, 20_000)), EPOCH, NOW_MS).await.unwrap();
+    }
+    let size = log.size_bytes();
+    disk.read_only("/one");
+    assert!(log.flush().await.is_err());
+    assert!(one.join(".ottla-running").exists());
+    let notes = || -> Vec<String> {
+        let names =
+            std::fs::read_dir(&two).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(".ottla-distrusted-")).collect()
+    };
+    assert_eq!(notes(), [format!(".ottla-distrusted-{}", opened.dirs.dirs().await[0].id)]);
+    drop((opened, log));
+
+    disk.heal();
+    disk.take_read_bytes();
+    let opened = reopen(&disk, &[&one, &two], &Arc::default()).await;
+    assert!(disk.take_read_bytes() >= size, "all of it is looked through");
+    assert_eq!(opened.dirs.get(&partition()).unwrap().end_offset(), Offset(103));
+    assert!(notes().is_empty());
+    drop(opened);
+    reopen(&disk, &[&one, &two], &Arc::default()).await;
+    assert!(disk.take_read_bytes() < size, "once looked through, it is trusted again");
+}

@@ -1,7 +1,7 @@
 //! One log directory: its identity, its lock, its two checkpoints, and whether it still works.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use bytes::Bytes;
 use ottla_env::Disk;
@@ -27,6 +27,8 @@ pub(crate) struct LogDir {
     path: PathBuf,
     id: DirectoryId,
     failure: OnceLock<Arc<str>>,
+    /// The other directories of the process.
+    others: OnceLock<Vec<Weak<LogDir>>>,
     /// Shared by all directories.
     cache: Arc<Budget>,
     opened: Arc<Opened>,
@@ -112,6 +114,7 @@ impl Claimed {
             path: self.path,
             id,
             failure: OnceLock::new(),
+            others: OnceLock::new(),
             cache: Arc::clone(&owner.cache),
             opened: Arc::clone(&owner.opened),
             stats: Arc::clone(&owner.stats),
@@ -162,6 +165,20 @@ impl std::fmt::Debug for LogDir {
 impl LogDir {
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// Makes directories known to each other.
+    pub(super) fn introduce(dirs: &[Arc<Self>]) {
+        for dir in dirs {
+            let others = dirs.iter().filter(|other| !Arc::ptr_eq(other, dir)).map(Arc::downgrade);
+            let _known_already = dir.others.set(others.collect());
+        }
+    }
+
+    /// The other directories that work.
+    pub(super) fn others(&self) -> Vec<Arc<Self>> {
+        let others = self.others.get().into_iter().flatten().filter_map(Weak::upgrade);
+        others.filter(|other| other.failure().is_none()).collect()
     }
 
     /// The logs that wait to be flushed.

@@ -68,6 +68,7 @@ impl LogDirs {
             dirs.push(Arc::new(claim.own(&env.disk, &owner, fresh_id).await?));
         }
 
+        LogDir::introduce(&dirs);
         let mut found = Found::default();
         for dir in &dirs {
             found.look_into(dir, &config_of, now_ms).await?;

@@ -3,9 +3,12 @@
 //!
 //! A directory that failed is the dangerous one. What the device refused to write may still be seen in the page cache, as
 //! clean: a process that starts then reads it, finds it sound, flushes it with success, and the next power loss takes it.
-//! Without a mark recovery writes again what was not flushed, and flushes that, before anything counts on it.
+//! Without a mark recovery writes again what was not flushed, and flushes that, before anything counts on it. A directory
+//! that can be neither written nor changed any more is noted in another one.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ottla_env::disk::OpenMode;
 
@@ -13,7 +16,7 @@ use super::LogDir;
 use super::open::FailedLog;
 use crate::Result;
 use crate::format::atomic;
-use crate::format::names::RUNNING;
+use crate::format::names::{DISTRUSTED, RUNNING};
 use crate::format::running::Running;
 
 /// In place of the id of a page cache that cannot be told from others.
@@ -64,9 +67,11 @@ impl LogDir {
             return Ok(Before::default());
         };
         let Some(mark) = Running::decode(&bytes) else { return Ok(Before::default()) };
+        let is_distrusted = self.is_distrusted().await?;
         let now = self.disk().page_cache_id(self.path()).await?;
         let Running { page_cache_id, unverified, damaged } = mark;
         let cache = match now {
+            _ if is_distrusted => PageCache::Suspect,
             Some(now) if now == page_cache_id => PageCache::Survived,
             Some(_) if page_cache_id != UNKNOWN => PageCache::Fresh,
             _ => PageCache::Suspect,
@@ -78,7 +83,7 @@ impl LogDir {
     /// directory.
     pub(super) async fn begin_running(&self, failed: &[&FailedLog]) {
         let is_verified = failed.is_empty();
-        let Err(error) = self.mark_running(failed).await else { return };
+        let Err(error) = self.mark_running(failed).await else { return self.trust_again().await };
         if !is_verified {
             // A stop in order would make the next start take what nobody looked through.
             return self.fail(format!("it cannot be written: {error}")).await;
@@ -116,11 +121,57 @@ impl LogDir {
         }
         // Where names cannot be changed any more, a length may still be.
         let emptied = async { self.disk().open(&path, OpenMode::Existing).await?.set_len(0).await }.await;
-        if let Err(second) = emptied {
+        let Err(second) = emptied else { return };
+        if !self.note_elsewhere().await {
             tracing::error!(
                 "remove {} by hand before the next start, or it trusts what this failure may have lost: {error}; {second}",
                 path.display()
             );
+        }
+    }
+
+    /// Where the other directories say that this one is not to be trusted.
+    fn notes(&self) -> Vec<(Arc<Self>, PathBuf)> {
+        let name = format!("{DISTRUSTED}{}", self.id());
+        self.others().into_iter().map(|other| (Arc::clone(&other), other.path().join(&name))).collect()
+    }
+
+    /// Says in another directory, durably, that this one failed, since it cannot say so itself.
+    async fn note_elsewhere(&self) -> bool {
+        for (other, note) in self.notes() {
+            let noted = async {
+                self.disk().open(&note, OpenMode::Create).await?;
+                self.disk().sync_dir(other.path()).await
+            };
+            match noted.await {
+                Ok(()) => {
+                    tracing::warn!("noted in {} that {} failed", note.display(), self.path().display());
+                    return true;
+                }
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
+        false
+    }
+
+    async fn is_distrusted(&self) -> Result<bool> {
+        for (_, note) in self.notes() {
+            match self.disk().open(&note, OpenMode::Read).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the notes away: everything was looked through. One that stays costs the next start that again.
+    async fn trust_again(&self) {
+        for (_, note) in self.notes() {
+            match self.disk().remove_file(&note).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!("{error}"),
+                _ => {}
+            }
         }
     }
 }

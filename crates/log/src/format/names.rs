@@ -21,6 +21,9 @@ pub(crate) const LOCK: &str = ".lock";
 /// In which page cache a process works, in a log directory. Kafka has no such file, and passes it over.
 pub(crate) const RUNNING: &str = ".ottla-running";
 
+/// With the id of another log directory behind it: that one failed and could not be written to. Kafka has no such file.
+pub(crate) const DISTRUSTED: &str = ".ottla-distrusted-";
+
 const DELETED_FILE: &str = ".deleted";
 const DELETE_SUFFIX: &str = "-delete";
 const STRAY_SUFFIX: &str = "-stray";
