@@ -83,13 +83,14 @@ fn all_mistakes_of_a_file_are_told_at_once_with_line_key_value_and_range() {
 
 #[test]
 fn an_unknown_key_is_warned_of_with_the_nearest_name() {
-    let (_, warnings) = load("log.segement.bytes=1073741824\nwholly.made.up=1");
+    let (_, warnings) = load("log.segement.bytes=1073741824\nwholly.made.up=1\nmax.message.bytes=5");
     assert_eq!(
         warnings,
         [
             "server.properties:1: log.segement.bytes is not a key that this program knows: did you mean \
              log.segment.bytes?",
             "server.properties:2: wholly.made.up is not a key that this program knows",
+            "server.properties:3: max.message.bytes is a key of topics and not of brokers: did you mean message.max.bytes?",
         ]
     );
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::key::{ConfigValue, Definition, InvalidValue, Key, no_effect};
-use super::{broker, ignored, layers, properties};
+use super::{broker, ignored, layers, properties, topic};
 
 /// Where an assignment comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -345,6 +345,9 @@ pub(super) fn not_ours(key: &str) -> String {
     if let Some(why) = ignored::why(key) {
         return no_effect(key, why);
     }
+    if let (Some(_), [synonym, ..]) = (topic::find(key), topic::broker_synonyms(key)) {
+        return format!("{key} is a key of topics and not of brokers: did you mean {}?", synonym.name);
+    }
     match nearest(key) {
         Some(name) => format!("{key} is not a key that this program knows: did you mean {name}?"),
         None => format!("{key} is not a key that this program knows"),
@@ -364,9 +367,7 @@ pub fn nearest_of(
 ) -> Option<&'static str> {
     definitions
         .into_iter()
-        .map(|definition| {
-            (strsim::normalized_damerau_levenshtein(key, definition.name), definition.name)
-        })
+        .map(|definition| (strsim::normalized_damerau_levenshtein(key, definition.name), definition.name))
         .filter(|(likeness, _)| *likeness >= 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
