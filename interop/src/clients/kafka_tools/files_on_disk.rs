@@ -53,7 +53,8 @@ fn examine(tools: &mut Tools) -> Result<()> {
     dump(tools, &folder)
 }
 
-fn folder(told: &str) -> Option<PathBuf> {
+/// The log directory that `kafka-log-dirs` tells of.
+pub(super) fn folder(told: &str) -> Option<PathBuf> {
     let (_, rest) = told.split_once(r#""logDir":""#)?;
     rest.split('"').next().map(PathBuf::from)
 }

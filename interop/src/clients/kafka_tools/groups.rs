@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{SOON, Tools};
+use super::{SOON, Tools, files_on_disk::folder};
 use crate::{command::eventually, tool_host::Running};
 
 /// Runs the scenario if it is one of these.
@@ -17,6 +17,7 @@ pub(super) fn run(tools: &mut Tools, scenario: &str) -> Option<Result<()>> {
         "group-lag" => lag(tools),
         "group-members" => members(tools),
         "group-list" => list(tools),
+        "group-records" => records(tools),
         "group-delete" => delete(tools),
         "group-delete-offsets" => delete_offsets(tools),
         "group-reset-offsets" => reset_offsets(tools),
@@ -177,6 +178,37 @@ fn members(tools: &mut Tools) -> Result<()> {
     leave(tools, &running, name, 1)?;
     let told = groups(tools, &["--describe", "--group", name, "--state"])?;
     ensure!(told.contains("Empty"), "after its end: {told}");
+    Ok(())
+}
+
+fn records(tools: &mut Tools) -> Result<()> {
+    let name = "group-records";
+    two_partitions(tools, name)?;
+    consume_in_group(tools, name, name, 100)?;
+    let told = tools.text("LogDirsCommand", &["--describe", "--topic-list", "__consumer_offsets"])?;
+    let folder = folder(&told).with_context(|| told.clone())?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry.context("cannot list the log directory")?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("__consumer_offsets-")) {
+            files.push(path.join("00000000000000000000.log").display().to_string());
+        }
+    }
+    // This tool reads files and asks no broker.
+    let arguments = ["--offsets-decoder", "--files", &files.join(",")];
+    let running = tools.host.begin("org.apache.kafka.tools.DumpLogSegments", &arguments, b"")?;
+    let printed = tools.host.end(&running)?.ok().context("kafka-dump-log")?;
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    let committed = |partition: u32, offset: u32| {
+        let key = format!(r#""group":"{name}","topic":"{name}","partition":{partition}"#);
+        let value = format!(r#""offset":{offset},"#);
+        printed.lines().any(|line| line.contains(&key) && line.contains(&value))
+    };
+    ensure!(committed(0, 60) && committed(1, 40), "the offsets are not in: {printed:.3000}");
+    let member = printed.lines().any(|line| {
+        line.contains(&format!(r#""group":"{name}"}}"#)) && line.contains(r#""protocolType":"consumer""#)
+    });
+    ensure!(member, "the group's record is not in: {printed:.3000}");
     Ok(())
 }
 
