@@ -32,6 +32,11 @@ impl Committed {
             unflushed: Mutex::default(),
             waiters: Arc::clone(waiters),
         });
+        if waits_for_flush {
+            // Whoever waits for what was there before the start is woken by its flush too.
+            let size = usize::try_from(log.size_bytes()).unwrap_or(usize::MAX);
+            committed.unflushed.lock().unwrap_or_else(PoisonError::into_inner).push_back((end, size));
+        }
         let observer = Arc::clone(&committed);
         log.observe_flushes(Arc::new(move |flushed| observer.flushed(flushed)));
         if waits_for_flush {

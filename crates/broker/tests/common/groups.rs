@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use ottla_types::ErrorCode;
+use ottla_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use ottla_wire::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use ottla_wire::heartbeat::HeartbeatRequest;
 use ottla_wire::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
+use ottla_wire::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ottla_wire::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -163,6 +165,25 @@ impl Client {
         let synced = self.sync(5, sync_request(5, &member, &[(&member.id, "all")])).await;
         assert_eq!((error(synced.error_code), &synced.assignment[..]), (ErrorCode::None, &b"all"[..]));
         member
+    }
+
+    /// Leaves a group and makes this client its only member again.
+    pub(crate) async fn join_alone_after_leaving(&mut self, member: &Member) -> Member {
+        let identity = MemberIdentity { member_id: member.id.as_str().into(), ..MemberIdentity::default() };
+        let request = LeaveGroupRequest {
+            group_id: member.group.into(),
+            members: vec![identity],
+            ..LeaveGroupRequest::default()
+        };
+        assert_eq!(self.call(5, request).await.error_code, 0);
+        self.join_alone(member.group).await
+    }
+
+    pub(crate) async fn delete_topic(&mut self, name: &str) {
+        let topic = DeleteTopicState { name: Some(name.into()), ..DeleteTopicState::default() };
+        let request =
+            DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..DeleteTopicsRequest::default() };
+        assert_eq!(self.call(6, request).await.responses[0].error_code, 0);
     }
 
     pub(crate) async fn heartbeat(&mut self, version: i16, member: &Member) -> ErrorCode {
