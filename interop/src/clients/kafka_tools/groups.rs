@@ -190,8 +190,12 @@ fn records(tools: &mut Tools) -> Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let path = entry.context("cannot list the log directory")?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("__consumer_offsets-")) {
-            files.push(path.join("00000000000000000000.log").display().to_string());
+        let segment = path.join("00000000000000000000.log");
+        let offsets =
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("__consumer_offsets-"));
+        // A partition without records need not have a segment yet.
+        if offsets && segment.exists() {
+            files.push(segment.display().to_string());
         }
     }
     // This tool reads files and asks no broker.
