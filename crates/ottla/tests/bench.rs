@@ -9,6 +9,8 @@
 
 mod common;
 
+use std::process::{Command, Stdio};
+
 use common::{Server, stderr};
 use serde_json::Value;
 
@@ -89,4 +91,23 @@ fn records_that_are_refused_are_counted_and_fail_the_command() {
     assert_eq!((&report["records"], &report["failed"]), (&0.into(), &20.into()));
     assert!(stderr(&output).contains("20 records were not written: "), "{}", stderr(&output));
     assert!(stderr(&output).contains("MESSAGE_TOO_LARGE"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_interrupt_ends_a_measurement_and_leaves_no_topic() {
+    let server = Server::start(&[]);
+    let measuring = Command::new(env!("CARGO_BIN_EXE_ottla"))
+        .args(["bench", "e2e", "--duration", "10000", "--warmup", "0", "--json", "-b"])
+        .arg(server.address().to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while server.ok("topic list", "").is_empty() {}
+    let pid = measuring.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    let output = measuring.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["lost"], 0, "{report}");
+    assert_eq!(server.ok("topic list", ""), "");
 }

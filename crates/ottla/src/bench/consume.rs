@@ -53,19 +53,20 @@ pub(crate) struct Arguments {
 
 /// Measures reading.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Before there is a topic that would be left behind.
+    let stop = Stop::on_ctrl_c()?;
     let ground = arguments.place.prepare().await?;
-    let measured = measure(&arguments, &ground).await;
+    let measured = measure(&arguments, &ground, &stop).await;
     ground.leave().await;
     measured?.say(arguments.json)
 }
 
-async fn measure(arguments: &Arguments, ground: &Ground) -> anyhow::Result<Report> {
-    let stop = Stop::on_ctrl_c();
+async fn measure(arguments: &Arguments, ground: &Ground, stop: &Stop) -> anyhow::Result<Report> {
     let is_filled = arguments.place.is_temporary();
     if is_filled {
-        fill(arguments, ground, &stop).await?;
+        fill(arguments, ground, stop).await?;
     }
-    let (records, bytes, time) = read(arguments, ground, &stop).await?;
+    let (records, bytes, time) = read(arguments, ground, stop).await?;
     let report = Report {
         bench: "consume",
         topic: ground.topic.name.to_string(),

@@ -52,8 +52,10 @@ pub(crate) struct Arguments {
 
 /// Measures the way from a producer to a consumer.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Before there is a topic that would be left behind.
+    let stop = Stop::on_ctrl_c()?;
     let ground = arguments.place.prepare().await?;
-    let measured = measure(&arguments, &ground).await;
+    let measured = measure(&arguments, &ground, &stop).await;
     ground.leave().await;
     let (report, first_failure) = measured?;
     report.say(arguments.json)?;
@@ -67,7 +69,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(arguments: &Arguments, ground: &Ground) -> anyhow::Result<(Report, Option<String>)> {
+async fn measure(
+    arguments: &Arguments,
+    ground: &Ground,
+    stop: &Stop,
+) -> anyhow::Result<(Report, Option<String>)> {
     let Arguments { sending, .. } = arguments;
     let env = ground.client.env();
     // Others may write to the same topic: the tag says which records are of this run.
@@ -79,13 +85,13 @@ async fn measure(arguments: &Arguments, ground: &Ground) -> anyhow::Result<(Repo
     });
     consumer.assign(partitions).await.map_err(explain)?;
 
-    let (stop, progress) = (Stop::on_ctrl_c(), progress::counter("records written"));
+    let progress = progress::counter("records written");
     let writing = Writing {
         client: &ground.client,
         topic: &ground.topic,
         options: sending.options(),
         payload: &payload,
-        stop: &stop,
+        stop,
         progress: &progress,
     };
     let schedule = arguments.length.schedule(Some(arguments.rate));

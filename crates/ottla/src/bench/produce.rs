@@ -45,8 +45,10 @@ pub(crate) struct Arguments {
 
 /// Measures writing.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Before there is a topic that would be left behind.
+    let stop = Stop::on_ctrl_c()?;
     let ground = arguments.place.prepare().await?;
-    let measured = measure(&arguments, &ground).await;
+    let measured = measure(&arguments, &ground, &stop).await;
     ground.leave().await;
     let (report, first_failure) = measured?;
     report.say(arguments.json)?;
@@ -61,17 +63,20 @@ pub(super) fn check(report: &Report, first_failure: Option<String>) -> anyhow::R
     }
 }
 
-async fn measure(arguments: &Arguments, ground: &Ground) -> anyhow::Result<(Report, Option<String>)> {
+async fn measure(
+    arguments: &Arguments,
+    ground: &Ground,
+    stop: &Stop,
+) -> anyhow::Result<(Report, Option<String>)> {
     let Arguments { sending, .. } = arguments;
     let payload = Payload::new(sending.record_size as usize, &*ground.client.env().rng);
-    let stop = Stop::on_ctrl_c();
     let progress = progress::counter("records written");
     let writing = Writing {
         client: &ground.client,
         topic: &ground.topic,
         options: sending.options(),
         payload: &payload,
-        stop: &stop,
+        stop,
         progress: &progress,
     };
     let schedule = arguments.length.schedule(arguments.rate);

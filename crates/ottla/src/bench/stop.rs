@@ -1,9 +1,10 @@
-//! Ctrl-C ends a measurement early, and what was measured is told all the same.
+//! Ctrl-C ends a measurement early: what was measured is told all the same, and no topic is left behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::ctrl_c;
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether somebody has asked to stop.
 #[derive(Debug, Clone, Default)]
@@ -11,18 +12,17 @@ pub(super) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Listens to Ctrl-C from now on. A second one ends the program at once.
-    pub(super) fn on_ctrl_c() -> Self {
+    pub(super) fn on_ctrl_c() -> anyhow::Result<Self> {
+        let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
         let stop = Self::default();
         let told = stop.clone();
         tokio::spawn(async move {
-            if ctrl_c().await.is_ok() {
-                told.0.store(true, Ordering::Relaxed);
-            }
-            if ctrl_c().await.is_ok() {
-                std::process::exit(1);
-            }
+            interrupts.recv().await;
+            told.0.store(true, Ordering::Relaxed);
+            interrupts.recv().await;
+            std::process::exit(1);
         });
-        stop
+        Ok(stop)
     }
 
     /// Whether it is time to stop.
