@@ -4,37 +4,49 @@
 
 mod common;
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::disk::{Call, Fault, FaultDisk};
 use common::*;
 use ottla_log::{Error, Log, LogConfig, LogDirs};
-use ottla_types::{Offset, TopicId};
+use ottla_types::{LeaderEpoch, Offset, TopicId};
 use tokio::sync::Semaphore;
 
 const MAX: Offset = Offset(i64::MAX);
 
-/// Lets the first call of a kind on a segment wait until it is told to go on.
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Lets a call of a kind on a segment wait until it is told to go on.
 struct Held {
     reached: Arc<Semaphore>,
     go_on: Arc<Semaphore>,
 }
 
 impl Held {
+    /// The first one waits before it is done.
     fn first(disk: &FaultDisk, call: Call) -> Self {
+        Self::nth(disk, call, 0, |wait| Fault::Waits(Box::pin(async { Ok(wait.await) })))
+    }
+
+    fn nth(
+        disk: &FaultDisk,
+        call: Call,
+        nth: usize,
+        fault: impl Fn(Wait) -> Fault + Send + Sync + 'static,
+    ) -> Self {
         let held = Self { reached: Arc::new(Semaphore::new(0)), go_on: Arc::new(Semaphore::new(0)) };
         let (reached, go_on) = (Arc::clone(&held.reached), Arc::clone(&held.go_on));
-        let taken = AtomicBool::new(false);
+        let calls = AtomicUsize::new(0);
         disk.fault(call, "topic-0/00000000000000000000.log", move || {
-            if taken.swap(true, Ordering::SeqCst) {
+            if calls.fetch_add(1, Ordering::SeqCst) != nth {
                 return Fault::None;
             }
             let (reached, go_on) = (Arc::clone(&reached), Arc::clone(&go_on));
-            Fault::Waits(Box::pin(async move {
+            fault(Box::pin(async move {
                 reached.add_permits(1);
                 go_on.acquire().await.unwrap().forget();
-                Ok(())
             }))
         });
         held
@@ -69,7 +81,8 @@ async fn setup() -> Setup {
 #[tokio::test]
 async fn where_a_read_ended_that_a_truncation_overtook_is_no_place_to_read_on() {
     let Setup { disk, log, .. } = &setup().await;
-    let held = Held::first(disk, Call::Read);
+    // The first finds the place; the second has read what is there, and is late to say so.
+    let held = Held::nth(disk, Call::Read, 1, Fault::Late);
     let reading = tokio::spawn({
         let log = Arc::clone(log);
         async move { log.read(Offset(0), 3 * 600, true, MAX).await }
@@ -115,4 +128,27 @@ async fn a_read_of_a_log_that_is_deleted_meanwhile_finds_nothing_of_the_one_that
         assert!(matches!(result, Err(Error::Closed { .. })), "{result:?}");
         assert_eq!(offsets_of(&read_all(&fresh, Offset(0)).await).len(), 8);
     }
+}
+
+#[tokio::test]
+async fn a_leadership_that_begins_during_an_append_begins_behind_it() {
+    let Setup { disk, log, .. } = &setup().await;
+    let held = Held::first(disk, Call::Write);
+    let appending = tokio::spawn({
+        let log = Arc::clone(log);
+        async move { log.append(prepared(batch(2, 10)), EPOCH, NOW_MS).await }
+    });
+    held.is_reached().await;
+    let beginning = tokio::spawn({
+        let log = Arc::clone(log);
+        async move { log.begin_epoch(LeaderEpoch(4)).await }
+    });
+    // It gets its turn to overtake the append.
+    tokio::task::yield_now().await;
+    held.go_on.add_permits(1);
+    assert_eq!(appending.await.unwrap().unwrap().base_offset, Offset(5));
+    beginning.await.unwrap();
+    assert_eq!(log.epoch_for_offset(Offset(6)), Some(EPOCH));
+    assert_eq!(log.epoch_end_offset(EPOCH), Some((EPOCH, Offset(7))));
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(4)));
 }

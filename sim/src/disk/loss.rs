@@ -31,6 +31,12 @@ impl CrashPoint {
         SimDisk::of(self.state.after(crash, &mut SimRng::new(seed)))
     }
 
+    /// Whether a sync failed within the last so many changes.
+    #[must_use]
+    pub fn is_behind_failed_sync(&self, changes: u64) -> bool {
+        self.state.failed_sync.is_some_and(|failed| self.mutation.saturating_sub(failed) <= changes)
+    }
+
     /// The events before it, in words, if they were kept.
     #[must_use]
     pub fn events(&self) -> Vec<String> {

@@ -48,6 +48,8 @@ pub(super) struct State {
     /// The power is cut when this mutation would begin.
     pub(super) cut_at: Option<u64>,
     pub(super) is_off: bool,
+    /// The number of the last sync that failed.
+    pub(super) failed_sync: Option<u64>,
     pub(super) trace: Trace,
     /// `Some` while crash points are collected.
     pub(super) points: Option<Vec<CrashPoint>>,
@@ -86,6 +88,7 @@ impl State {
             mutations: 0,
             cut_at: None,
             is_off: false,
+            failed_sync: None,
             trace: Trace::new(),
             points: None,
         }
@@ -365,6 +368,7 @@ impl State {
             let dir = self.dir_mut(ino);
             let survives = loss::names_after(dir, None, &mut rng);
             dir.fail_sync(survives);
+            self.failed_sync = Some(self.mutations);
             return Err(device_error("sync the directory", path));
         }
         self.dir_mut(ino).sync();
@@ -392,6 +396,7 @@ impl State {
             }
         }
         if fails {
+            self.failed_sync = Some(self.mutations);
             return Err(device_error("sync all that is with", path));
         }
         self.point(false);
@@ -494,6 +499,7 @@ impl State {
             let file = self.file_mut(ino);
             let survives = loss::file_after(file, None, &mut rng);
             file.fail_sync(survives);
+            self.failed_sync = Some(self.mutations);
             return Err(device_error("sync", path));
         }
         self.file_mut(ino).sync();

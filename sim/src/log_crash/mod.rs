@@ -7,7 +7,7 @@
 //!
 //! A failed fsync leaves pages that are clean and not on the device, and whoever starts next may see them or not: no
 //! program can tell by reading. Of names alone the next process sees what the device has: a file system that cannot write
-//! a directory stops, and is mounted again.
+//! a directory stops, and is mounted again. And no kill comes between a failed fsync and the note of it on disk.
 //!
 //! Everything follows from one number. `cargo xtask crash --seed S --workloads 1` repeats a run.
 

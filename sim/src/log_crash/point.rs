@@ -38,6 +38,10 @@ pub struct Crashed {
     pub then: &'static str,
 }
 
+/// How many changes others may make of the disk between a sync that fails and the note of it, which is the next that the
+/// log does: no kill comes in between. Nothing could be noted before the failure, so this is left to chance in life too.
+const CHANGES_UNTIL_NOTED: u64 = 6;
+
 fn draw_crash(rng: &mut SimRng) -> Crash {
     if rng.one_in(3) { Crash::Kill } else { Crash::PowerLoss }
 }
@@ -54,7 +58,15 @@ impl Case<'_> {
         point: &CrashPoint,
         rng: &mut SimRng,
     ) -> Result<(), (Crashed, Violation)> {
-        let crash = if point.mid_write { Crash::Kill } else { draw_crash(rng) };
+        let drawn = if point.mid_write { Crash::Kill } else { draw_crash(rng) };
+        let crash = match drawn {
+            // Between the failure and its note on disk the next process cannot know of it.
+            Crash::Kill if point.is_behind_failed_sync(CHANGES_UNTIL_NOTED) && point.mid_write => {
+                return Ok(());
+            }
+            Crash::Kill if point.is_behind_failed_sync(CHANGES_UNTIL_NOTED) => Crash::PowerLoss,
+            crash => crash,
+        };
         let seed = rng.next_u64();
         let restart = || point.restart(crash, seed);
         let mut crashed =

@@ -48,6 +48,8 @@ pub enum Fault {
     Half,
     /// It is done, and never says so.
     Hangs,
+    /// It is done, and says so only after this.
+    Late(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// It waits for this first, which may also fail it. Instead of a sync nothing more is done.
     Waits(Pin<Box<dyn Future<Output = io::Result<()>> + Send>>),
 }
@@ -137,7 +139,8 @@ impl FaultDisk {
         match rule(call, path) {
             Fault::None => Ok(Then::Done),
             Fault::Half => Ok(Then::Half),
-            Fault::Hangs => Ok(Then::Hangs),
+            Fault::Hangs => Ok(Then::Says(Box::pin(std::future::pending()))),
+            Fault::Late(after) => Ok(Then::Says(after)),
             Fault::Fails(kind) => {
                 let message = format!("cannot {call:?} {}: {kind} (a fault was put on it)", path.display());
                 Err(io::Error::new(kind, message))
@@ -155,9 +158,7 @@ impl FaultDisk {
     ) -> io::Result<T> {
         let then = self.before(call, path).await?;
         let value = real().await?;
-        if then == Then::Hangs {
-            std::future::pending::<()>().await;
-        }
+        then.say().await;
         Ok(value)
     }
 
@@ -167,12 +168,20 @@ impl FaultDisk {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Done,
     Half,
-    Hangs,
     Waited,
+    Says(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Then {
+    /// Comes to the end of a call that is done.
+    async fn say(self) {
+        if let Self::Says(after) = self {
+            after.await;
+        }
+    }
 }
 
 fn contains(path: &Path, place: &str) -> bool {
@@ -262,7 +271,7 @@ impl File for FaultFile {
         boxed(async move {
             let path = self.real.path();
             let then = self.disk.before(Call::Write, path).await?;
-            if then == Then::Half {
+            if matches!(then, Then::Half) {
                 let whole: Bytes = buffers.concat().into();
                 self.real.write_at(offset, &[whole.slice(..whole.len() / 2)]).await?;
                 let message =
@@ -270,9 +279,7 @@ impl File for FaultFile {
                 return Err(io::Error::new(io::ErrorKind::StorageFull, message));
             }
             self.real.write_at(offset, buffers).await?;
-            if then == Then::Hangs {
-                std::future::pending::<()>().await;
-            }
+            then.say().await;
             Ok(())
         })
     }
