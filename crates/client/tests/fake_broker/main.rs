@@ -1,6 +1,6 @@
 //! The client against brokers that do as a test tells them, on loopback ports.
 //!
-//! [`fake`] is the broker; each other module holds the claims about one part of the client.
+//! [`fake`] is the broker, [`fake_group`] one that coordinates a group; each other module holds the claims about one part of the client.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,8 @@ mod configs;
 mod connection;
 mod consumer;
 mod fake;
+mod fake_group;
 mod group_consumer;
+mod group_offsets;
 mod groups;
 mod producer;
