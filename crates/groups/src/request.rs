@@ -184,11 +184,14 @@ pub struct FetchOffsets {
     pub require_stable: bool,
 }
 
-/// Partitions of one topic.
+/// Partitions of one topic, whose offsets are asked for.
 #[derive(Debug, Clone)]
 pub struct FetchTopic {
     /// The topic.
     pub topic: TopicName,
+    /// Its id, or [`TopicId::ZERO`] from who does not know it (before version 10). An offset that was committed for an
+    /// earlier topic of the same name is not told to who asks by id.
+    pub topic_id: TopicId,
     /// The partitions.
     pub partitions: Vec<i32>,
 }
@@ -199,7 +202,16 @@ pub struct DeleteOffsets {
     /// The group.
     pub group_id: String,
     /// The topics and partitions.
-    pub topics: Vec<FetchTopic>,
+    pub topics: Vec<DeleteTopic>,
+}
+
+/// Partitions of one topic, whose offsets are to be deleted.
+#[derive(Debug, Clone)]
+pub struct DeleteTopic {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partitions.
+    pub partitions: Vec<i32>,
 }
 
 /// Asks for the groups there are.

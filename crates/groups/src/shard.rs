@@ -410,6 +410,7 @@ fn failed_answer(ticket: Ticket, answer: Answer, error: ErrorCode) -> Effect {
 #[must_use]
 pub fn response_error(error: ErrorCode) -> ErrorCode {
     match error {
+        ErrorCode::NetworkException => ErrorCode::CoordinatorLoadInProgress,
         ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
             ErrorCode::CoordinatorNotAvailable
         }

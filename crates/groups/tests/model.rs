@@ -210,7 +210,7 @@ impl Model {
             Step::Commit(client, partition) => self.commit(Some(client), TOPIC, partition),
             Step::CommitFromOutside(partition) => self.commit(None, OTHER_TOPIC, partition),
             Step::DeleteOffset(partition) => {
-                let topics = vec![ottla_groups::request::FetchTopic {
+                let topics = vec![ottla_groups::request::DeleteTopic {
                     topic: common::name(OTHER_TOPIC),
                     partitions: vec![partition],
                 }];

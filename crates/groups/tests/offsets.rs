@@ -49,6 +49,30 @@ fn a_commit_is_written_with_its_topic_id() {
 }
 
 #[test]
+fn an_offset_of_an_earlier_topic_of_the_same_name_is_not_told_to_who_asks_by_id() {
+    let mut world = World::new();
+    let mut request = commit("", -1, "topic", 0, 42);
+    request.topics[0].topic_id = TopicId([1; 16]);
+    world.ask(Request::Commit(request));
+    world.commit("", -1, "old", 0, 43);
+    for (topic, topic_id, offset) in [
+        ("topic", TopicId([1; 16]), 42),
+        ("topic", TopicId([2; 16]), -1),
+        ("topic", TopicId::ZERO, 42),
+        ("old", TopicId([2; 16]), 43),
+    ] {
+        let mut request = fetch(Some(&[(topic, 0)]), false);
+        request.topics.as_mut().unwrap()[0].topic_id = topic_id;
+        let asked = world.ask(Request::FetchOffsets(request));
+        assert_eq!(
+            fetched(&world, asked).topics[0].partitions[0].offset,
+            Offset(offset),
+            "{topic} {topic_id}"
+        );
+    }
+}
+
+#[test]
 fn a_commit_that_cannot_be_written_leaves_what_was_committed_before() {
     let mut world = World::slow();
     world.commit("", -1, "topic", 0, 1);
@@ -62,6 +86,27 @@ fn a_commit_that_cannot_be_written_leaves_what_was_committed_before() {
     let fourth = world.commit("", -1, "topic", 0, 4);
     world.commit_log();
     assert_eq!((world.commit_error(fourth), world.fetch("topic", 0)), (ErrorCode::None, 4));
+}
+
+#[test]
+fn who_waited_is_told_what_kafka_makes_of_the_logs_error() {
+    for (logs, told) in [
+        (ErrorCode::NotEnoughReplicas, ErrorCode::CoordinatorNotAvailable),
+        (ErrorCode::UnknownTopicOrPartition, ErrorCode::CoordinatorNotAvailable),
+        (ErrorCode::RequestTimedOut, ErrorCode::CoordinatorNotAvailable),
+        (ErrorCode::NetworkException, ErrorCode::CoordinatorLoadInProgress),
+        (ErrorCode::NotLeaderOrFollower, ErrorCode::NotCoordinator),
+        (ErrorCode::KafkaStorageError, ErrorCode::NotCoordinator),
+        (ErrorCode::MessageTooLarge, ErrorCode::UnknownServerError),
+        (ErrorCode::RecordListTooLarge, ErrorCode::UnknownServerError),
+        (ErrorCode::InvalidFetchSize, ErrorCode::UnknownServerError),
+        (ErrorCode::PolicyViolation, ErrorCode::PolicyViolation),
+    ] {
+        let mut world = World::slow();
+        let ticket = world.commit("", -1, "topic", 0, 1);
+        world.fail_last(1, logs);
+        assert_eq!(world.commit_error(ticket), told);
+    }
 }
 
 #[test]

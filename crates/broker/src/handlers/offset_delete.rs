@@ -1,7 +1,7 @@
 //! OffsetDelete: forgets how far a group has read (KIP-496).
 
 use ottla_groups::Request;
-use ottla_groups::request::{DeleteOffsets, FetchTopic};
+use ottla_groups::request::{DeleteOffsets, DeleteTopic};
 use ottla_metadata::Image;
 use ottla_types::ErrorCode;
 use ottla_wire::offset_delete::{
@@ -31,7 +31,7 @@ struct Checked {
     asked: Vec<(usize, usize)>,
 }
 
-fn check(image: &Image, topics: Vec<OffsetDeleteRequestTopic>) -> (Checked, Vec<FetchTopic>) {
+fn check(image: &Image, topics: Vec<OffsetDeleteRequestTopic>) -> (Checked, Vec<DeleteTopic>) {
     let mut checked = Checked { topics: Vec::with_capacity(topics.len()), asked: Vec::new() };
     let mut wanted = Vec::new();
     for topic in topics {
@@ -54,7 +54,7 @@ fn check(image: &Image, topics: Vec<OffsetDeleteRequestTopic>) -> (Checked, Vec<
             });
         }
         if let Some(known) = known.filter(|_| !partitions.is_empty()) {
-            wanted.push(FetchTopic { topic: known.name.clone(), partitions });
+            wanted.push(DeleteTopic { topic: known.name.clone(), partitions });
         }
         checked.topics.push(OffsetDeleteResponseTopic {
             name: topic.name,

@@ -108,7 +108,9 @@ impl Wanted {
     fn fetch(&self, require_stable: bool) -> FetchOffsets {
         let topic = |wanted: &WantedTopic| {
             let topic = wanted.known.clone().ok()?;
-            Some(FetchTopic { topic, partitions: wanted.partitions.clone() })
+            // Before version 10 there is none in the request, and it is zero.
+            let topic_id = wanted.id.into();
+            Some(FetchTopic { topic, topic_id, partitions: wanted.partitions.clone() })
         };
         FetchOffsets {
             group_id: self.group_id.as_str().to_owned(),

@@ -1,6 +1,6 @@
 //! OffsetFetch.
 
-use ottla_types::{ErrorCode, LeaderEpoch, TopicName};
+use ottla_types::{ErrorCode, LeaderEpoch, TopicId, TopicName};
 
 use super::commit::NO_OFFSET;
 use super::{Offsets, View};
@@ -34,8 +34,8 @@ impl Groups {
 impl Offsets {
     fn fetch(&self, request: &FetchTopic, which: View) -> FetchedTopic {
         let partitions = request.partitions.iter().map(|&partition| {
-            let slot = self.slot(request.topic.as_str(), partition);
-            fetched(partition, slot.and_then(|slot| slot.view(which)))
+            let value = self.slot(request.topic.as_str(), partition).and_then(|slot| slot.view(which));
+            fetched(partition, value.filter(|value| is_for(value, request.topic_id)))
         });
         FetchedTopic { topic: request.topic.clone(), partitions: partitions.collect() }
     }
@@ -47,6 +47,12 @@ impl Offsets {
         }
         topics
     }
+}
+
+/// Whether an offset was committed for this topic, and not for an earlier one of the same name: as far as both ids are
+/// known (KIP-848).
+fn is_for(value: &OffsetValue, topic_id: TopicId) -> bool {
+    value.topic_id == topic_id || value.topic_id.is_zero() || topic_id.is_zero()
 }
 
 fn push(topics: &mut Vec<FetchedTopic>, topic: &TopicName, partition: FetchedPartition) {

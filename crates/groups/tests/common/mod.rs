@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use ottla_groups::answer::{FetchedPartition, JoinAnswer, LeaveAnswer, SyncAnswer};
 use ottla_groups::request::{
-    Commit, CommitPartition, CommitTopic, Delete, DeleteOffsets, Describe, FetchOffsets, FetchTopic,
-    Heartbeat, Join, Leave, Leaver, List, Protocol, Sync,
+    Commit, CommitPartition, CommitTopic, Delete, DeleteOffsets, DeleteTopic, Describe, FetchOffsets,
+    FetchTopic, Heartbeat, Join, Leave, Leaver, List, Protocol, Sync,
 };
 use ottla_groups::{
     Answer, ChangeId, Decision, Effect, Generation, GroupConfig, Record, Request, Shard, Ticket,
@@ -228,7 +228,7 @@ impl World {
     }
 
     pub fn delete_offset(&mut self, topic: &str, partition: i32) -> Result<ErrorCode, ErrorCode> {
-        let topics = vec![FetchTopic { topic: name(topic), partitions: vec![partition] }];
+        let topics = vec![DeleteTopic { topic: name(topic), partitions: vec![partition] }];
         let ticket = self.ask(Request::DeleteOffsets(DeleteOffsets { group_id: GROUP.to_owned(), topics }));
         let Answer::DeleteOffsets(answer) = self.answer(ticket) else { panic!("{ticket:?} is no deletion") };
         if answer.error.is_error() { Err(answer.error) } else { Ok(answer.topics[0].1[0].1) }
@@ -382,8 +382,11 @@ pub fn commit(member_id: &str, generation: i32, topic: &str, partition: i32, off
 }
 
 pub fn fetch(partitions: Option<&[(&str, i32)]>, require_stable: bool) -> FetchOffsets {
-    let topic =
-        |(topic, partition): &(&str, i32)| FetchTopic { topic: name(topic), partitions: vec![*partition] };
+    let topic = |(topic, partition): &(&str, i32)| FetchTopic {
+        topic: name(topic),
+        topic_id: TopicId::ZERO,
+        partitions: vec![*partition],
+    };
     FetchOffsets {
         group_id: GROUP.to_owned(),
         topics: partitions.map(|partitions| partitions.iter().map(topic).collect()),
