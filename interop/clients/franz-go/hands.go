@@ -19,7 +19,6 @@ type asked struct {
 	Group      string
 	Partition  int32
 	Partitions any
-	Count      int32
 	From       int64
 	Bootstrap  string
 	Idempotent bool
@@ -81,6 +80,7 @@ func carryOut(k *kafka, line []byte) string {
 	return string(text)
 }
 
+// produceAsked knows the settings that scenarios about groups and cut connections have: the others are as here.
 func produceAsked(k *kafka, a *asked) (any, error) {
 	records := make([]*kgo.Record, len(a.Records))
 	for i, r := range a.Records {

@@ -4,6 +4,8 @@
 //! It cannot administer: its topics come into being by auto creation, with `num.partitions` partitions, and it writes to
 //! partition 0 where the order over the whole topic matters.
 
+mod groups;
+
 use std::{
     collections::HashSet,
     fmt::Write as _,
@@ -97,6 +99,8 @@ impl Client for Kcat {
             "unknown-topic" => self.unknown_topic(),
             "record-too-large" => self.record_too_large(),
             "cluster" => self.cluster(),
+            "group-two-members" => self.group_two_members(),
+            "group-member-killed" => self.group_member_killed(),
             "group-resume" => self.group_resume(),
             "restart:before" => self.before_restart(),
             "restart:after" => self.after_restart(),
@@ -402,30 +406,6 @@ impl Kcat {
         let stdout = waiting.0.stdout.as_mut().context("no standard output")?;
         std::io::Read::read_to_string(stdout, &mut printed).context("cannot read kcat's output")?;
         ensure!(printed == "first\nsecond\n", "came back as {printed:?}");
-        Ok(())
-    }
-
-    /// The lines that a balanced consumer, the only one of its group, reads up to the end of all partitions.
-    fn consume_in_group(&self, group: &str, topic: &str) -> Result<String> {
-        let arguments = ["-G", group, "-e", "-q", "-X", "auto.offset.reset=earliest", topic];
-        let printed = self.kcat(&arguments, b"")?.ok().context("kcat -G")?;
-        Ok(String::from_utf8_lossy(&printed).into_owned())
-    }
-
-    fn group_resume(&self) -> Result<()> {
-        let topic = "group-resume";
-        for part in [lines(40), lines(25), String::new(), lines(7)] {
-            if !part.is_empty() {
-                self.produce(topic, &[], &part)?;
-            }
-            let read = self.consume_in_group(topic, topic)?;
-            ensure!(
-                read == part,
-                "{} of {} lines were read: {read:?}",
-                read.lines().count(),
-                part.lines().count()
-            );
-        }
         Ok(())
     }
 

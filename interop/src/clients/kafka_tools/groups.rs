@@ -398,3 +398,25 @@ fn consumer_performance(tools: &mut Tools) -> Result<()> {
     ensure!(read >= 60_000, "{read} of 60000 records were read: {told}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_as_the_tool_takes_it_leap_days_included() {
+        let at = |ms: u64| humane(SystemTime::UNIX_EPOCH + Duration::from_millis(ms)).unwrap();
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        assert_eq!(at(1_798_761_599_999), "2026-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn rows_are_read_by_the_names_of_their_columns() {
+        let told = "\nGROUP   COORDINATOR (ID)     STATE   #MEMBERS\ng  127.0.0.1:9 (1)  Stable 2\n\n";
+        let rows = rows(told, "GROUP");
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0]["STATE"].as_str(), rows[0]["#MEMBERS"].as_str()), ("Stable", "2"));
+        assert!(super::rows("no such table", "GROUP").is_empty());
+    }
+}
