@@ -25,7 +25,7 @@ pub struct LogConfig {
     pub flush_messages: i64,
     /// `flush.ms`: fsync at least this often while there is something to flush.
     pub flush_ms: i64,
-    /// `file.delete.delay.ms`: how long a deleted topic's renamed directory stays.
+    /// `file.delete.delay.ms`: how long a deleted topic's renamed directory stays, and the files of a deleted segment.
     pub file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms`: a producer that is silent for this long is forgotten.
     pub producer_id_expiration_ms: i64,

@@ -27,7 +27,12 @@ struct Held {
 impl Held {
     /// The first one waits before it is done.
     fn first(disk: &FaultDisk, call: Call) -> Self {
-        Self::nth(disk, call, 0, |wait| Fault::Waits(Box::pin(async { Ok(wait.await) })))
+        Self::nth(disk, call, 0, |wait| {
+            Fault::Waits(Box::pin(async move {
+                wait.await;
+                Ok(())
+            }))
+        })
     }
 
     fn nth(

@@ -36,8 +36,8 @@ keys! {
     /// How long compaction keeps the marker of a deleted key, so that a consumer that reads from the start within this
     /// time sees the deletion.
     DELETE_RETENTION_MS: i64 = "delete.retention.ms", Some("86400000"), at_least(0), Medium, ClusterWide;
-    /// How long the directory of a partition stays on disk, renamed, after its topic is deleted. The files of segments
-    /// that retention drops are removed at once.
+    /// How long files stay on disk, renamed, after they are deleted: the directory of a partition whose topic is deleted,
+    /// and segments that retention or DeleteRecords drops.
     FILE_DELETE_DELAY_MS: i64 = "file.delete.delay.ms", Some("60000"), at_least(0), Medium, ClusterWide;
     /// Force the log to disk after this many records. 1 makes every acknowledged record survive a power loss of this
     /// broker alone; the default leaves it to replication and the page cache.
