@@ -108,7 +108,7 @@ impl Core {
         }
         if !committed.delta.is_empty() {
             self.apply(&committed.image, &committed.delta).await;
-            self.groups.apply(&self.partitions, &committed.delta).await;
+            self.groups.apply(&self.partitions, &committed.image, &committed.delta).await;
         }
         self.metadata.publish(committed.image);
         Ok(committed.answer)

@@ -199,6 +199,27 @@ async fn a_topic_that_is_deleted_takes_its_offsets_along_for_good() {
 }
 
 #[tokio::test]
+async fn offsets_that_a_deleted_topic_left_behind_are_not_those_of_its_successor() {
+    let (broker, mut client, topic, member) = reading("offsets.topic.num.partitions=1\n").await;
+    let other = client.create_topic("other", 1, &[]).await;
+    client.commit(9, &member, &other, &[(0, 3)]).await;
+    let offsets = client.find_topic(OFFSETS).await.unwrap();
+    let written = client.fetch_from(13, &offsets, 0).await.records.unwrap();
+    client.delete_topic("t").await;
+    // As if the broker had been killed when the topic was gone and its offsets were not.
+    client.client_id = "__admin_client";
+    let copied = client.produce_batch(OFFSETS, 0, common::records::in_one_batch(&written)).await;
+    assert_eq!(error(copied.error_code), ErrorCode::None);
+    let broker = broker.restart().await;
+    let mut client = broker.connect().await;
+    assert_eq!(loaded(&mut client, "g").await, ErrorCode::None);
+    assert_eq!(client.committed(9, "g", &topic, &[0]).await, [none(0)]);
+    assert_eq!(client.committed(9, "g", &other, &[0]).await, [at(0, 3)]);
+    let successor = client.create_topic("t", 3, &[]).await;
+    assert_eq!(client.committed(9, "g", &successor, &[0]).await, [none(0)]);
+}
+
+#[tokio::test]
 async fn without_its_topic_the_coordinator_is_gone_and_with_a_new_one_it_starts_over() {
     let (broker, mut client, topic, member) = reading("").await;
     // Whoever waits for others is told at once.

@@ -4,7 +4,7 @@
 //! Whoever asks is not dropped between a decision and the end of its append: connections are not ended in the middle of a
 //! request (see `server`), only while they wait for an answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +14,7 @@ use tracing::warn;
 
 use ottla_env::{Clock, Env};
 use ottla_groups::{Answer, ChangeId, Decision, Effect, Request, Shard, Ticket};
+use ottla_metadata::Image;
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicName};
 
 use super::clock::Epoch;
@@ -72,9 +73,10 @@ pub(crate) enum ShardState {
 }
 
 enum Phase {
-    /// The log is being read. Topics that are deleted meanwhile are noted.
+    /// The log is being read, as of this image. Topics that are deleted meanwhile are noted.
     Loading {
-        forget: Vec<TopicName>,
+        image: Arc<Image>,
+        forget: BTreeSet<TopicName>,
     },
     Active(Box<Active>),
     /// The log could not be read.
@@ -121,7 +123,7 @@ impl ShardHost {
         env: &Env,
         settings: &Arc<HostSettings>,
         partition: &Arc<Partition>,
-        leader_epoch: LeaderEpoch,
+        image: &Arc<Image>,
     ) -> Arc<Self> {
         let log = &partition.log;
         let epoch = Epoch::now(&*env.clock);
@@ -129,11 +131,11 @@ impl ShardHost {
             // Of a topic that was just made: whoever waits for that need not wait for the load of nothing as well.
             Phase::Active(Active::new(Shard::new(settings.groups.clone()), epoch.ms(&*env.clock)))
         } else {
-            Phase::Loading { forget: Vec::new() }
+            Phase::Loading { image: Arc::clone(image), forget: BTreeSet::new() }
         };
         Arc::new(Self {
             partition: Arc::clone(partition),
-            leader_epoch,
+            leader_epoch: partition.leadership().epoch,
             settings: Arc::clone(settings),
             epoch,
             clock: Arc::clone(&env.clock),
@@ -205,7 +207,7 @@ impl ShardHost {
     /// Deletes the offsets of topics that are no more.
     pub(super) async fn forget_topics(&self, topics: &[TopicName]) {
         match &mut *self.phase.lock().await {
-            Phase::Loading { forget } => forget.extend_from_slice(topics),
+            Phase::Loading { forget, .. } => forget.extend(topics.iter().cloned()),
             Phase::Active(active) => {
                 let decision = active.shard.delete_topic_offsets(topics, self.now_ms());
                 self.carry_out(active, decision).await;
@@ -217,15 +219,20 @@ impl ShardHost {
     /// Goes to work with what was loaded, or stays out of it. A shard that is at work already, or stopped, stays as it is.
     pub(super) async fn begin(&self, loaded: Option<Shard>) {
         let mut phase = self.phase.lock().await;
-        let Phase::Loading { forget } = &mut *phase else { return };
-        let forget = std::mem::take(forget);
+        let Phase::Loading { image, forget } = &mut *phase else { return };
+        let (image, mut forget) = (Arc::clone(image), std::mem::take(forget));
         let Some(shard) = loaded else {
             *phase = Phase::Failed;
             return;
         };
+        // Of topics that were deleted when the broker had no time left to delete their offsets: one that is made under
+        // such a name is another, and must not be read from there.
+        let gone = |topic: &&TopicName| image.topic_by_name(topic.as_str()).is_none();
+        forget.extend(shard.committed_offsets().map(|(_, topic, ..)| topic).filter(gone).cloned());
         let mut active = Active::new(shard, self.now_ms());
         if !forget.is_empty() {
-            let decision = active.shard.delete_topic_offsets(&forget, self.now_ms());
+            let topics: Vec<_> = forget.into_iter().collect();
+            let decision = active.shard.delete_topic_offsets(&topics, self.now_ms());
             self.carry_out(&mut active, decision).await;
         }
         *phase = Phase::Active(active);
@@ -360,3 +367,7 @@ impl Active {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

@@ -85,20 +85,20 @@ impl GroupCoordinator {
     }
 
     /// Takes up the partitions that there are when the broker starts.
-    pub(crate) async fn take_up(&self, partitions: &Partitions, image: &Image) {
+    pub(crate) async fn take_up(&self, partitions: &Partitions, image: &Arc<Image>) {
         if let Some(topic) = image.topic_by_name(CONSUMER_OFFSETS) {
-            self.follow(partitions, topic).await;
+            self.follow(partitions, image, topic).await;
         }
     }
 
     /// Takes note of what has changed in the metadata, and was carried out on this broker's logs.
-    pub(crate) async fn apply(&self, partitions: &Partitions, delta: &Delta) {
+    pub(crate) async fn apply(&self, partitions: &Partitions, image: &Arc<Image>, delta: &Delta) {
         for topic in delta.deleted.iter().filter(|topic| is_ours(topic)) {
             self.abandon(topic.id).await;
         }
         let changed = delta.changed.iter().map(|change| &change.topic);
         for topic in delta.created.iter().chain(changed).filter(|topic| is_ours(topic)) {
-            self.follow(partitions, topic).await;
+            self.follow(partitions, image, topic).await;
         }
         let deleted: Vec<TopicName> = delta.deleted.iter().map(|topic| topic.name.clone()).collect();
         if deleted.is_empty() {
@@ -110,7 +110,7 @@ impl GroupCoordinator {
     }
 
     /// Takes up, or gives up, the groups of a topic's partitions, as their leaderships now say.
-    async fn follow(&self, partitions: &Partitions, topic: &TopicImage) {
+    async fn follow(&self, partitions: &Partitions, image: &Arc<Image>, topic: &TopicImage) {
         for partition in partitions.of_topic(topic.id) {
             let leadership = partition.leadership();
             let index = partition.id.partition;
@@ -121,7 +121,7 @@ impl GroupCoordinator {
                 }
                 let old = shards.remove(&index);
                 if leadership.is_leader {
-                    let host = ShardHost::new(&self.env, &self.settings, &partition, leadership.epoch);
+                    let host = ShardHost::new(&self.env, &self.settings, &partition, image);
                     shards.insert(index, Arc::clone(&host));
                     self.spawn(host);
                 }

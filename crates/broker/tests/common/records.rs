@@ -68,6 +68,20 @@ pub(crate) fn values(records: &Records) -> Vec<(i64, String)> {
     each(records, of_batch).concat()
 }
 
+/// The records of several batches in one, as a producer would send them.
+pub(crate) fn in_one_batch(records: &Records) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    each(records, |batch| {
+        let bytes = batch.records_bytes(1 << 30).unwrap();
+        for record in ottla_records::Records::new(batch.header(), &bytes) {
+            let record = record.unwrap();
+            let (timestamp_ms, key, value) = (record.timestamp_ms, record.key, record.value);
+            builder.push(&NewRecord { timestamp_ms, key, value, headers: &[] }).unwrap();
+        }
+    });
+    builder.build().unwrap()
+}
+
 fn each<T>(records: &Records, mut of_batch: impl FnMut(&Batch<'_>) -> T) -> Vec<T> {
     let bytes = records.clone().into_bytes();
     let mut all = batches(&bytes);

@@ -24,39 +24,39 @@ keys! {
     GROUP_COORDINATOR_REBALANCE_PROTOCOLS: Vec<String> = "group.coordinator.rebalance.protocols",
         Some("classic,consumer,streams"),
         Valid::ListOf(&["consumer", "classic", "share", "streams"]),
-        Medium, ReadOnly, unused::GROUPS;
+        Medium, ReadOnly, unused::NEW_GROUPS;
     /// How long the coordinator collects writes before it appends them; -1 adapts to the load.
     GROUP_COORDINATOR_APPEND_LINGER_MS: i32 = "group.coordinator.append.linger.ms",
-        Some("-1"), at_least(-1), Medium, ReadOnly, unused::GROUPS;
+        Some("-1"), at_least(-1), Medium, ReadOnly, unused::LINGER;
     /// Session timeout of a member of a group with the consumer protocol (KIP-848).
     GROUP_CONSUMER_SESSION_TIMEOUT_MS: i32 = "group.consumer.session.timeout.ms",
-        Some("45000"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("45000"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// The shortest that a group may set it to.
     GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS: i32 = "group.consumer.min.session.timeout.ms",
-        Some("45000"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("45000"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// The longest that a group may set it to.
     GROUP_CONSUMER_MAX_SESSION_TIMEOUT_MS: i32 = "group.consumer.max.session.timeout.ms",
-        Some("60000"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("60000"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// Heartbeat interval of a member of a group with the consumer protocol (KIP-848).
     GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.heartbeat.interval.ms",
-        Some("5000"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("5000"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// The shortest that a group may set it to.
     GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.min.heartbeat.interval.ms",
-        Some("5000"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("5000"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// The longest that a group may set it to.
     GROUP_CONSUMER_MAX_HEARTBEAT_INTERVAL_MS: i32 = "group.consumer.max.heartbeat.interval.ms",
-        Some("15000"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("15000"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// How many members a group with the consumer protocol may have.
     GROUP_CONSUMER_MAX_SIZE: i32 = "group.consumer.max.size",
-        Some("2147483647"), at_least(1), Medium, ReadOnly, unused::GROUPS;
+        Some("2147483647"), at_least(1), Medium, ReadOnly, unused::NEW_GROUPS;
     /// The assignors that the broker offers to groups with the consumer protocol, the default one first.
     GROUP_CONSUMER_ASSIGNORS: Vec<String> = "group.consumer.assignors",
-        Some("uniform,range"), Valid::Any, Medium, ReadOnly, unused::GROUPS;
+        Some("uniform,range"), Valid::Any, Medium, ReadOnly, unused::NEW_GROUPS;
     /// Which conversions between classic and consumer protocol a group may make while it has members.
     GROUP_CONSUMER_MIGRATION_POLICY: String = "group.consumer.migration.policy",
         Some("bidirectional"),
         Valid::OneOfAnyCase(&["disabled", "downgrade", "upgrade", "bidirectional"]),
-        Medium, ReadOnly, unused::GROUPS;
+        Medium, ReadOnly, unused::NEW_GROUPS;
     /// The longest metadata text that comes with a committed offset.
     OFFSET_METADATA_MAX_BYTES: i32 = "offset.metadata.max.bytes", Some("4096"), at_least(0), High, ReadOnly;
     /// How long a commit may wait for the replicas of the offsets topic.

@@ -6,8 +6,13 @@ use crate::config::key::Unused;
 /// What needs other brokers.
 pub(super) const CLUSTER: Unused = Unused::because("clusters of more than one broker are not available yet");
 
-/// What needs consumer groups.
-pub(super) const GROUPS: Unused = Unused::because("consumer groups are not available yet");
+/// What needs the newer protocol of consumer groups (KIP-848), or those that came after it.
+pub(super) const NEW_GROUPS: Unused =
+    Unused::because("groups have the classic protocol only, and others are not available yet");
+
+/// How long writes of the group coordinator are collected.
+pub(super) const LINGER: Unused =
+    Unused::because("what groups write is appended at once: there is nothing to wait for");
 
 /// What needs transactions.
 pub(super) const TRANSACTIONS: Unused = Unused::because("transactions are not available yet");

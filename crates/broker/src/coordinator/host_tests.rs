@@ -1,0 +1,288 @@
+//! Claims about a shard's host that no client can bring about at will: its load takes a while, its records are not
+//! committed, or cannot be appended.
+
+use std::sync::atomic::AtomicI64;
+
+use bytes::Bytes;
+use ottla_groups::request::{Commit, CommitPartition, CommitTopic, FetchOffsets, Join, Protocol};
+use ottla_groups::{Generation, Record};
+use ottla_log::{LogConfig, LogDirs, LogDirsConfig};
+use ottla_metadata::record::{self, Topic};
+use ottla_records::ProduceRules;
+use ottla_types::config::Settings;
+use ottla_types::{BrokerId, TopicPartition};
+
+use super::*;
+use crate::coordinator::watch;
+use crate::metrics::TopicMetrics;
+use crate::partition::{Leadership, PartitionConfig};
+
+/// A host over a log in a directory of its own, whose task is run by nobody but the test.
+struct Bench {
+    _dir: tempfile::TempDir,
+    _dirs: LogDirs,
+    image: Arc<Image>,
+    settings: Arc<HostSettings>,
+    partition: Arc<Partition>,
+    host: Arc<ShardHost>,
+}
+
+const LEADERSHIP: Leadership = Leadership { is_leader: true, epoch: LeaderEpoch(3), replicas: 1, in_sync: 1 };
+
+impl Bench {
+    async fn new(properties: &str) -> Self {
+        let (settings, _) = Settings::parse("f", properties).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dirs_config = LogDirsConfig {
+            dirs: vec![dir.path().to_owned()],
+            cluster_id: None,
+            node_id: BrokerId(1),
+            opened_at_a_time: 1,
+        };
+        let config = Arc::new(LogConfig::default());
+        let env = Env::real();
+        let dirs = LogDirs::open(&env, &dirs_config, |_| Arc::clone(&config), 0).await.unwrap().dirs;
+        let id = TopicPartition { topic: name("__consumer_offsets"), partition: 0 };
+        let log = dirs.create(&id, TopicId([1; 16]), config, 0).await.unwrap();
+        let config = PartitionConfig { rules: ProduceRules::default(), min_insync_replicas: 1 };
+        let traffic = TopicMetrics::default().of(TopicId([1; 16]), &id.topic);
+        let partition =
+            Arc::new(Partition::new(id, TopicId([1; 16]), log, LEADERSHIP, config, traffic).await);
+        let mut image = Image::default();
+        for (topic, id) in [("t", [2; 16]), ("u", [3; 16])] {
+            let topic = Topic { name: name(topic), id: TopicId(id) };
+            image.apply(&record::Record::Topic(topic)).unwrap();
+        }
+        let (image, settings) = (Arc::new(image), Arc::new(HostSettings::from(&settings)));
+        let host = ShardHost::new(&env, &settings, &partition, &image);
+        Self { _dir: dir, _dirs: dirs, image, settings, partition, host }
+    }
+
+    /// Another host over the same log, as after a restart.
+    fn again(&self) -> Arc<ShardHost> {
+        ShardHost::new(&Env::real(), &self.settings, &self.partition, &self.image)
+    }
+}
+
+fn name(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+fn commit(topic: &str, offset: i64, metadata: String) -> Request {
+    let partition =
+        CommitPartition { partition: 0, offset: Offset(offset), leader_epoch: LeaderEpoch::NONE, metadata };
+    Request::Commit(Commit {
+        group_id: "g".to_owned(),
+        generation: Generation::NONE,
+        member_id: String::new(),
+        instance_id: None,
+        retention_ms: None,
+        knows_group_id_not_found: true,
+        topics: vec![CommitTopic {
+            topic: name(topic),
+            topic_id: TopicId::ZERO,
+            partitions: vec![partition],
+        }],
+    })
+}
+
+fn committed(reply: Reply) -> Vec<ErrorCode> {
+    let Ok(Answer::Commit(topics)) = reply else { panic!("{reply:?}") };
+    topics.into_iter().flat_map(|topic| topic.partitions).map(|(_, error)| error).collect()
+}
+
+/// The committed offsets of the group, by topic.
+async fn offsets(host: &ShardHost) -> Vec<(String, Offset)> {
+    let fetch = FetchOffsets { group_id: "g".to_owned(), topics: None, require_stable: false };
+    let reply = host.ask(Request::FetchOffsets(fetch)).await.reply().await;
+    let Ok(Answer::FetchOffsets(answer)) = reply else { panic!("{reply:?}") };
+    let mut offsets: Vec<_> = answer
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|p| (topic.topic.to_string(), p.offset)))
+        .collect();
+    offsets.sort();
+    offsets
+}
+
+fn join() -> Request {
+    Request::Join(Join {
+        group_id: "g".to_owned(),
+        member_id: String::new(),
+        instance_id: None,
+        new_member_id: "m".to_owned(),
+        client_id: "c".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![Protocol { name: "range".to_owned(), metadata: Bytes::new() }],
+        requires_known_member_id: false,
+        supports_skipping_assignment: false,
+    })
+}
+
+#[tokio::test]
+async fn while_its_log_is_read_a_shard_answers_nobody_and_misses_no_topic_that_is_deleted() {
+    let bench = Bench::new("").await;
+    for (topic, offset) in [("t", 5), ("u", 6), ("never made", 7)] {
+        let topic = topic.replace(' ', "-");
+        let reply = bench.host.ask(commit(&topic, offset, String::new())).await.reply().await;
+        assert_eq!(committed(reply), [ErrorCode::None]);
+    }
+    let host = bench.again();
+    let asked = host.ask(commit("t", 9, String::new())).await;
+    assert!(matches!(asked, Asked::Refused(ErrorCode::CoordinatorLoadInProgress)));
+    host.forget_topics(&[name("u")]).await;
+    let task = tokio::spawn(watch::run(Arc::clone(&host)));
+    while host.survey(|_| ()).await.0 == ShardState::Loading {
+        tokio::task::yield_now().await;
+    }
+    let left = [("t".to_owned(), Offset(5))];
+    assert_eq!(offsets(&host).await, left);
+    host.stop(ErrorCode::NotCoordinator).await;
+    task.await.unwrap();
+    // What was forgotten is forgotten in the log as well.
+    let host = bench.again();
+    let task = tokio::spawn(watch::run(Arc::clone(&host)));
+    while host.survey(|_| ()).await.0 == ShardState::Loading {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(offsets(&host).await, left);
+    host.stop(ErrorCode::NotCoordinator).await;
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn records_that_do_not_fit_into_a_batch_are_refused_and_nothing_of_them_stays() {
+    let bench = Bench::new("offset.metadata.max.bytes=30000\n").await;
+    let Request::Commit(mut request) = commit("t", 5, "x".repeat(30_000)) else { panic!() };
+    let partition = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions =
+        (0..60).map(|n| CommitPartition { partition: n, ..partition.clone() }).collect();
+    let reply = bench.host.ask(Request::Commit(request)).await.reply().await;
+    assert_eq!(committed(reply), [ErrorCode::UnknownServerError; 60]);
+    assert!(offsets(&bench.host).await.is_empty());
+    assert_eq!(bench.partition.log.end_offset(), Offset(0));
+    let reply = bench.host.ask(commit("t", 6, String::new())).await.reply().await;
+    assert_eq!(committed(reply), [ErrorCode::None], "and the next commit is taken");
+    assert_eq!(offsets(&bench.host).await, [("t".to_owned(), Offset(6))]);
+}
+
+#[tokio::test]
+async fn who_leads_no_longer_or_has_too_few_followers_writes_nothing() {
+    let bench = Bench::new("").await;
+    for (leadership, expected) in [
+        (Leadership { is_leader: false, ..LEADERSHIP }, ErrorCode::NotCoordinator),
+        (Leadership { epoch: LeaderEpoch(4), ..LEADERSHIP }, ErrorCode::NotCoordinator),
+        (Leadership { in_sync: 0, ..LEADERSHIP }, ErrorCode::CoordinatorNotAvailable),
+    ] {
+        bench.partition.lead(leadership).await;
+        let reply = bench.host.ask(commit("t", 5, String::new())).await.reply().await;
+        assert_eq!(committed(reply), [expected]);
+        assert_eq!(bench.partition.log.end_offset(), Offset(0));
+    }
+    bench.partition.lead(LEADERSHIP).await;
+    assert!(bench.host.serves(&bench.partition));
+    bench.partition.lead(Leadership { epoch: LeaderEpoch(4), ..LEADERSHIP }).await;
+    assert!(!bench.host.serves(&bench.partition), "another epoch has another host");
+}
+
+#[tokio::test]
+async fn deletions_that_do_not_fit_into_one_batch_go_into_several() {
+    let bench = Bench::new("").await;
+    let record = |n: usize| Record { key: vec![b'k'; 400_000 + n], value: None };
+    let records: Vec<_> = (0..5).map(record).collect();
+    assert!(bench.host.append(&records, false).await.is_err(), "what belongs together is not taken apart");
+    assert_eq!(bench.host.append(&records, true).await.unwrap(), Offset(5));
+    let read = bench.partition.log.read(Offset(0), 1 << 30, true, Offset(5)).await.unwrap().into_bytes();
+    let counts: Vec<_> =
+        ottla_records::batches(&read).map(|batch| batch.unwrap().header().records_count).collect();
+    assert_eq!(counts, [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn whoever_waits_when_a_shard_stops_is_told_so() {
+    let bench = Bench::new("").await;
+    let waits = bench.host.ask(join()).await;
+    assert!(matches!(waits, Asked::Waits(_)), "the first member of a group waits for others");
+    bench.host.stop(ErrorCode::NotCoordinator).await;
+    let Ok(Answer::Join(joined)) = waits.reply().await else { panic!("another answer") };
+    assert_eq!(joined.error, ErrorCode::NotCoordinator);
+    let asked = bench.host.ask(join()).await;
+    assert!(matches!(asked, Asked::Refused(ErrorCode::NotCoordinator)));
+}
+
+/// Asks a shard at work for a commit whose records are appended and not committed.
+fn in_flight(active: &mut Active, end: i64, due: Instant) -> oneshot::Receiver<Reply> {
+    let ticket = Ticket(active.next_ticket);
+    active.next_ticket += 1;
+    let (give, take) = oneshot::channel();
+    active.waiting.insert(ticket, give);
+    let decision = active.shard.handle(ticket, commit("t", end, String::new()), 0);
+    active.deliver(decision.effects);
+    let change = decision.change.expect("a commit writes");
+    active.in_flight.push_back(InFlight { change, end: Offset(end), tickets: vec![ticket], due });
+    take
+}
+
+#[tokio::test]
+async fn a_commit_is_answered_when_the_high_watermark_has_passed_it_and_no_sooner() {
+    let mut active = Active::new(Shard::new(ottla_groups::GroupConfig::default()), 0);
+    let due = Instant::now() + std::time::Duration::from_secs(60);
+    let mut replies = [1, 2, 3].map(|end| in_flight(&mut active, end, due));
+    let answered = |replies: &mut [oneshot::Receiver<Reply>; 3]| {
+        replies.each_mut().map(|reply| reply.try_recv().map(|reply| committed(reply)).ok())
+    };
+    active.settle(Offset(0), 0);
+    assert_eq!(answered(&mut replies), [None, None, None]);
+    active.settle(Offset(2), 0);
+    let done = || Some(vec![ErrorCode::None]);
+    assert_eq!(answered(&mut replies), [done(), done(), None]);
+    active.settle(Offset(3), 0);
+    assert_eq!(answered(&mut replies)[2], done());
+    assert!(active.waiting.is_empty() && active.in_flight.is_empty());
+}
+
+#[tokio::test]
+async fn a_commit_that_takes_too_long_is_answered_and_may_still_come_true() {
+    let mut active = Active::new(Shard::new(ottla_groups::GroupConfig::default()), 0);
+    let now = Instant::now();
+    let later = now + std::time::Duration::from_secs(60);
+    let mut overdue = in_flight(&mut active, 1, now);
+    let mut early = in_flight(&mut active, 2, later);
+    active.give_up(now);
+    assert!(matches!(overdue.try_recv(), Ok(Err(ErrorCode::RequestTimedOut))));
+    assert!(early.try_recv().is_err());
+    active.settle(Offset(2), 0);
+    assert_eq!(committed(early.try_recv().unwrap()), [ErrorCode::None]);
+    let offsets: Vec<_> = active.shard.committed_offsets().map(|(.., offset)| offset).collect();
+    assert_eq!(offsets, [Offset(2)]);
+}
+
+/// A clock that stands.
+struct Stopped(AtomicI64);
+
+impl Clock for Stopped {
+    fn wall_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+}
+
+#[tokio::test]
+async fn records_are_dated_in_the_time_of_day() {
+    let bench = Bench::new("").await;
+    let clock = Arc::new(Stopped(AtomicI64::new(1_800_000_000_000)));
+    let env = Env { clock, ..Env::real() };
+    let host = ShardHost::new(&env, &bench.settings, &bench.partition, &bench.image);
+    let reply = host.ask(commit("t", 5, String::new())).await.reply().await;
+    assert_eq!(committed(reply), [ErrorCode::None]);
+    let read = bench.partition.log.read(Offset(0), 1 << 20, true, Offset(1)).await.unwrap().into_bytes();
+    let batch = ottla_records::batches(&read).next().unwrap().unwrap();
+    assert_eq!(batch.header().max_timestamp_ms, 1_800_000_000_000);
+    assert_eq!(batch.header().leader_epoch, LeaderEpoch(3));
+}
