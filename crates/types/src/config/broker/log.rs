@@ -46,8 +46,8 @@ keys! {
     /// What happens to old records: `delete`, `compact`, or both.
     LOG_CLEANUP_POLICY: Vec<String> = "log.cleanup.policy",
         Some("delete"), Valid::ListOf(CLEANUP_POLICIES), Medium, ClusterWide;
-    /// How long the directory of a deleted topic's partition stays on disk, renamed, before it is removed. The files of
-    /// segments that retention drops are removed at once.
+    /// How long the directory of a deleted topic's partition, and a segment that retention or DeleteRecords drops, stay on
+    /// disk, renamed, before they are removed.
     LOG_SEGMENT_DELETE_DELAY_MS: i64 = "log.segment.delete.delay.ms",
         Some("60000"), at_least(0), High, ClusterWide;
     /// The largest offset index file.
