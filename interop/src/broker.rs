@@ -51,13 +51,11 @@ pub(crate) enum Program {
 impl Program {
     pub(crate) fn prepare(flavour: Flavour, bin: Option<&Path>, workshop: &Workshop) -> Result<Self> {
         match (flavour, bin) {
-            (Flavour::Ottla, Some(bin)) => {
-                let bin = fs::canonicalize(bin).with_context(|| format!("--bin {}", bin.display()))?;
-                Ok(Self::Ottla { bin })
-            }
-            (Flavour::Ottla, None) => {
-                command::run(workshop.cargo().args(["build", "--quiet", "--package", "ottla"]))?;
-                Ok(Self::Ottla { bin: workshop.root().join("target/debug/ottla") })
+            (Flavour::Ottla, bin) => {
+                if let Some(bin) = bin {
+                    workshop.use_ottla(bin).context("--bin")?;
+                }
+                Ok(Self::Ottla { bin: workshop.ottla()? })
             }
             (Flavour::Kafka, Some(bin)) => bail!("--bin {} is for --against ottla", bin.display()),
             (Flavour::Kafka, None) => Self::prepare_kafka(workshop),

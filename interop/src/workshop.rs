@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::{Context as _, Result};
@@ -15,19 +16,17 @@ use crate::command::{is_present, run};
 const MARKER: &str = ".complete";
 
 /// The project's folder and the one that clients are installed in.
+#[derive(Clone)]
 pub(crate) struct Workshop {
     root: PathBuf,
+    /// The ottla of this run, once somebody has asked for it.
+    ottla: Arc<OnceLock<PathBuf>>,
 }
 
 impl Workshop {
     pub(crate) fn open() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("interop/ has no parent folder")?;
-        Ok(Self { root: root.to_owned() })
-    }
-
-    /// The folder of the whole project.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+        Ok(Self { root: root.to_owned(), ottla: Arc::default() })
     }
 
     /// A file of `interop/`.
@@ -61,6 +60,23 @@ impl Workshop {
         install(&folder)?;
         fs::write(&marker, recipe).with_context(|| format!("cannot write {}", marker.display()))?;
         Ok(folder)
+    }
+
+    /// Takes `bin` for the ottla of this run.
+    pub(crate) fn use_ottla(&self, bin: &Path) -> Result<()> {
+        let bin = fs::canonicalize(bin).with_context(|| format!("cannot find {}", bin.display()))?;
+        // There is one --bin, so nothing else was set before.
+        let _ = self.ottla.set(bin);
+        Ok(())
+    }
+
+    /// The ottla of this run, built if none was named.
+    pub(crate) fn ottla(&self) -> Result<PathBuf> {
+        if let Some(bin) = self.ottla.get() {
+            return Ok(bin.clone());
+        }
+        run(self.cargo().args(["build", "--quiet", "--package", "ottla"]))?;
+        Ok(self.ottla.get_or_init(|| self.root.join("target/debug/ottla")).clone())
     }
 
     /// Apache Kafka's broker and tools as a Java class path, or the reason why this machine cannot have them.

@@ -35,12 +35,14 @@ pub(crate) struct KafkaTools {
 struct Installed {
     class_path: String,
     folder: PathBuf,
+    workshop: Workshop,
 }
 
 /// The tools, and the broker that they are for.
 struct Tools {
     host: ToolHost,
     bootstrap: String,
+    workshop: Workshop,
     /// What the first half of the scenario `restart` saw.
     before_restart: Vec<String>,
     /// The producer that the first half of the scenario `over-restart` started.
@@ -73,7 +75,8 @@ impl Client for KafkaTools {
         let folder = workshop.installed(self.name(), &format!("{jars}\n{text}"), |folder| {
             run(Command::new("javac").args(["-cp", &jars, "-d"]).arg(folder).arg(&source)).map(|_| ())
         })?;
-        self.installed = Some(Installed { class_path: format!("{}:{jars}", folder.display()), folder });
+        let class_path = format!("{}:{jars}", folder.display());
+        self.installed = Some(Installed { class_path, folder, workshop: workshop.clone() });
         Ok(Presence::Ready)
     }
 
@@ -86,6 +89,7 @@ impl Client for KafkaTools {
         self.tools = Some(Tools {
             host,
             bootstrap,
+            workshop: installed.workshop.clone(),
             before_restart: Vec::new(),
             over_restart: None,
             keys_of_two_partitions: None,

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::Tools;
-use crate::{command::run as run_command, workshop::Workshop};
+use crate::command::run as run_command;
 
 const TOPIC: &str = "files-on-disk";
 
@@ -49,7 +49,7 @@ fn before(tools: &mut Tools) -> Result<()> {
 fn examine(tools: &mut Tools) -> Result<()> {
     let told = tools.text("LogDirsCommand", &["--describe", "--topic-list", TOPIC])?;
     let folder = folder(&told).with_context(|| told.clone())?.join(format!("{TOPIC}-0"));
-    verify(&folder)?;
+    verify(&tools.workshop.ottla()?, &folder)?;
     dump(tools, &folder)
 }
 
@@ -60,10 +60,7 @@ pub(super) fn folder(told: &str) -> Option<PathBuf> {
 }
 
 /// `ottla log verify` of all records.
-fn verify(folder: &Path) -> Result<()> {
-    let workshop = Workshop::open()?;
-    run_command(workshop.cargo().args(["build", "--quiet", "--package", "ottla"]))?;
-    let ottla = workshop.root().join("target/debug/ottla");
+fn verify(ottla: &Path, folder: &Path) -> Result<()> {
     let told = run_command(Command::new(ottla).args(["log", "verify", "--records"]).arg(folder))?;
     ensure!(told.contains("10000 records") && told.contains("all is well"), "ottla log verify: {told}");
     Ok(())
