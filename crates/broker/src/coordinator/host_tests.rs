@@ -232,7 +232,7 @@ async fn a_commit_is_answered_when_the_high_watermark_has_passed_it_and_no_soone
     let due = Instant::now() + std::time::Duration::from_secs(60);
     let mut replies = [1, 2, 3].map(|end| in_flight(&mut active, end, due));
     let answered = |replies: &mut [oneshot::Receiver<Reply>; 3]| {
-        replies.each_mut().map(|reply| reply.try_recv().map(|reply| committed(reply)).ok())
+        replies.each_mut().map(|reply| reply.try_recv().map(committed).ok())
     };
     active.settle(Offset(0), 0);
     assert_eq!(answered(&mut replies), [None, None, None]);

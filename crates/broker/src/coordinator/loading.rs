@@ -90,7 +90,7 @@ impl Loading {
         let in_batch = |error| LoadError::Batch { offset, error };
         let bytes = batch.records_bytes(ProduceRules::default().max_decompressed_bytes).map_err(in_batch)?;
         for record in ottla_records::Records::new(batch.header(), &bytes) {
-            let record = record.map_err(|error| in_batch(error.into()))?;
+            let record = record.map_err(in_batch)?;
             let offset = record.offset;
             let key = record.key.ok_or(LoadError::NoKey { offset })?;
             self.records += 1;
