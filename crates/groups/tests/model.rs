@@ -141,7 +141,7 @@ impl Model {
         let own = &self.clients[client];
         let request = if own.member_id.is_empty() { join(&new_id) } else { rejoin(&own.member_id) };
         let protocols = common::protocols(&["range"], &[TOPIC]);
-        let requires_known_member_id = client % 2 == 0;
+        let requires_known_member_id = client.is_multiple_of(2);
         let request =
             Join { instance_id: Self::instance_id(client), protocols, requires_known_member_id, ..request };
         let ticket = self.ask(Request::Join(request), Vec::new());

@@ -180,3 +180,24 @@ fn an_administrator_removes_a_static_member_by_its_instance_id() {
     assert_eq!(errors, [ErrorCode::None, ErrorCode::UnknownMemberId]);
     assert_eq!(world.heartbeat("a", 1), ErrorCode::RebalanceInProgress);
 }
+
+#[test]
+fn static_members_that_give_themselves_no_time_to_rejoin_do_not_keep_the_coordinator_busy() {
+    let mut world = World::new();
+    world.ask(Request::Join(join_static("i-a", "a")));
+    world.ask(Request::Join(join_static("i-b", "b")));
+    world.advance(10_000);
+    world.sync_all(&["a", "b"], 1);
+    world.ask(Request::Join(Join { rebalance_timeout_ms: 0, ..join_static("i-a", "a2") }));
+    world.ask(Request::Join(Join { rebalance_timeout_ms: 0, ..join_static("i-b", "b2") }));
+    assert_eq!(world.state(), "Stable");
+    // A rebalance begins, and a2 does not join: each look at it leads to the next.
+    let members = vec![Leaver { member_id: String::new(), instance_id: Some("i-b".to_owned()) }];
+    world.ask(Request::Leave(Leave { group_id: GROUP.to_owned(), members }));
+    assert_eq!(world.shard.next_deadline_ms(), Some(world.now_ms));
+    let decision = world.shard.tick(world.now_ms);
+    assert!(decision.records.is_empty());
+    assert_eq!(world.shard.next_deadline_ms(), Some(world.now_ms + 1_000));
+    world.advance(i64::from(SESSION_MS));
+    assert_eq!(world.state(), "Empty");
+}

@@ -1,5 +1,6 @@
 //! A member of a classic group.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,8 +42,9 @@ pub(crate) struct Terms {
 impl Terms {
     pub(crate) fn of(request: &Join) -> Self {
         let mut protocols: Vec<Protocol> = Vec::with_capacity(request.protocols.len());
+        let mut known = BTreeSet::new();
         for protocol in &request.protocols {
-            if protocols.iter().all(|known| known.name != protocol.name) {
+            if known.insert(protocol.name.as_str()) {
                 // A copy, so that a member does not keep the frame of its request in memory.
                 let metadata = Bytes::copy_from_slice(&protocol.metadata);
                 protocols.push(Protocol { name: protocol.name.clone(), metadata });

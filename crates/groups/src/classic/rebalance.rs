@@ -10,6 +10,9 @@ use crate::deadlines::{Handle, Timer};
 use crate::request::Generation;
 use crate::turn::Turn;
 
+/// How often at most it is looked whether one of several static members has joined, though they gave themselves no time.
+const SHORTEST_NEXT_WAIT_MS: i64 = 1_000;
+
 /// A join phase, and when it is looked at next.
 #[derive(Debug)]
 pub(super) struct JoinPhase {
@@ -110,7 +113,7 @@ impl ClassicGroup {
         }
         if !self.elect_leader() && !self.members.is_empty() {
             // Only static members are left, and none joined: wait until one does or their sessions are over.
-            self.enter_join_phase(self.rebalance_timeout_ms(), None, turn);
+            self.enter_join_phase(self.rebalance_timeout_ms().max(SHORTEST_NEXT_WAIT_MS), None, turn);
             return;
         }
         self.begin_generation(turn);
