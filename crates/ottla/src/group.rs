@@ -44,6 +44,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
+/// Fails if there is an error: all but the last are told here, and that one where the command ends.
+fn all_of(mut errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    let last = errors.pop();
+    errors.iter().for_each(crate::output::complain);
+    last.map_or(Ok(()), Err)
+}
+
 /// A table without lines, with these columns.
 fn table(head: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();

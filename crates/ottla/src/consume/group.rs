@@ -80,16 +80,17 @@ async fn read(
             polled = consumer.poll(look) => polled.map_err(explain)?,
             () = stops.any() => return Ok(()),
         };
-        let limit = usize::try_from(left).unwrap_or(usize::MAX);
-        let wanted = records.iter().filter(|record| is_before_end(record, ends)).take(limit);
-        let wanted: Vec<&ConsumedRecord> = wanted.collect();
+        let mut takes = |record: &&ConsumedRecord| {
+            let is_wanted = left > 0 && is_before_end(record, ends);
+            left -= u64::from(is_wanted);
+            is_wanted
+        };
+        let (wanted, rest): (Vec<&ConsumedRecord>, Vec<_>) = records.iter().partition(&mut takes);
         if let Err(error) = print(&mut out, &wanted, printer) {
             go_back(consumer, records.iter());
             return Err(error);
         }
-        let is_wanted = |record: &&ConsumedRecord| wanted.iter().any(|one| std::ptr::eq(*one, *record));
-        go_back(consumer, records.iter().filter(|record| !is_wanted(record)));
-        left -= wanted.len() as u64;
+        go_back(consumer, rest.into_iter());
         if left == 0 {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::all_of;
 use crate::cluster::{Cluster, explain};
 use crate::output;
 
@@ -34,7 +35,7 @@ struct Deleted<'a> {
 /// Deletes groups, one after another; what cannot be deleted does not keep the rest.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
-    let mut first_error = None;
+    let mut errors = Vec::new();
     let mut deleted = Vec::new();
     for group in &arguments.groups {
         let error = client.delete_group(group).await.err();
@@ -42,10 +43,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             output::say(format_args!("Deleted group {group}."))?;
         }
         deleted.push(Deleted { group, error: error.as_ref().map(ToString::to_string) });
-        first_error = first_error.or(error);
+        errors.extend(error.map(explain));
     }
     if arguments.json {
         output::say_json(&deleted)?;
     }
-    first_error.map_or(Ok(()), |error| Err(explain(error)))
+    all_of(errors)
 }

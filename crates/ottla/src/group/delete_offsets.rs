@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::all_of;
 use super::topics::{Topic, named};
 use crate::cluster::{Cluster, explain};
 use crate::output;
@@ -50,7 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     let results = client.delete_offsets(group, &partitions).await.map_err(explain)?;
-    let mut first_error = None;
+    let mut errors = Vec::new();
     let mut deleted = Vec::new();
     for (at, result) in results {
         let error = result.err();
@@ -59,10 +60,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         let (topic, partition) = (at.topic.to_string(), at.partition);
         deleted.push(Deleted { topic, partition, error: error.as_ref().map(ToString::to_string) });
-        first_error = first_error.or(error);
+        errors.extend(error.map(explain));
     }
     if arguments.json {
         output::say_json(&deleted)?;
     }
-    first_error.map_or(Ok(()), |error| Err(explain(error)))
+    all_of(errors)
 }

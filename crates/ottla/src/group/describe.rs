@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use ottla_client::{Client, CommittedOffset, DescribedGroup, GroupMember, OffsetSpec};
+use ottla_client::{Client, CommittedOffset, DescribedGroup, GroupMember, ListedGroup, OffsetSpec};
 use ottla_types::{ErrorCode, Offset, TopicPartition};
 use serde::Serialize;
 
@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     cluster: Cluster,
 }
+
+/// The type of groups that DescribeGroups tells of.
+const CLASSIC: &str = "classic";
 
 /// All that can be said of a group.
 #[derive(Debug, Serialize)]
@@ -80,7 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let names = match arguments.groups.as_slice() {
         [] => {
             let groups = client.list_groups(&[], &[]).await.map_err(explain)?;
-            groups.into_iter().map(|group| group.group).collect()
+            groups.into_iter().filter(is_described).map(|group| group.group).collect()
         }
         named => named.to_vec(),
     };
@@ -106,6 +109,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         output::say(format_args!("{space}{}", group.text()))?;
     }
     Ok(())
+}
+
+/// Whether a group can be described here; of one that cannot this is said, since it is left out.
+fn is_described(group: &ListedGroup) -> bool {
+    match group.group_type.as_deref() {
+        Some(other) if !other.eq_ignore_ascii_case(CLASSIC) => {
+            tracing::warn!(
+                "{} is left out: it is a {other} group, and only classic ones are described",
+                group.group
+            );
+            false
+        }
+        _ => true,
+    }
 }
 
 /// The partitions that the group has offsets in or reads.
@@ -292,6 +309,21 @@ mod tests {
             ],
             "{text}"
         );
+    }
+
+    #[test]
+    fn groups_of_newer_types_are_left_out_and_those_of_old_brokers_are_not() {
+        for (group_type, expected) in
+            [(None, true), (Some("classic"), true), (Some("Classic"), true), (Some("consumer"), false)]
+        {
+            let group = ListedGroup {
+                group: "readers".to_owned(),
+                protocol_type: "consumer".to_owned(),
+                state: None,
+                group_type: group_type.map(str::to_owned),
+            };
+            assert_eq!(is_described(&group), expected, "{group_type:?}");
+        }
     }
 
     #[test]
