@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     command::eventually,
-    driver::{Driver, Refused},
+    driver::{Driver, NotOffered, Refused},
     members::{Member, Membership},
     scenario::Outcome,
 };
@@ -359,6 +359,14 @@ fn to_command(program: &[OsString]) -> Result<Command> {
 fn about(arguments: &Value) -> String {
     let name = |field: &str| arguments[field].as_str().map(|text| format!("{field} {text}"));
     ["group", "topic", "name"].into_iter().filter_map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Expects Kafka to refuse, where the client can ask at all: for a scenario's step that not every client has.
+pub(crate) fn refused_if_offered<T>(what: &str, code: i64, outcome: Result<T>) -> Result<()> {
+    match outcome {
+        Err(error) if error.downcast_ref::<NotOffered>().is_some() => Ok(()),
+        outcome => refused(what, code, outcome),
+    }
 }
 
 /// Expects Kafka to refuse, with one error.

@@ -7,9 +7,12 @@ const readline = require('readline')
 const { Hands, NotOffered } = require('./hands')
 const { member } = require('./member')
 
-// Kafka's error code of an error of kafkajs, which wraps them in each other.
+// What an error of kafkajs wraps: one error, or those of the parts of a request.
+const within = e => e.cause || e.originalError || e.error || (e.errors || e.groups || e.partitions || [])[0]
+
+// Kafka's error code of an error of kafkajs.
 function codeOf(error) {
-  for (let e = error, depth = 0; e && depth < 6; e = e.cause || e.originalError || (e.errors || e.groups || [])[0], depth++) {
+  for (let e = error, depth = 0; e && depth < 6; e = within(e), depth++) {
     if (Number.isInteger(e.code) && e.code !== -1) return e.code
     if (Number.isInteger(e.errorCode) && e.errorCode !== 0) return e.errorCode
   }
