@@ -138,8 +138,9 @@ impl Groups {
     ) {
         let topic = self.intern(topic);
         let (group, entry) = self.entry(group_id);
-        entry.offsets.stage(topic.clone(), partition, turn.change, value);
-        turn.outcome.staged.push(Staged { group, topic, partition });
+        if entry.offsets.stage(topic.clone(), partition, turn.change, value) {
+            turn.outcome.staged.push(Staged { group, topic, partition });
+        }
     }
 
     /// Decides that a group be deleted. Its offsets are dealt with by the caller.

@@ -49,6 +49,41 @@ fn a_commit_is_written_with_its_topic_id() {
 }
 
 #[test]
+fn of_a_partition_that_a_commit_names_twice_the_last_offset_counts() {
+    let twice = || {
+        let mut request = commit("", -1, "topic", 0, 43);
+        let mut last = request.topics[0].partitions[0].clone();
+        last.offset = Offset(44);
+        request.topics[0].partitions.push(last);
+        Request::Commit(request)
+    };
+    let mut world = World::slow();
+    world.commit("", -1, "topic", 0, 42);
+    world.ask(twice());
+    world.commit("", -1, "topic", 0, 45);
+    for offset in [42, 44, 45] {
+        world.commit_one();
+        assert_eq!(world.fetch("topic", 0), offset);
+    }
+    world.ask(twice());
+    world.fail_last(1, ErrorCode::NotLeaderOrFollower);
+    assert_eq!(world.fetch("topic", 0), 45);
+    assert_eq!(world.shard.census().offsets, 1);
+}
+
+#[test]
+fn a_commit_whose_records_would_be_thousands_of_times_its_size_is_refused_before_they_are_made() {
+    let mut world = World::new();
+    let mut request = commit("", -1, "topic", 0, 42);
+    request.group_id = "g".repeat(i16::MAX as usize);
+    let partition = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions = vec![partition; 4_000];
+    let ticket = world.ask(Request::Commit(request));
+    assert_eq!(world.commit_error(ticket), ErrorCode::UnknownServerError, "as of a batch that is too large");
+    assert_eq!((world.log.len(), world.shard.census().empty), (0, 0));
+}
+
+#[test]
 fn an_offset_of_an_earlier_topic_of_the_same_name_is_not_told_to_who_asks_by_id() {
     let mut world = World::new();
     let mut request = commit("", -1, "topic", 0, 42);

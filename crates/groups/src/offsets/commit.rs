@@ -7,13 +7,23 @@ use crate::effect::Ticket;
 use crate::group::Group;
 use crate::groups::Groups;
 use crate::record::{OffsetValue, fits};
-use crate::request::{Commit, CommitPartition, Generation};
+use crate::request::{Commit, CommitPartition, CommitTopic, Generation};
+use crate::shard::response_error;
 use crate::turn::Turn;
+
+/// The most bytes that the keys of one commit may take. Each partition of the request, of which it may name one many
+/// times in a few bytes, has the group's and the topic's name in its key: what a small frame asks for must not fill the
+/// memory before the log finds it too large. As long as the longest request by default.
+const MAX_KEYS_BYTES: usize = 100 * 1024 * 1024;
+
+/// What a key takes besides the names.
+const KEY_BYTES: usize = 10;
 
 impl Groups {
     /// Decides a commit. Its answer waits until it is in the log.
     pub(crate) fn commit(&mut self, ticket: Ticket, request: Commit, turn: &mut Turn<'_>) {
-        if let Err(error) = self.check_commit(&request, turn) {
+        let checked = check_size(&request).and_then(|()| self.check_commit(&request, turn));
+        if let Err(error) = checked {
             return turn.answer(ticket, Answer::Commit(commit_errors(&request, error)));
         }
         let expire_timestamp_ms =
@@ -61,6 +71,16 @@ impl Groups {
             None => Err(ErrorCode::IllegalGeneration),
         }
     }
+}
+
+/// Refuses what is too large, as one whose records do not fit into a batch.
+fn check_size(request: &Commit) -> Result<(), ErrorCode> {
+    let of_topic = |topic: &CommitTopic| {
+        let of_partition = KEY_BYTES + request.group_id.len() + topic.topic.as_str().len();
+        of_partition.saturating_mul(topic.partitions.len())
+    };
+    let keys_bytes = request.topics.iter().map(of_topic).fold(0, usize::saturating_add);
+    if keys_bytes > MAX_KEYS_BYTES { Err(response_error(ErrorCode::MessageTooLarge)) } else { Ok(()) }
 }
 
 /// Whether metadata is longer than `offset.metadata.max.bytes`, which Kafka counts in UTF-16 units despite its name; or

@@ -115,16 +115,27 @@ impl Offsets {
         isize::from(!was_there)
     }
 
-    /// Sets or deletes an offset as a change will, once it is committed.
+    /// Sets or deletes an offset as a change will, once it is committed. Of what one change does to it, the last counts;
+    /// tells whether this is the first.
     pub(crate) fn stage(
         &mut self,
         topic: TopicName,
         partition: i32,
         change: ChangeId,
         value: Option<OffsetValue>,
-    ) {
+    ) -> bool {
         let slot = self.topics.entry(topic).or_default().entry(partition).or_default();
-        slot.ahead.get_or_insert_default().push((change, value));
+        let ahead = slot.ahead.get_or_insert_default();
+        match ahead.last_mut() {
+            Some((last, staged)) if *last == change => {
+                *staged = value;
+                false
+            }
+            _ => {
+                ahead.push((change, value));
+                true
+            }
+        }
     }
 
     /// A change is committed. Tells how much the number of offsets changed.
