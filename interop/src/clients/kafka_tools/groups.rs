@@ -147,7 +147,16 @@ fn lag(tools: &mut Tools) -> Result<()> {
     let (first, _) = keys_of_two_partitions(tools, name)?;
     let more = format!("{first}\tmore\n").repeat(25);
     tools.produce(name, &["--reader-property", "parse.key=true"], &more)?;
-    expect(tools, name, [("60", "85", "25"), ("40", "40", "0")])
+    expect(tools, name, [("60", "85", "25"), ("40", "40", "0")])?;
+    let verbose = groups(tools, &["--describe", "--group", name, "--offsets", "--verbose"])?;
+    let epochs = |row: &BTreeMap<String, String>| {
+        row.get("LEADER-EPOCH").is_some_and(|epoch| epoch == "0") && row["GROUP"] == name
+    };
+    ensure!(rows(&verbose, "GROUP").iter().filter(|row| epochs(row)).count() == 2, "verbose: {verbose}");
+    let all = groups(tools, &["--describe", "--all-groups", "--state", "--verbose"])?;
+    let row = rows(&all, "GROUP").into_iter().find(|row| row.get("GROUP").is_some_and(|group| group == name));
+    ensure!(row.is_some_and(|row| row.values().any(|cell| cell == "Empty")), "all groups: {all}");
+    Ok(())
 }
 
 fn members(tools: &mut Tools) -> Result<()> {
