@@ -45,6 +45,9 @@ enum Step {
     Expire,
     /// All clients join and sync, as they do when nothing disturbs them.
     Settle(u64),
+    /// As `Settle`, but the leader sends a second, other assignment; and when the coordinator is another one, all ask for
+    /// theirs again.
+    SettleTwice(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -67,6 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_usize..4).prop_map(Step::Restart),
         1 => Just(Step::Expire),
         3 => any::<u64>().prop_map(Step::Settle),
+        1 => any::<u64>().prop_map(Step::SettleTwice),
     ]
 }
 
@@ -246,21 +250,32 @@ impl Model {
                 self.note_appended(before, Vec::new());
             }
             Step::Settle(seed) => {
-                (0..CLIENTS).for_each(|client| self.join(client));
-                self.hear();
-                // Those that were told their ids only.
-                let idle: Vec<usize> =
-                    (0..CLIENTS).filter(|&client| self.clients[client].asked.is_empty()).collect();
-                idle.into_iter().for_each(|client| self.join(client));
-                // A first rebalance takes a step more, as members came during the first.
-                self.step(&Step::Advance(6_000));
-                self.hear();
+                self.join_all();
                 (0..CLIENTS).for_each(|client| self.sync(client, seed));
                 self.step(&Step::CommitLog);
+            }
+            Step::SettleTwice(seed) => {
+                self.join_all();
+                (0..CLIENTS).for_each(|client| self.sync(client, seed));
+                (0..CLIENTS).for_each(|client| self.sync(client, !seed));
+                self.step(&Step::CommitLog);
+                self.restart(0);
+                (0..CLIENTS).for_each(|client| self.sync(client, 0));
             }
         }
         self.hear();
         self.check();
+    }
+
+    fn join_all(&mut self) {
+        (0..CLIENTS).for_each(|client| self.join(client));
+        self.hear();
+        // Those that were told their ids only.
+        let idle: Vec<usize> = (0..CLIENTS).filter(|&client| self.clients[client].asked.is_empty()).collect();
+        idle.into_iter().for_each(|client| self.join(client));
+        // A first rebalance takes a step more, as members came during the first.
+        self.step(&Step::Advance(6_000));
+        self.hear();
     }
 
     fn commit_one(&mut self) {
