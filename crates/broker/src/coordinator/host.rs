@@ -96,6 +96,9 @@ pub(super) struct Active {
     is_watched: bool,
     /// The deadline of the shard that the task sleeps for.
     wakes_at_ms: Option<i64>,
+    /// Whether the task sleeps no longer than those who wait for records do. The earliest of them counts: whoever comes
+    /// later waits longer.
+    gives_up: bool,
     failures: LogLimit,
 }
 
@@ -104,10 +107,8 @@ struct InFlight {
     change: ChangeId,
     /// The offset after its last record.
     end: Offset,
-    /// The requests that wait for it, and not for other members.
-    tickets: Vec<Ticket>,
-    /// Until when they wait (`offsets.commit.timeout.ms`).
-    due: Instant,
+    /// The requests that wait for it, and not for other members; and until when (`offsets.commit.timeout.ms`).
+    tickets: Vec<(Ticket, Instant)>,
 }
 
 /// What a shard waits for.
@@ -184,7 +185,10 @@ impl ShardHost {
             && active.waiting.contains_key(&ticket)
             && let Some(last) = active.in_flight.back_mut()
         {
-            last.tickets.push(ticket);
+            last.tickets.push((ticket, Instant::now() + self.settings.commit_timeout));
+            if !active.gives_up {
+                self.changed.notify_one();
+            }
         }
         drop(phase);
         match take.try_recv() {
@@ -202,6 +206,10 @@ impl ShardHost {
             Phase::Failed => (ShardState::Failed, None),
             Phase::Stopped => (ShardState::Stopped, None),
         }
+    }
+
+    pub(super) async fn is_loading(&self) -> bool {
+        matches!(&*self.phase.lock().await, Phase::Loading { .. })
     }
 
     /// Deletes the offsets of topics that are no more.
@@ -271,7 +279,8 @@ impl ShardHost {
         active.give_up(Instant::now());
         active.is_watched = !active.in_flight.is_empty();
         active.wakes_at_ms = active.shard.next_deadline_ms();
-        let due = active.in_flight.iter().find(|change| !change.tickets.is_empty()).map(|change| change.due);
+        let due = active.in_flight.iter().find_map(|change| change.tickets.first()).map(|&(_, due)| due);
+        active.gives_up = due.is_some();
         let deadline = active.wakes_at_ms.map(|deadline| self.instant(deadline));
         Some(Waits { watermark: active.is_watched, until: due.into_iter().chain(deadline).min() })
     }
@@ -288,8 +297,7 @@ impl ShardHost {
         if let Some(change) = change {
             match self.append(&records, may_split).await {
                 Ok(end) => {
-                    let due = Instant::now() + self.settings.commit_timeout;
-                    active.in_flight.push_back(InFlight { change, end, tickets: Vec::new(), due });
+                    active.in_flight.push_back(InFlight { change, end, tickets: Vec::new() });
                     active.settle(self.partition.high_watermark(), self.now_ms());
                 }
                 Err(failure) => {
@@ -321,6 +329,7 @@ impl Active {
             in_flight: VecDeque::new(),
             is_watched: false,
             wakes_at_ms: None,
+            gives_up: false,
             failures: LogLimit::default(),
         })
     }
@@ -359,10 +368,14 @@ impl Active {
     /// Answers those who have waited long enough for records to be committed. The records stay, and may still be.
     fn give_up(&mut self, now: Instant) {
         let mut overdue = Vec::new();
-        for change in self.in_flight.iter_mut().take_while(|change| change.due <= now) {
-            overdue.append(&mut change.tickets);
+        for change in &mut self.in_flight {
+            let due = change.tickets.partition_point(|&(_, due)| due <= now);
+            overdue.extend(change.tickets.drain(..due));
+            if !change.tickets.is_empty() {
+                break;
+            }
         }
-        for ticket in overdue {
+        for (ticket, _) in overdue {
             self.reply(ticket, Err(ErrorCode::RequestTimedOut));
         }
     }

@@ -31,6 +31,10 @@ const LEADERSHIP: Leadership = Leadership { is_leader: true, epoch: LeaderEpoch(
 
 impl Bench {
     async fn new(properties: &str) -> Self {
+        Self::with(properties, LogConfig::default()).await
+    }
+
+    async fn with(properties: &str, config: LogConfig) -> Self {
         let (settings, _) = Settings::parse("f", properties).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let dirs_config = LogDirsConfig {
@@ -39,7 +43,7 @@ impl Bench {
             node_id: BrokerId(1),
             opened_at_a_time: 1,
         };
-        let config = Arc::new(LogConfig::default());
+        let config = Arc::new(config);
         let env = Env::real();
         let dirs = LogDirs::open(&env, &dirs_config, |_| Arc::clone(&config), 0).await.unwrap().dirs;
         let id = TopicPartition { topic: name("__consumer_offsets"), partition: 0 };
@@ -222,7 +226,7 @@ fn in_flight(active: &mut Active, end: i64, due: Instant) -> oneshot::Receiver<R
     let decision = active.shard.handle(ticket, commit("t", end, String::new()), 0);
     active.deliver(decision.effects);
     let change = decision.change.expect("a commit writes");
-    active.in_flight.push_back(InFlight { change, end: Offset(end), tickets: vec![ticket], due });
+    active.in_flight.push_back(InFlight { change, end: Offset(end), tickets: vec![(ticket, due)] });
     take
 }
 
@@ -258,6 +262,22 @@ async fn a_commit_that_takes_too_long_is_answered_and_may_still_come_true() {
     assert_eq!(committed(early.try_recv().unwrap()), [ErrorCode::None]);
     let offsets: Vec<_> = active.shard.committed_offsets().map(|(.., offset)| offset).collect();
     assert_eq!(offsets, [Offset(2)]);
+}
+
+#[tokio::test]
+async fn each_who_waits_is_answered_in_time_also_where_others_were_given_up_before() {
+    // Each batch is to be flushed before it is committed, and nobody is told of flushes here.
+    let unflushed = LogConfig { flush_messages: 1, ..LogConfig::default() };
+    let bench = Bench::with("offsets.commit.timeout.ms=1\n", unflushed).await;
+    bench.partition.log.observe_flushes(Arc::new(|_| {}));
+    let task = tokio::spawn(watch::run(Arc::clone(&bench.host)));
+    for offset in 1..=3 {
+        let asked = bench.host.ask(commit("t", offset, String::new())).await;
+        let reply = tokio::time::timeout(std::time::Duration::from_secs(20), asked.reply()).await;
+        assert!(matches!(reply, Ok(Err(ErrorCode::RequestTimedOut))), "commit {offset}");
+    }
+    bench.host.stop(ErrorCode::NotCoordinator).await;
+    task.await.unwrap();
 }
 
 /// A clock that stands.

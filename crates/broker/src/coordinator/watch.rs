@@ -11,8 +11,11 @@ use crate::waiters::Waiter;
 
 /// Runs until the shard is stopped.
 pub(super) async fn run(host: Arc<ShardHost>) {
-    let loaded = loading::load(&host).await;
-    host.begin(loaded).await;
+    // The shard of a new topic is at work already, and what it has in flight is no reason to wait.
+    if host.is_loading().await {
+        let loaded = loading::load(&host).await;
+        host.begin(loaded).await;
+    }
     let mut expires_at = Instant::now() + host.settings.expiry_interval;
     loop {
         let now = Instant::now();
