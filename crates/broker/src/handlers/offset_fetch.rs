@@ -123,6 +123,10 @@ impl Wanted {
         let answer = reply_of!(FetchOffsets, reply.map_err(fetch_error));
         let (error, fetched) = match answer {
             Ok(FetchOffsetsAnswer { error: ErrorCode::None, topics }) => (ErrorCode::None, topics),
+            // What it waited for could not be written.
+            Ok(FetchOffsetsAnswer { error: ErrorCode::CoordinatorNotAvailable, .. }) => {
+                (ErrorCode::NotCoordinator, Vec::new())
+            }
             Ok(FetchOffsetsAnswer { error, .. }) | Err(error) => (error, Vec::new()),
         };
         let topics = match self.topics {
@@ -231,5 +235,29 @@ fn response(version: i16, mut groups: Vec<OffsetFetchResponseGroup>) -> OffsetFe
         topics: group.topics.into_iter().map(topic).collect(),
         error_code: group.error_code,
         ..OffsetFetchResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_failed_or_took_too_long_sends_consumers_to_look_for_the_coordinator_again() {
+        let told = |reply| {
+            let wanted = Wanted { group_id: "g".into(), topics: None };
+            wanted.response(&Arc::default(), BATCHED_SINCE, reply).error_code
+        };
+        let failed = |error| {
+            let answer = FetchOffsetsAnswer { error, topics: Vec::new() };
+            Ok(ottla_groups::Answer::FetchOffsets(answer))
+        };
+        let elsewhere = ErrorCode::NotCoordinator.code();
+        assert_eq!(told(Err(ErrorCode::RequestTimedOut)), elsewhere);
+        assert_eq!(told(failed(ErrorCode::CoordinatorNotAvailable)), elsewhere);
+        // What is still to come, or cannot be read, is told as it is.
+        for error in [ErrorCode::CoordinatorLoadInProgress, ErrorCode::CoordinatorNotAvailable] {
+            assert_eq!(told(Err(error)), error.code());
+        }
     }
 }
