@@ -12,6 +12,9 @@ pub(crate) enum Group {
 }
 
 impl Group {
+    /// The names of all types.
+    pub(crate) const TYPE_NAMES: [&'static str; 1] = ["classic"];
+
     /// The type's name in Kafka.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {

@@ -205,9 +205,6 @@ impl Groups {
 
     /// ListGroups.
     pub(crate) fn list(&self, request: &List) -> Vec<ListedGroup> {
-        let passes = |filter: &[String], name: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
-        };
         let shown = self.entries.iter().filter(|(_, entry)| entry.is_committed).map(|(id, entry)| {
             let (state, group_type, protocol_type) = match &entry.group {
                 Some(group @ Group::Classic(classic)) => {
@@ -223,10 +220,9 @@ impl Groups {
                 group_type,
             }
         });
-        let wanted = |group: &ListedGroup| {
-            passes(&request.states, group.state) && passes(&request.types, group.group_type)
-        };
-        shown.filter(wanted).collect()
+        let states = chosen(&request.states, &State::ALL.map(State::name));
+        let types = chosen(&request.types, &Group::TYPE_NAMES);
+        shown.filter(|group| states.contains(&group.state) && types.contains(&group.group_type)).collect()
     }
 
     /// One group of DescribeGroups.
@@ -266,6 +262,14 @@ impl Groups {
         }
         turn.answer_when_committed(ticket, Answer::Delete(answer));
     }
+}
+
+/// The names that a filter lets pass. It is gone through once, and not for each group: it may be as long as a request.
+fn chosen(filter: &[String], names: &[&'static str]) -> Vec<&'static str> {
+    let passes = |name: &&&'static str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    names.iter().filter(passes).copied().collect()
 }
 
 fn unknown_leavers(leavers: Vec<Leaver>) -> Vec<LeftMember> {

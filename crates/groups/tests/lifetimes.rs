@@ -244,7 +244,12 @@ fn lists_are_filtered_by_state_and_type_in_any_case() {
     assert_eq!(world.list(&[], &[]), [GROUP, "simple"]);
     assert_eq!(world.list(&["stable"], &[]), [GROUP]);
     assert_eq!(world.list(&["EMPTY", "Dead"], &["Classic"]), ["simple"]);
+    assert_eq!(world.list(&["Dead"], &[]), [""; 0]);
     assert_eq!(world.list(&[], &["consumer"]), [""; 0]);
+    world.ask(Request::Join(join("b")));
+    assert_eq!(world.list(&["preparingrebalance"], &[]), [GROUP]);
+    world.ask(Request::Join(Join { member_id: "a".to_owned(), ..join("") }));
+    assert_eq!(world.list(&["CompletingRebalance"], &[]), [GROUP]);
 }
 
 #[test]

@@ -7,6 +7,9 @@ use super::{ClassicGroup, State};
 use crate::answer::{DescribedGroup, DescribedMember};
 
 impl State {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Empty, Self::PreparingRebalance, Self::CompletingRebalance, Self::Stable];
+
     /// Kafka's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
