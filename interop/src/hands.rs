@@ -150,6 +150,11 @@ impl Hands {
     /// brokers act on it.
     pub(crate) fn create(&mut self, topic: &str, partitions: i64, configs: &[(&str, &str)]) -> Result<()> {
         self.try_create(topic, partitions, 1, configs)?;
+        self.wait_for_leaders(topic, partitions)
+    }
+
+    /// Waits until every partition has a leader that answers.
+    pub(crate) fn wait_for_leaders(&mut self, topic: &str, partitions: i64) -> Result<()> {
         let led = eventually(SOON, || match self.ends(topic, partitions) {
             Ok(_) => Ok(Some(())),
             Err(error) if error.downcast_ref::<Refused>().is_some() => Ok(None),

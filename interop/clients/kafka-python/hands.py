@@ -19,10 +19,32 @@ def checked(outcome):
         raise kind()
 
 
+class Patient:
+    """The admin client, but waiting while no connection is ready, as after a broker's restart: then nothing was sent."""
+
+    def __init__(self, admin):
+        self.admin = admin
+
+    def __getattr__(self, name):
+        call = getattr(self.admin, name)
+
+        def patiently(*arguments, **options):
+            deadline = time.monotonic() + LIMIT_S
+            while True:
+                try:
+                    return call(*arguments, **options)
+                except errors.NodeNotReadyError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+
+        return patiently
+
+
 class Hands:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
-        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        self.admin = Patient(KafkaAdminClient(bootstrap_servers=bootstrap))
 
     def create(self, topic, partitions, replicas, configs):
         self.admin.create_topics(

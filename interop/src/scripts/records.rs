@@ -278,6 +278,7 @@ pub(super) fn auto_create(hands: &mut Hands) -> Result<()> {
     ensure!(offset == 0, "the first record has offset {offset}");
     let partitions = hands.describe("auto-create")?;
     ensure!(partitions.len() == NUM_PARTITIONS, "partitions: {partitions:?}");
+    hands.wait_for_leaders("auto-create", i64::try_from(NUM_PARTITIONS)?)?;
     let read = hands.read("auto-create", partition, 0)?;
     ensure!(read.len() == 1, "{} records came back: {}", read.len(), json!(partition));
     Ok(())
