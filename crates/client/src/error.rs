@@ -124,6 +124,14 @@ pub enum Error {
         /// The partition.
         partition: TopicPartition,
     },
+    /// A commit of who is a member no more.
+    #[error(
+        "the group {group} goes on without this member, and what it has not committed others will read again"
+    )]
+    LeftOut {
+        /// The group.
+        group: String,
+    },
     /// A position that the partition's log does not have.
     #[error("{partition} has no offset {offset}: its log starts at {log_start} and ends at {high_watermark}")]
     OffsetOutOfRange {

@@ -158,7 +158,7 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// [`Error::Answered`] with REBALANCE_IN_PROGRESS, ILLEGAL_GENERATION or UNKNOWN_MEMBER_ID where the group has gone on:
-    /// the partitions may belong to others, who read from the last commit on.
+    /// the partitions may belong to others, who read from the last commit on; and [`Error::LeftOut`] where that is known.
     pub async fn commit(&mut self) -> Result<(), Error> {
         let _present = self.presence.enter();
         self.finish_commit().await;

@@ -180,11 +180,16 @@ impl Membership {
         check(connection.broker(), ApiKey::Heartbeat, subject(&self.group), response.error_code, None)
     }
 
-    /// Commits offsets as the member that this is, trying again for as long as calls may take.
+    /// Commits offsets as the member that this is, trying again for as long as calls may take. Who is a member no more is
+    /// refused here: a coordinator whose group is empty would take it for somebody who does without a group, and set back
+    /// what others have committed since.
     pub(super) async fn commit(&self, offsets: &Offsets) -> Result<(), Error> {
         let mut retry = self.retry("committing offsets of");
         loop {
             let who = self.identity();
+            if who.generation < 0 {
+                return Err(Error::LeftOut { group: self.group.clone() });
+            }
             let result = match self.connection().await {
                 Ok(connection) => commit(connection, &who, offsets).await,
                 Err(error) => Err(error),

@@ -104,3 +104,18 @@ async fn a_commit_that_comes_too_late_is_an_error_and_the_member_joins_again() {
     consumer.poll(SOON).await.unwrap();
     assert_eq!(history(&shared).iter().filter(|event| *event == "join as 'me'").count(), 2);
 }
+
+#[tokio::test]
+async fn who_is_a_member_no_more_commits_nothing_even_if_the_coordinator_would_take_it() {
+    let (broker, _) = group(Group::default()).await;
+    let mut options = options();
+    options.max_poll_interval = Duration::from_millis(20);
+    let mut consumer = consumer(&broker, options).await;
+    consumer.poll(SOON).await.unwrap();
+    while broker.count(ApiKey::LeaveGroup) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let error = consumer.commit().await.unwrap_err();
+    assert!(matches!(error, Error::LeftOut { .. }), "{error}");
+    assert_eq!(broker.count(ApiKey::OffsetCommit), 0);
+}
