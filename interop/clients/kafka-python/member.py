@@ -1,5 +1,7 @@
 """A member of a group; see interop/src/members.rs."""
 import json
+import logging
+import os
 import sys
 import threading
 
@@ -20,6 +22,8 @@ class Told(ConsumerRebalanceListener):
 
 def run(description):
     wanted = json.loads(description)
+    logging.basicConfig(level=os.environ.get("INTEROP_LOG", "WARNING"),
+                        format="%(asctime)s %(process)d %(name)s %(message)s")
     leave = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), leave.set()), daemon=True).start()
     assignor = CooperativeStickyAssignor if wanted["cooperative"] else RangePartitionAssignor
@@ -29,7 +33,8 @@ def run(description):
         auto_offset_reset="earliest", partition_assignment_strategy=[assignor], fetch_max_wait_ms=50)
     consumer.subscribe([wanted["topic"]], listener=Told())
     while not leave.is_set():
-        found = consumer.poll(100)
+        # When its time is over in the middle of a join, kafka-python 3.0.12 never takes what the join assigns.
+        found = consumer.poll(2000)
         for records in found.values():
             for record in records:
                 say("record", record.partition, record.offset, record.value.decode())
