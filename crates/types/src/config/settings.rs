@@ -231,15 +231,17 @@ impl Settings {
     /// Rules that span more than one key.
     fn check_together(&self, problems: &mut Vec<Problem>) {
         use broker::{node, replication};
-        let mut refuse = |key: &'static str, message: String| {
-            let origin = self.origin(key).cloned().unwrap_or(Origin::Program);
-            problems.push(Problem { origin, message });
+        // Of the keys that do not go together, the first that somebody set is where to look.
+        let mut refuse = |keys: &[&str], message: String| {
+            let origins = keys.iter().filter_map(|key| self.origin(key));
+            let origin = origins.cloned().find(|origin| *origin != Origin::Program);
+            problems.push(Problem { origin: origin.unwrap_or(Origin::Program), message });
         };
         let wait = self.get(&replication::REPLICA_FETCH_WAIT_MAX_MS);
         let lag = self.get(&replication::REPLICA_LAG_TIME_MAX_MS);
         if i64::from(wait) > lag {
             refuse(
-                "replica.fetch.wait.max.ms",
+                &["replica.fetch.wait.max.ms", "replica.lag.time.max.ms"],
                 format!(
                     "replica.fetch.wait.max.ms is {wait}, above replica.lag.time.max.ms, which is {lag}: followers \
                      of idle partitions would leave the in-sync replicas"
@@ -250,7 +252,7 @@ impl Settings {
             && self.get(&replication::REPLICA_LAG_MAX_MESSAGES).is_none()
         {
             refuse(
-                "replica.lag.detector",
+                &["replica.lag.detector"],
                 "replica.lag.detector=messages needs replica.lag.max.messages".to_owned(),
             );
         }
@@ -258,7 +260,7 @@ impl Settings {
             (self.get(&node::BROKER_HEARTBEAT_INTERVAL_MS), self.get(&node::BROKER_SESSION_TIMEOUT_MS));
         if heartbeat.checked_mul(2).is_none_or(|two| two > session) {
             refuse(
-                "broker.session.timeout.ms",
+                &["broker.session.timeout.ms", "broker.heartbeat.interval.ms"],
                 format!(
                     "broker.session.timeout.ms is {session}, below two broker.heartbeat.interval.ms of \
                      {heartbeat}: one lost heartbeat would fence the broker"
@@ -267,19 +269,19 @@ impl Settings {
         }
         if self.log_dirs().iter().any(|dir| dir.is_empty()) || self.log_dirs().is_empty() {
             refuse(
-                "log.dirs",
+                &["log.dirs", "log.dir"],
                 "log.dirs names an empty path: expected directories separated by commas".into(),
             );
         }
         for problem in self.listeners().err().into_iter().flatten() {
-            refuse(problem.key, problem.message);
+            refuse(&[problem.key, "listeners", "controller.listener.names"], problem.message);
         }
         let old = self.get(&node::BROKER_ID);
         if let Some(id) = self.get(&node::NODE_ID)
             && self.is_set(&node::BROKER_ID)
             && id != old
         {
-            refuse("broker.id", format!("broker.id is {old} and node.id is {id}: set one of them"));
+            refuse(&["broker.id"], format!("broker.id is {old} and node.id is {id}: set one of them"));
         }
     }
 }
