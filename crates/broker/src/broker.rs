@@ -19,6 +19,7 @@ use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
 
 use crate::coordinator::GroupCoordinator;
 use crate::dispatch::Dispatch;
+use crate::failure::{self, Failure};
 use crate::fetch_session::SessionCache;
 use crate::metadata_host::MetadataHost;
 use crate::metrics::{HttpServer, Metrics, Monitor};
@@ -245,6 +246,12 @@ impl Broker {
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.core.cluster_id
+    }
+
+    /// Waits until the broker cannot go on, and tells why. It still answers what it can: it is to be stopped then. Safe to
+    /// cancel.
+    pub async fn failed(&self) -> Failure {
+        failure::of(&self.core).await
     }
 
     /// Stops: no new connections, the open ones end, the logs are flushed and closed, and the directories are marked as

@@ -6,7 +6,7 @@
 //! - `partition`, `partitions`, `waiters`, `fetch_session`: what produce and fetch requests work on.
 //! - `coordinator`: consumer groups, on the partitions of `__consumer_offsets`.
 //! - `metadata_host`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
-//! - `start`, `upkeep`: before and beside the requests. `metrics`: what is told of them all.
+//! - `start`, `upkeep`: before and beside the requests. `failure`: what ends a broker that nobody stopped. `metrics`: what is told of them all.
 //!
 //! What is not here: rules. Those are in the pure crates; this one does what they say.
 
@@ -18,6 +18,7 @@ mod committed;
 mod context;
 mod coordinator;
 mod dispatch;
+mod failure;
 mod fetch_session;
 mod handlers;
 mod metadata_host;
@@ -33,5 +34,6 @@ mod upkeep;
 mod waiters;
 
 pub use broker::Broker;
+pub use failure::{FailedDirs, Failure};
 pub use metadata_place::MetadataPlaceError;
 pub use start::StartError;

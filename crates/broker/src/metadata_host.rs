@@ -22,6 +22,7 @@ pub(crate) struct MetadataHost {
     node_id: BrokerId,
     image: watch::Sender<Arc<Image>>,
     deciding: Mutex<Deciding>,
+    failed: watch::Receiver<Option<Arc<str>>>,
 }
 
 /// What the holder of the decision lock works with.
@@ -31,7 +32,7 @@ pub(crate) struct Deciding {
     log: Option<MetadataLog>,
     /// Why the log takes nothing more. An append whose outcome is unknown cannot be followed by another: what came
     /// after would have been decided on a state that may not be the log's.
-    failed: Option<Arc<str>>,
+    failed: watch::Sender<Option<Arc<str>>>,
     /// Bytes of records that a start would have to replay after the last snapshot.
     unsnapshotted_bytes: usize,
     /// `metadata.log.max.record.bytes.between.snapshots`.
@@ -55,14 +56,15 @@ impl MetadataHost {
     ) -> Self {
         let (image, _) = watch::channel(Arc::new(controller.committed().clone()));
         let between = settings.get(&METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
+        let (failed, failure) = watch::channel(None);
         let deciding = Deciding {
             controller,
             log: Some(log),
-            failed: None,
+            failed,
             unsnapshotted_bytes: replayed_bytes,
             snapshot_every_bytes: usize::try_from(between).unwrap_or(usize::MAX),
         };
-        Self { node_id: settings.node_id(), image, deciding: Mutex::new(deciding) }
+        Self { node_id: settings.node_id(), image, deciding: Mutex::new(deciding), failed: failure }
     }
 
     /// What is committed, and replayed here.
@@ -80,9 +82,19 @@ impl MetadataHost {
         self.deciding.lock().await
     }
 
-    /// Why the metadata log takes nothing more, if that is so and nobody is just changing something.
+    /// Why the metadata log takes nothing more, if that is so.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        self.deciding.try_lock().ok()?.failed.clone()
+        self.failed.borrow().clone()
+    }
+
+    /// Waits until the metadata log takes nothing more, and tells why. Safe to cancel.
+    pub(crate) async fn failed(&self) -> Arc<str> {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(reason)) => Arc::clone(reason),
+            // The sender is in `self`.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
     /// Closes the metadata log; nothing can be changed any more.
@@ -108,7 +120,7 @@ impl Deciding {
         &mut self,
         decide: impl FnOnce(&mut Controller) -> Decision<A>,
     ) -> Result<Committed<A>, Refused> {
-        if let Some(reason) = &self.failed {
+        if let Some(reason) = self.failed.borrow().as_deref() {
             return Err(unavailable(reason));
         }
         if self.log.is_none() {
@@ -150,7 +162,7 @@ impl Deciding {
             Err(error @ AppendError::Unknown(_)) => error.to_string(),
         };
         error!("the metadata log takes no more changes until the broker is started again: {failure}");
-        self.failed = Some(failure.as_str().into());
+        self.failed.send_replace(Some(failure.as_str().into()));
         Err(unavailable(&failure))
     }
 

@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use common::requests::{fetch_request, from_offset};
 use common::{Client, Home, TestBroker, Topic, batch, produce_request};
 use disk::{Call, Fault, FaultDisk};
+use ottla_broker::Failure;
 use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
+use ottla_wire::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ottla_wire::describe_log_dirs::DescribeLogDirsRequest;
 
 const TWO_DIRS: &str = "metadata.log.dir={dir}/data\nlog.dirs={dir}/a,{dir}/b\n";
@@ -145,6 +147,47 @@ async fn after_a_failed_fsync_nothing_in_the_directory_is_acknowledged_until_a_r
     assert_eq!(fetch(&mut client, setup.in_a, 0).await, Ok(usize::try_from(next).unwrap() + 1));
     assert_eq!(produce(&mut client, setup.in_b).await, Ok(2));
     broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_without_any_directory_that_works_says_that_it_cannot_go_on_and_names_each() {
+    let mut setup = Setup::new(&[("flush.messages", "1")]).await;
+    setup.disk.fault(Call::Sync, "/a/orders", || Fault::Fails(io::ErrorKind::Other));
+    assert_names(produce(&mut setup.client, setup.in_a).await, &[]);
+    assert_eq!(setup.broker.failure(), None, "the other one works");
+    setup.b_goes_on(1).await;
+
+    setup.disk.fault(Call::Sync, "/b/orders", || Fault::Fails(io::ErrorKind::Other));
+    assert_names(produce(&mut setup.client, setup.in_b).await, &[]);
+    let failure = setup.broker.failure().unwrap();
+    assert!(matches!(failure, Failure::LogDirs(_)), "{failure}");
+    let said = failure.to_string();
+    assert!(said.starts_with("all log directories have failed: "), "{said}");
+    for dir in ["a", "b"] {
+        assert!(said.contains(&format!("{} (", setup.broker.dir().join(dir).display())), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_whose_metadata_log_failed_for_good_says_that_it_cannot_go_on() {
+    let mut setup = Setup::new(&[]).await;
+    setup.disk.fault(Call::Sync, "/data/", || Fault::Fails(io::ErrorKind::Other));
+    let request = CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: "late".into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert_eq!(setup.broker.failure(), None);
+    let response = setup.client.call(5, request).await;
+    assert_eq!(common::error(response.topics[0].error_code), ErrorCode::KafkaStorageError);
+    let failure = setup.broker.failure().unwrap();
+    assert!(failure.to_string().starts_with("the metadata log has failed: "), "{failure}");
+    // Until it is stopped it answers.
+    setup.b_goes_on(1).await;
 }
 
 #[tokio::test]

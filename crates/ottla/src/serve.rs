@@ -33,7 +33,8 @@ const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
     key in upper case with _ for a dot, __ for an underscore and ___ for a hyphen. OTTLA_ goes before KAFKA_, variables \
     before the file, and --override before all. `ottla config list` shows the keys. \
     What is wrong with the settings is told all at once, and the exit code is 1.\n\n\
-    SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once.")]
+    SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once. It stops by itself, with exit code 1, when all \
+    its log directories have failed, or its metadata log.")]
 pub(crate) struct Arguments {
     /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it, and unless told
     /// otherwise, the broker listens on 127.0.0.1:9092 and keeps its data in ./ottla-data
@@ -63,12 +64,28 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Whoever started the broker without reading what it says wants it to run all the same.
     let _ = output::say(greeting(broker.listeners(), &log_dirs, arguments.file.is_none()));
 
-    let name = signals.next().await;
-    tracing::info!("stopping after {name}; another signal ends the broker at once");
-    tokio::select! {
+    let failure = tokio::select! {
         biased;
-        stopped = broker.stop() => stopped.context("the broker did not stop cleanly, and recovers at its next start"),
+        failure = broker.failed() => Some(failure),
+        name = signals.next() => {
+            tracing::info!("stopping after {name}; another signal ends the broker at once");
+            None
+        }
+    };
+    if let Some(failure) = &failure {
+        tracing::error!("stopping, because {failure}");
+    }
+    let stopped = tokio::select! {
+        biased;
+        stopped = broker.stop() => stopped,
         name = signals.next() => anyhow::bail!("ended at once by {name}: the next start recovers what was not closed"),
+    };
+    match failure {
+        // What could not be closed is a consequence of it, and the log names it.
+        Some(failure) => Err(anyhow::Error::new(failure).context(
+            "the broker stopped by itself: see to its disks and start it again, and it recovers what was not closed",
+        )),
+        None => stopped.context("the broker did not stop cleanly, and recovers at its next start"),
     }
 }
 
@@ -247,6 +264,27 @@ mod tests {
             text.contains("environment variable KAFKA_LOG_SEGMENT_BYTES: log.segment.bytes=big"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told_where_it_was_set_and_not_where_its_default_is() {
+        let everywhere = "PLAINTEXT://0.0.0.0:9192";
+        let told = |file: Option<&Path>, overrides: &[&str], variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            format!("{:#}", settings(&arguments(file, overrides), variables.collect()).unwrap_err())
+        };
+        let listeners = format!("listeners={everywhere}");
+        let text = told(None, &[&listeners], &[]);
+        assert!(text.contains(&format!("--override: clients cannot connect to {everywhere}")), "{text}");
+        let text = told(None, &[], &[("KAFKA_LISTENERS", everywhere)]);
+        assert!(text.contains("environment variable KAFKA_LISTENERS: clients cannot connect"), "{text}");
+        let file = file(&format!("node.id=1\n{listeners}\n"));
+        let text = told(Some(file.path()), &[], &[]);
+        assert!(text.contains(&format!("{}:2: clients cannot connect", file.path().display())), "{text}");
+        let text = told(None, &["controller.listener.names=PLAINTEXT"], &[]);
+        assert!(text.contains("--override: none of the listeners is for clients"), "{text}");
+        let text = told(None, &["broker.heartbeat.interval.ms=8000"], &[]);
+        assert!(text.contains("--override: broker.session.timeout.ms is 9000"), "{text}");
     }
 
     #[test]

@@ -170,6 +170,26 @@ fn a_batch_for_which_there_is_no_room_is_refused_with_its_place_and_all_others_g
     broker.stop();
 }
 
+/// As Kafka, which halts.
+#[test]
+fn a_broker_whose_only_directory_fails_ends_with_a_failure_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let often = "exec \"$0\" \"$@\" --override log.flush.offset.checkpoint.interval.ms=50";
+    let mut broker = Broker::start(dir.path(), often);
+    broker.create_topic("orders");
+    assert_eq!(broker.produce("orders", 10).error_code, 0);
+    let data = dir.path().join("data");
+    fs::rename(&data, dir.path().join("elsewhere")).unwrap();
+    assert_eq!(broker.process.wait().unwrap().code(), Some(1));
+    let said = broker.said();
+    let told = format!("all log directories have failed: {} (", data.display());
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains(&told)).collect();
+    assert_eq!(errors.len(), 2, "in the log, and as the last word: {said}");
+    assert!(errors[0].contains("ERROR"), "{said}");
+    assert_eq!(said.lines().last(), errors.last().copied(), "{said}");
+    assert!(errors[1].starts_with("ottla: the broker stopped by itself"), "{said}");
+}
+
 #[test]
 fn a_log_that_is_gone_from_its_directory_is_told_when_an_empty_one_is_made() {
     let dir = tempfile::tempdir().unwrap();

@@ -17,12 +17,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use ottla_broker::{Broker, StartError};
+use ottla_broker::{Broker, Failure, StartError};
 use ottla_env::Env;
 use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
@@ -143,6 +144,11 @@ impl TestBroker {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    /// Why the broker cannot go on, if that is so already.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.broker.failed().now_or_never()
     }
 
     pub(crate) fn home(&self) -> &Home {

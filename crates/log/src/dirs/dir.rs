@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ottla_env::Disk;
 use ottla_env::disk::DirLock;
 use ottla_types::{BrokerEpoch, DirectoryId, Offset, TopicPartition};
+use tokio::sync::Notify;
 
 use super::flushes::Flushes;
 use super::opened::Opened;
@@ -27,6 +28,8 @@ pub(crate) struct LogDir {
     path: PathBuf,
     id: DirectoryId,
     failure: OnceLock<Arc<str>>,
+    /// Shared by all directories.
+    went_offline: Arc<Notify>,
     /// The other directories of the process.
     others: OnceLock<Vec<Weak<LogDir>>>,
     /// Shared by all directories.
@@ -60,6 +63,8 @@ pub(crate) struct Owner {
     pub(crate) cache: Arc<Budget>,
     pub(crate) opened: Arc<Opened>,
     pub(crate) stats: Arc<Stats>,
+    /// Told whenever a directory goes offline.
+    pub(crate) went_offline: Arc<Notify>,
 }
 
 impl Claimed {
@@ -114,6 +119,7 @@ impl Claimed {
             path: self.path,
             id,
             failure: OnceLock::new(),
+            went_offline: Arc::clone(&owner.went_offline),
             others: OnceLock::new(),
             cache: Arc::clone(&owner.cache),
             opened: Arc::clone(&owner.opened),
@@ -219,6 +225,7 @@ impl LogDir {
         let reason: Arc<str> = reason.into();
         if self.failure.set(Arc::clone(&reason)).is_ok() {
             tracing::error!("the log directory {} is offline: {reason}", self.path.display());
+            self.went_offline.notify_waiters();
         }
     }
 

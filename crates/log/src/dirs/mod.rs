@@ -51,6 +51,7 @@ pub struct LogDirs {
     /// The broker epoch of the clean stop before, where there was one in all directories.
     clean_broker_epoch: Option<BrokerEpoch>,
     dirs: Vec<Arc<LogDir>>,
+    went_offline: Arc<tokio::sync::Notify>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
     /// Logs that are there and could not be opened.
     failed: Mutex<BTreeMap<TopicPartition, Unusable>>,
@@ -116,6 +117,19 @@ impl LogDirs {
             infos.push(DirInfo { path: dir.path().to_owned(), id: dir.id(), failure: dir.failure(), space });
         }
         infos
+    }
+
+    /// Waits until none of the directories works any more, and tells why of each. Safe to cancel.
+    pub async fn none_left(&self) -> Vec<(PathBuf, Arc<str>)> {
+        loop {
+            // From before the look, so that no failure slips between.
+            let another = self.went_offline.notified();
+            let failure = |dir: &Arc<LogDir>| Some((dir.path().to_owned(), dir.failure()?));
+            if let Some(failures) = self.dirs.iter().map(failure).collect() {
+                return failures;
+            }
+            another.await;
+        }
     }
 
     /// Whether all of `log.dirs` could be used at the start. If not, a partition that is not new and has no log here may

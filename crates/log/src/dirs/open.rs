@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use ottla_env::{Disk, Env};
 use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
@@ -17,6 +18,7 @@ use crate::cache::Budget;
 use crate::format::names::{self, DirKind};
 use crate::log::OpenLog;
 use crate::stats::Stats;
+use crate::sync::lock;
 use crate::{Error, Log, LogConfig, Result};
 
 /// A log that is there and cannot be used.
@@ -61,7 +63,15 @@ impl LogDirs {
         let cache = Budget::new(DEFAULT_TAIL_CACHE_BYTES);
         let stats = Stats::new(Arc::clone(&env.clock));
         let opened = Arc::default();
-        let owner = Owner { cluster_id, node_id: config.node_id, cache, opened, stats: Arc::clone(&stats) };
+        let went_offline = Arc::default();
+        let owner = Owner {
+            cluster_id,
+            node_id: config.node_id,
+            cache,
+            opened,
+            stats: Arc::clone(&stats),
+            went_offline: Arc::clone(&went_offline),
+        };
         let mut dirs = Vec::new();
         for claim in claimed {
             let fresh_id = DirectoryId::from_random(env.rng.id_bytes());
@@ -92,6 +102,7 @@ impl LogDirs {
             stats,
             clean_broker_epoch: common_epoch(&found.clean_epochs),
             dirs,
+            went_offline,
             logs: RwLock::new(logs),
             failed: Mutex::new(failed),
             is_whole: failed_dirs.is_empty(),
@@ -214,31 +225,45 @@ struct Progress {
     total: usize,
     done: AtomicUsize,
     size_bytes: AtomicU64,
+    /// When the last line was written, or the recovery began, on the monotonic clock.
+    told: Mutex<Duration>,
 }
+
+/// How long a recovery goes on between two lines that tell of it.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 impl Progress {
     /// Counts the logs, those that were not closed in order.
-    fn of(logs: &[OpenLog]) -> Self {
+    fn of(logs: &[OpenLog], now: Duration) -> Self {
         let total = logs.iter().filter(|log| !log.clean).count();
-        Self { total, done: AtomicUsize::new(0), size_bytes: AtomicU64::new(0) }
+        Self { total, done: AtomicUsize::new(0), size_bytes: AtomicU64::new(0), told: Mutex::new(now) }
     }
 
-    /// Another one is recovered. Told for each twentieth part.
-    fn note(&self, size_bytes: u64) {
+    /// Another one is recovered. Tells of the last, and now and then of one before.
+    fn note(&self, size_bytes: u64, now: Duration) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.size_bytes.fetch_add(size_bytes, Ordering::Relaxed) + size_bytes;
-        if done == self.total || done.is_multiple_of((self.total / 20).max(1)) {
+        if done == self.total || self.is_time_to_tell(now) {
             tracing::info!("recovered {done} of {} logs, {bytes} bytes in them", self.total);
         }
     }
+
+    fn is_time_to_tell(&self, now: Duration) -> bool {
+        let mut told = lock(&self.told);
+        let is_time = now.saturating_sub(*told) >= TOLD_EVERY;
+        if is_time {
+            *told = now;
+        }
+        is_time
+    }
 }
 
-async fn open_one(log: OpenLog, progress: &Progress) -> Result<Log, FailedLog> {
+async fn open_one(log: OpenLog, progress: &Progress, stats: &Stats) -> Result<Log, FailedLog> {
     let (partition, path) = (log.partition.clone(), log.dir.to_path_buf());
     let (clean, cache_survived) = (log.clean, log.cache == PageCache::Survived && !log.clean);
     let opened = log.open().await;
     if !clean {
-        progress.note(opened.as_ref().map_or(0, Log::size_bytes));
+        progress.note(opened.as_ref().map_or(0, Log::size_bytes), stats.now());
     }
     opened.map_err(|error| FailedLog { partition, path, error, cache_survived })
 }
@@ -247,19 +272,19 @@ async fn open_one(log: OpenLog, progress: &Progress) -> Result<Log, FailedLog> {
 async fn open_all(
     logs: Vec<OpenLog>,
     at_a_time: usize,
-    stats: &Stats,
+    stats: &Arc<Stats>,
 ) -> (BTreeMap<TopicPartition, Arc<Log>>, Vec<FailedLog>) {
     let began = stats.now();
-    let progress = Arc::new(Progress::of(&logs));
+    let progress = Arc::new(Progress::of(&logs, began));
     let mut by_dir: BTreeMap<PathBuf, Vec<OpenLog>> = BTreeMap::new();
     for log in logs {
         by_dir.entry(log.home.path().to_owned()).or_default().push(log);
     }
     let opened = at_most(by_dir.len(), by_dir.into_values().collect(), |logs| {
-        let progress = Arc::clone(&progress);
+        let (progress, stats) = (Arc::clone(&progress), Arc::clone(stats));
         at_most(at_a_time, logs, move |log| {
-            let progress = Arc::clone(&progress);
-            async move { open_one(log, &progress).await }
+            let (progress, stats) = (Arc::clone(&progress), Arc::clone(&stats));
+            async move { open_one(log, &progress, &stats).await }
         })
     });
     let (mut logs, mut failed) = (BTreeMap::new(), Vec::new());
@@ -305,5 +330,19 @@ where
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_is_told_of_every_few_seconds() {
+        let begin = Duration::from_secs(1_000);
+        let progress = Progress::of(&[], begin);
+        let seconds = |seconds| begin + Duration::from_secs(seconds);
+        let told: Vec<u64> = (0..18).filter(|&second| progress.is_time_to_tell(seconds(second))).collect();
+        assert_eq!(told, [5, 10, 15]);
     }
 }
