@@ -330,7 +330,7 @@ impl Active {
             is_watched: false,
             wakes_at_ms: None,
             gives_up: false,
-            failures: LogLimit::default(),
+            failures: LogLimit::lasting(),
         })
     }
 

@@ -14,22 +14,39 @@ const MOST: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counts the lines of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LogLimit {
+    most: u32,
+    window: Duration,
     /// When the current window began; `None` before the first line.
     since: Option<Instant>,
     written: u32,
     suppressed: u64,
 }
 
+impl Default for LogLimit {
+    fn default() -> Self {
+        Self::new(MOST, WINDOW)
+    }
+}
+
 impl LogLimit {
+    fn new(most: u32, window: Duration) -> Self {
+        Self { most, window, since: None, written: 0, suppressed: 0 }
+    }
+
+    /// One line in [`LASTING_WINDOW`]: for what lasts until somebody sees to it, and is come upon with every request.
+    pub(crate) fn lasting() -> Self {
+        Self::new(1, LASTING_WINDOW)
+    }
+
     /// Whether a line may be written now. If so, tells how many were suppressed since the last one that was.
     pub(crate) fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= self.window) {
             self.since = Some(now);
             self.written = 0;
         }
-        if self.written == MOST {
+        if self.written == self.most {
             self.suppressed += 1;
             return None;
         }
@@ -38,10 +55,10 @@ impl LogLimit {
     }
 }
 
-/// How long a partition has to wait for its next line.
-const PARTITION_WINDOW: Duration = Duration::from_secs(10);
+/// How long what lasts has to wait for its next line: the disk that is full is often the one that takes the lines.
+const LASTING_WINDOW: Duration = Duration::from_secs(10);
 
-/// One line per partition in [`PARTITION_WINDOW`]: consumers come back twice a second to what cannot be read.
+/// One line per partition in [`LASTING_WINDOW`]: consumers come back twice a second to what cannot be read.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionLimit {
     told: HashMap<TopicPartition, Instant>,
@@ -50,7 +67,7 @@ pub(crate) struct PartitionLimit {
 impl PartitionLimit {
     /// Whether a line about the partition may be written now.
     pub(crate) fn admit(&mut self, partition: &TopicPartition, now: Instant) -> bool {
-        let is_recent = |told: &Instant| now.saturating_duration_since(*told) < PARTITION_WINDOW;
+        let is_recent = |told: &Instant| now.saturating_duration_since(*told) < LASTING_WINDOW;
         if self.told.get(partition).is_some_and(is_recent) {
             return false;
         }
@@ -93,6 +110,15 @@ mod tests {
         }
         assert_eq!(limit.admit(begin + Duration::from_millis(1000)), Some(990));
         assert_eq!(limit.admit(begin + Duration::from_millis(1001)), Some(0));
+    }
+
+    #[test]
+    fn what_lasts_has_one_line_in_ten_seconds_and_it_tells_how_many_were_not_written() {
+        let begin = Instant::now();
+        let mut limit = LogLimit::lasting();
+        let written: Vec<u64> =
+            (0..250).filter_map(|nth| limit.admit(begin + Duration::from_millis(100 * nth))).collect();
+        assert_eq!(written, [0, 99, 99]);
     }
 
     #[test]
