@@ -27,6 +27,12 @@ impl Backoff {
     }
 }
 
+/// Failures in a row that pass by themselves every day, as while a group rebalances.
+const TELLS_AFTER: u32 = 4;
+
+/// By then pauses are at their longest, a second.
+const TELLS_EVERY: u32 = 30;
+
 /// One call that may be made more than once.
 pub(crate) struct Retry {
     what: String,
@@ -40,6 +46,17 @@ pub(crate) struct Retry {
 impl Retry {
     pub(crate) fn new(what: String, within: Duration, backoff: Backoff, rng: Arc<dyn Rng>) -> Self {
         Self { what, started: Instant::now(), within, backoff, rng, failures: 0 }
+    }
+
+    /// From here on time counts anew. Pauses go on as they were.
+    pub(crate) fn counts_anew(&mut self) {
+        self.started = Instant::now();
+    }
+
+    /// Whether the operator should hear of the failure that comes next: one that goes on for more than a second, and then
+    /// about twice a minute.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        self.failures >= TELLS_AFTER && (self.failures - TELLS_AFTER).is_multiple_of(TELLS_EVERY)
     }
 
     /// Pauses after a failure, or gives up: at once after an error that will not go away, otherwise when no time is left.
@@ -72,6 +89,24 @@ mod tests {
             let bytes = self.0.to_le_bytes();
             buffer.copy_from_slice(&bytes[..buffer.len()]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_go_on_are_told_rarely_and_tried_again_slowly_however_often_time_counts_anew() {
+        let backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_millis(1000) };
+        let rng = Arc::new(Always(200));
+        let mut retry = Retry::new("joining".to_owned(), Duration::from_secs(30), backoff, rng);
+        let begin = Instant::now();
+        let mut told = Vec::new();
+        for _ in 0..100 {
+            retry.counts_anew();
+            if retry.is_worth_telling() {
+                told.push(begin.elapsed().as_secs());
+            }
+            retry.pause(Error::LeftOut { group: "g".to_owned() }).await.unwrap();
+        }
+        assert_eq!(told, [1, 31, 61, 91]);
+        assert_eq!(begin.elapsed(), Duration::from_millis(97_500));
     }
 
     #[test]

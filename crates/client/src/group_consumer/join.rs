@@ -45,7 +45,7 @@ impl Membership {
             let error = match self.join_group().await {
                 Ok((connection, response)) => {
                     // From here on time counts anew: waiting for the others was no failure.
-                    retry = self.retry("joining");
+                    retry.counts_anew();
                     match self.sync_group(connection, response).await {
                         Ok(joined) => return Ok(joined),
                         Err(error) => error,
@@ -57,6 +57,12 @@ impl Membership {
             match error.code() {
                 // The coordinator gave the member its id, and wants it to come with it (KIP-394).
                 Some(ErrorCode::MemberIdRequired) if !has_id => continue,
+                _ if retry.is_worth_telling() => {
+                    tracing::warn!(group = self.group, %error, "cannot join the group yet, and tries on");
+                }
+                _ => {}
+            }
+            match error.code() {
                 Some(ErrorCode::UnknownMemberId) => self.loses(false),
                 Some(ErrorCode::IllegalGeneration) => self.loses(true),
                 Some(ErrorCode::RebalanceInProgress) => {}
