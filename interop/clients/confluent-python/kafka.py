@@ -10,7 +10,7 @@ LIMIT_S = 30
 class Kafka:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500})
         self.remembered = {}
 
     def create(self, topic, partitions=1, **config):

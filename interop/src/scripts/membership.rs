@@ -200,8 +200,8 @@ pub(super) fn over_a_broker(hands: &mut Hands, broker: &mut Broker, fate: Fate) 
     settled(&[&two], 6)?;
     expect_all_committed(hands, name, 6, 600)?;
     broker.meet(fate)?;
-    // Not every client asks again while the broker is not ready.
-    eventually(SOON, || Ok(hands.committed(name, name, 6).ok()))?;
+    // Not every client asks again while the broker is not ready, and one question may take as long as SOON.
+    eventually(3 * SOON, || Ok(hands.committed(name, name, 6).ok()))?;
     expect_all_committed(hands, name, 6, 600)?;
     hands.produce_numbers(name, 6, 600, 600)?;
     all_seen(&[&one, &two], 1200)?;
