@@ -21,6 +21,8 @@ pub(crate) fn start(asked: Option<&str>, otherwise: &str) -> anyhow::Result<()> 
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // They are printed to standard error as well, and that panics when it is what cannot be written.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -26,6 +26,20 @@ impl Server {
         Self::start_in(tempfile::tempdir().unwrap(), settings)
     }
 
+    /// Starts a broker that logs much, to this file.
+    pub(crate) fn start_logging_to(file: std::fs::File) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        command
+            .args(["--log-level", "debug", "serve"])
+            .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"])
+            .args(["--override", "group.initial.rebalance.delay.ms=0"])
+            .arg("--override")
+            .arg(format!("log.dirs={}", directory.path().join("data").display()))
+            .stderr(file);
+        Self::spawn(command, directory)
+    }
+
     fn start_in(directory: tempfile::TempDir, settings: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
         command
