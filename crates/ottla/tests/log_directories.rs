@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ottla_records::{BatchBuilder, NewRecord};
@@ -188,6 +188,45 @@ fn a_broker_whose_only_directory_fails_ends_with_a_failure_that_names_it() {
     assert!(errors[0].contains("ERROR"), "{said}");
     assert_eq!(said.lines().last(), errors.last().copied(), "{said}");
     assert!(errors[1].starts_with("ottla: the broker stopped by itself"), "{said}");
+}
+
+/// The coordinator is there, and cannot write: its directory failed, and another one works.
+#[test]
+fn who_cannot_join_a_group_is_told_why_and_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().display();
+    let settings = format!(
+        "exec \"$0\" \"$@\" --override log.flush.offset.checkpoint.interval.ms=50 \
+         --override offsets.topic.num.partitions=1 --override group.initial.rebalance.delay.ms=0 \
+         --override metadata.log.dir={place}/metadata --override log.dirs={place}/a,{place}/b"
+    );
+    let broker = Broker::start(dir.path(), &settings);
+    broker.create_topic("orders");
+    assert_eq!(broker.produce("orders", 10).error_code, 0);
+    let consume = || {
+        let mut command = Command::new(OTTLA);
+        command.args(["consume", "orders", "--group", "readers", "--count", "1", "-b", &broker.address]);
+        command.env_remove("RUST_LOG").stdout(Stdio::null());
+        command
+    };
+    assert!(consume().status().unwrap().success());
+    let offsets = ["a", "b"].map(|name| dir.path().join(name));
+    let offsets = offsets.iter().find(|home| home.join("__consumer_offsets-0").exists()).unwrap();
+    fs::rename(offsets, dir.path().join("elsewhere")).unwrap();
+    let begin = Instant::now();
+    while !broker.said().contains(&format!("the log directory {} is offline", offsets.display())) {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{}", broker.said());
+        std::thread::yield_now();
+    }
+
+    let mut member = consume().stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(member.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let waits = member.try_wait().unwrap().is_none();
+    member.kill().unwrap();
+    member.wait().unwrap();
+    assert!(waits && line.contains("WARN"), "{line}");
+    assert!(line.contains("cannot join the group yet") && line.contains("readers"), "{line}");
 }
 
 #[test]
