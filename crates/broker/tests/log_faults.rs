@@ -249,8 +249,8 @@ async fn a_flipped_bit_in_the_middle_is_told_to_who_reads_there_and_nothing_else
 #[tokio::test]
 async fn a_directory_that_another_broker_works_in_is_refused_and_that_one_goes_on() {
     let mut setup = Setup::new(&[]).await;
-    let others = format!("log.dirs={{dir}}/c,{{dir}}/b\nmetadata.log.dir={{dir}}/other\n");
-    let Err(error) = setup.broker.home().try_start(&others).await else {
+    let others = "log.dirs={dir}/c,{dir}/b\nmetadata.log.dir={dir}/other\n";
+    let Err(error) = setup.broker.home().try_start(others).await else {
         panic!("two brokers work in one directory")
     };
     let place = setup.broker.dir().join("b");

@@ -233,9 +233,9 @@ impl Settings {
         use broker::{node, replication};
         // Of the keys that do not go together, the first that somebody set is where to look.
         let mut refuse = |keys: &[&str], message: String| {
-            let origins = keys.iter().filter_map(|key| self.origin(key));
-            let origin = origins.cloned().find(|origin| *origin != Origin::Program);
-            problems.push(Problem { origin: origin.unwrap_or(Origin::Program), message });
+            let mut origins = keys.iter().filter_map(|key| self.origin(key));
+            let origin = origins.find(|origin| **origin != Origin::Program);
+            problems.push(Problem { origin: origin.cloned().unwrap_or(Origin::Program), message });
         };
         let wait = self.get(&replication::REPLICA_FETCH_WAIT_MAX_MS);
         let lag = self.get(&replication::REPLICA_LAG_TIME_MAX_MS);
