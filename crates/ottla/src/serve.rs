@@ -284,7 +284,7 @@ mod tests {
         let text = told(None, &["controller.listener.names=PLAINTEXT"], &[]);
         assert!(text.contains("--override: none of the listeners is for clients"), "{text}");
         let text = told(None, &["broker.heartbeat.interval.ms=8000"], &[]);
-        assert!(text.contains("--override: broker.session.timeout.ms is 9000"), "{text}");
+        assert!(text.contains("--override: broker.session.timeout.ms is "), "{text}");
     }
 
     #[test]
