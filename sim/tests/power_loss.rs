@@ -41,8 +41,12 @@ async fn create(dirs: &LogDirs) -> Arc<Log> {
 }
 
 async fn try_append(log: &Log, epoch: i32) -> ottla_log::Result<Offset> {
+    append_value(log, epoch, &[7; 100]).await
+}
+
+async fn append_value(log: &Log, epoch: i32, value: &[u8]) -> ottla_log::Result<Offset> {
     let mut builder = BatchBuilder::new();
-    let record = NewRecord { timestamp_ms: EPOCH_MS, key: None, value: Some(&[7; 100]), headers: &[] };
+    let record = NewRecord { timestamp_ms: EPOCH_MS, key: None, value: Some(value), headers: &[] };
     builder.push(&record).unwrap();
     let batch = Prepared::own(builder.build().unwrap(), 1 << 20).unwrap();
     Ok(log.append(batch, LeaderEpoch(epoch), EPOCH_MS).await?.base_offset)
@@ -133,6 +137,26 @@ async fn a_write_that_failed_does_not_come_back_behind_a_stop_in_order() {
         dirs.close(BrokerEpoch(1)).await.unwrap();
         for left in after_power_losses(&disk).await {
             assert_eq!(left.unwrap().end_offset(), Offset(1));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_failed_does_not_come_back_in_front_of_the_next_segment() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let dirs = open(&disk).await;
+        let log = create(&dirs).await;
+        append(&log).await;
+        log.flush().await.unwrap();
+        disk.set_faults(Faults { write_errors_per_mille: 1000, ..Faults::default() });
+        try_append(&log, 0).await.unwrap_err();
+        disk.set_faults(Faults::default());
+        // Too large for what is left of the first segment.
+        append_value(&log, 0, &[7; 250]).await.unwrap();
+        log.flush().await.unwrap();
+        for left in after_power_losses(&disk).await {
+            assert_eq!(left.unwrap().end_offset(), Offset(2));
         }
     }
 }

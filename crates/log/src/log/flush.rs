@@ -85,7 +85,8 @@ impl Log {
         let flushed = self.flushed_offset();
         let segments = self.segments();
         for (i, segment) in segments.iter().enumerate() {
-            if segment.next_offset() > flushed && segment.base() < end {
+            let has_records = segment.next_offset() > flushed && segment.base() < end;
+            if has_records || segment.has_unsynced_cut() {
                 segment.sync().await?;
             }
             // The last segment's indexes are made again by recovery; the others are not looked at.

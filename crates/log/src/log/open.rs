@@ -308,12 +308,17 @@ impl OpenLog {
     }
 
     /// Snapshots beyond the end speak of records that are gone. Of the others those are kept that a segment begins with,
-    /// and the last one.
+    /// and the last one; but after a failed fsync none that could have been its victim.
     async fn remove_stale_snapshots(&self, files: &mut Files, end: Offset, parts: &mut Parts) -> Result<()> {
-        let last = files.snapshots.iter().copied().filter(|&offset| offset <= end).max();
+        // One that is not older than the last flush may be in a page cache that does not stay as it is: what it says
+        // would come and go from one start to the next. The records tell the same.
+        let is_doubtful = |offset: Offset| self.rewritten_from().is_some_and(|from| offset >= from);
+        let usable = |&offset: &Offset| offset <= end && !is_doubtful(offset);
+        let last = files.snapshots.iter().copied().filter(usable).max();
         let is_kept = |offset: &Offset| {
-            Some(*offset) == last
-                || *offset < end && parts.segments.iter().any(|segment| segment.base() == *offset)
+            usable(offset)
+                && (Some(*offset) == last
+                    || *offset < end && parts.segments.iter().any(|segment| segment.base() == *offset))
         };
         let (kept, stale) = files.snapshots.iter().copied().partition::<Vec<_>, _>(is_kept);
         files.snapshots = kept;

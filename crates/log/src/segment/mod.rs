@@ -60,6 +60,8 @@ struct State {
     times: IndexTail<TimeEntry>,
     /// The index files were written and not fsynced.
     indexes_unsynced: bool,
+    /// Bytes beyond the end were cut off, and a power loss may bring them back.
+    cut_unsynced: bool,
 }
 
 impl State {
@@ -74,6 +76,7 @@ impl State {
             offsets: IndexTail::default(),
             times: IndexTail::default(),
             indexes_unsynced: false,
+            cut_unsynced: false,
         }
     }
 
@@ -198,8 +201,16 @@ impl Segment {
 
     /// Cuts what a failed or abandoned write may have left beyond the end.
     pub(crate) async fn cut_beyond_end(&self) -> Result<()> {
-        let file = self.file(OpenMode::Create).await?;
-        Ok(file.set_len(self.size()).await?)
+        self.file(OpenMode::Create).await?.set_len(self.size()).await?;
+        // Not before: a flush beside this takes the note away when it begins.
+        self.state().cut_unsynced = true;
+        Ok(())
+    }
+
+    /// Whether a flush has to take the segment along, though all its batches are durable: garbage that comes back behind
+    /// them would end the log there, and take the segments after it away.
+    pub(crate) fn has_unsynced_cut(&self) -> bool {
+        self.state().cut_unsynced
     }
 
     pub(crate) fn wants_index_write(&self) -> bool {
@@ -259,7 +270,9 @@ impl Segment {
 
     /// Makes the batches durable, and that there are no more of them.
     pub(crate) async fn sync(&self) -> Result<()> {
-        Ok(self.file(OpenMode::Create).await?.sync().await?)
+        let file = self.file(OpenMode::Create).await?;
+        self.state().cut_unsynced = false;
+        Ok(file.sync().await?)
     }
 
     /// Makes the index files durable, if they were written since they last were.
