@@ -43,7 +43,8 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
 /// What the Java program says of every message that is implemented.
 fn vectors(root: &Path) -> Result<String> {
     let mut wanted = HEADERS.to_owned();
-    for schema in REQUESTS.iter().chain(RESPONSES).chain(DATA).map(|erased| erased.schema) {
+    let schemas = REQUESTS.iter().chain(RESPONSES).chain(DATA).map(|erased| erased.schema);
+    for schema in schemas.filter(|schema| !schema.is_private()) {
         wanted.push_str(&format!("{} {} {}\n", schema.name, schema.versions.first, schema.versions.last));
     }
     let mut java = Command::new("java")
@@ -66,7 +67,7 @@ fn vectors(root: &Path) -> Result<String> {
 }
 
 /// The lines by the API that they are of: `FetchRequest 4 empty 00` belongs to `Fetch`. Headers are together, and what
-/// consumers tell each other.
+/// consumers tell each other; a principal is in an envelope.
 fn by_api(vectors: &str) -> Result<BTreeMap<&str, String>> {
     let mut apis = BTreeMap::<&str, String>::new();
     for line in vectors.lines() {
@@ -74,6 +75,7 @@ fn by_api(vectors: &str) -> Result<BTreeMap<&str, String>> {
         let api = ["Request", "Response"].iter().find_map(|end| name.strip_suffix(end));
         let api = api.or_else(|| name.ends_with("Header").then_some("headers"));
         let api = api.or_else(|| name.starts_with("ConsumerProtocol").then_some("ConsumerProtocol"));
+        let api = api.or_else(|| (name == "DefaultPrincipalData").then_some("Envelope"));
         let lines =
             apis.entry(api.with_context(|| format!("java wrote a line of no message: {line}"))?).or_default();
         lines.push_str(line);
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(apis["headers"], "RequestHeader 1 full 00\n");
         assert_eq!(apis["Fetch"], "FetchRequest 4 full 01\nFetchResponse 4 full 02\n");
         assert_eq!(by_api("ConsumerProtocolAssignment 0 full 03\n").unwrap().len(), 1);
+        assert_eq!(by_api("EnvelopeRequest 0 full 03\nDefaultPrincipalData 0 full 04\n").unwrap().len(), 1);
         let error = by_api("Exception in thread").unwrap_err().to_string();
         assert!(error.contains("Exception in thread"), "{error}");
     }

@@ -9,7 +9,7 @@ use tracing::{error, trace};
 use ottla_wire::api_versions::ApiVersionsResponse;
 use ottla_wire::frame::{LENGTH_SIZE, encode_response};
 use ottla_wire::header::parse_request;
-use ottla_wire::{ApiKey, Request, RequestHeader, Response, Str};
+use ottla_wire::{ApiKey, Audience, Request, RequestHeader, Response, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
@@ -35,6 +35,9 @@ impl Service for Dispatch {
             Ok(parsed) => parsed,
             Err(error) => return Handled::Close(error.to_string()),
         };
+        if header.api.audience() != Audience::Clients {
+            return Handled::Close(format!("{} is not served to clients", header.api));
+        }
         let begun = self.core.metrics.requests.of(header.api).begin(header.api_version, size, read_at);
         if !header.api.served().contains(header.api_version) {
             return unsupported_version(&header, &mut reader, begun);

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_env::Net;
+use ottla_env::{Net, process};
 use ottla_types::ErrorCode;
 use ottla_wire::api::ApiRequest;
 use ottla_wire::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
@@ -100,7 +100,7 @@ impl Connection {
         let ended = Ended::default();
         let link =
             Link::new(broker.clone(), stream, options.max_response_bytes, receiver, Arc::clone(&ended));
-        tokio::spawn(link.run());
+        process::spawn(link.run());
         let connection = Self {
             inner: Arc::new(Inner {
                 broker: broker.clone(),
@@ -147,7 +147,7 @@ impl Connection {
     /// # Errors
     /// [`Error::UnsupportedApi`].
     pub fn version_up_to(&self, api: ApiKey, highest: i16) -> Result<i16, Error> {
-        let ours = api.served();
+        let ours = api.versions();
         let theirs = self.inner.versions.get().and_then(|versions| versions.get(&api.code())).copied();
         common_version(ours, theirs, highest).ok_or_else(|| Error::UnsupportedApi {
             broker: self.inner.broker.clone(),
@@ -227,7 +227,7 @@ impl Connection {
     }
 
     async fn agree_on_versions(&self, timeout: Duration) -> Result<(), Error> {
-        let served = ApiKey::ApiVersions.served();
+        let served = ApiKey::ApiVersions.versions();
         let mut response = self.api_versions(served.last, timeout).await?;
         if response.error_code == ErrorCode::UnsupportedVersion.code() {
             // The table in the answer may tell which version it would have been; brokers before Kafka 2.4 send none.

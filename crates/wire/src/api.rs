@@ -53,6 +53,17 @@ fn encode<M: Message>(version: i16, message: &M) -> Result<Vec<u8>, Error> {
     Ok(writer.into_chunks().concat())
 }
 
+/// Who may ask for an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever connects to a broker.
+    Clients,
+    /// The nodes of the cluster, on the listeners that are theirs.
+    Nodes,
+    /// Nobody yet: it has messages and no handler.
+    Nobody,
+}
+
 /// A request, and the response that answers it.
 pub trait ApiRequest: Message {
     /// The API's key.
@@ -63,11 +74,11 @@ pub trait ApiRequest: Message {
 
 /// Makes the enums and tables of the APIs listed.
 ///
-/// A line is `Name = key, module::{Request, Response};`, and ends in `advertised from N` where the versions told to clients
-/// begin below those that are served.
+/// A line is `Name = key, module::{Request, Response};`. It ends in `advertised from N` where the versions told to clients
+/// begin below those that are served, and in `for Nodes` or `for Nobody` where the API is not one for clients.
 macro_rules! apis {
     ($($(#[$doc:meta])* $name:ident = $key:literal, $module:ident::{$request:ident, $response:ident}
-        $(, advertised from $first:literal)?;)*) => {
+        $(, advertised from $first:literal)? $(, for $audience:ident)?;)*) => {
         /// An API, by its key.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
@@ -76,11 +87,24 @@ macro_rules! apis {
             $($(#[$doc])* $name = $key,)*
         }
 
+        /// The places of the APIs in the list.
+        enum Place {
+            $($name,)*
+        }
+
         impl ApiKey {
             /// Every API there is, in the order of the list.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The API of a key; `None` where it is not served.
+            /// The API's place in [`Self::ALL`].
+            #[must_use]
+            pub const fn place(self) -> usize {
+                match self {
+                    $(Self::$name => Place::$name as usize,)*
+                }
+            }
+
+            /// The API of a key; `None` where it has no messages here.
             #[must_use]
             pub const fn from_code(code: i16) -> Option<Self> {
                 match code {
@@ -119,18 +143,37 @@ macro_rules! apis {
                 }
             }
 
-            /// The versions that are served.
+            /// The versions whose messages can be written and read.
             #[must_use]
-            pub const fn served(self) -> Versions {
+            pub const fn versions(self) -> Versions {
                 self.request_schema().versions
             }
 
-            /// The versions that ApiVersions tells clients: those that are served, except where a client insists on
+            /// Who may ask for it.
+            #[must_use]
+            pub const fn audience(self) -> Audience {
+                match self {
+                    $($(Self::$name => Audience::$audience,)?)*
+                    _ => Audience::Clients,
+                }
+            }
+
+            /// The versions that are served to those who may ask; none where that is nobody.
+            #[must_use]
+            pub const fn served(self) -> Versions {
+                match self.audience() {
+                    Audience::Nobody => Versions::NONE,
+                    Audience::Clients | Audience::Nodes => self.versions(),
+                }
+            }
+
+            /// The versions that ApiVersions tells clients: those that are served to them, except where a client insists on
             /// older ones that it will not use.
             #[must_use]
             pub const fn advertised(self) -> Versions {
-                match self {
-                    $($(Self::$name => Versions { first: $first, last: self.served().last },)?)*
+                match (self, self.audience()) {
+                    (_, Audience::Nodes | Audience::Nobody) => Versions::NONE,
+                    $($((Self::$name, _) => Versions { first: $first, last: self.served().last },)?)*
                     _ => self.served(),
                 }
             }
@@ -306,8 +349,9 @@ mod tests {
 
     #[test]
     fn keys_and_apis_name_each_other() {
-        for api in ApiKey::ALL {
+        for (place, api) in ApiKey::ALL.iter().enumerate() {
             assert_eq!(ApiKey::from_code(api.code()), Some(*api));
+            assert_eq!(api.place(), place);
             assert_eq!(format!("{api}Request"), api.request_schema().name);
             assert_eq!(format!("{api}Response"), api.response_schema().name);
         }
@@ -340,5 +384,20 @@ mod tests {
         assert_eq!(ApiKey::Produce.served(), Versions { first: 3, last: 13 });
         assert_eq!(ApiKey::Produce.advertised(), Versions { first: 0, last: 13 });
         assert_eq!(ApiKey::Fetch.advertised(), ApiKey::Fetch.served());
+    }
+
+    #[test]
+    fn what_is_not_for_clients_is_not_advertised_and_what_is_for_nobody_not_served() {
+        let of = |audience| ApiKey::ALL.iter().filter(move |api| api.audience() == audience);
+        for api in of(Audience::Nodes).chain(of(Audience::Nobody)) {
+            assert!(api.advertised().is_empty(), "{api}");
+        }
+        for api in of(Audience::Nobody) {
+            assert!(api.served().is_empty() && !api.versions().is_empty(), "{api}");
+        }
+        for api in of(Audience::Clients) {
+            assert!(!api.advertised().is_empty(), "{api}");
+            assert!(!api.request_schema().is_private(), "{api}");
+        }
     }
 }

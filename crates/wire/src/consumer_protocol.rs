@@ -7,15 +7,10 @@
 
 use bytes::Bytes;
 
-use crate::api::Codec;
 use crate::error::Error;
 use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{Message, Str, UnknownTags};
-
-/// What is in the bytes of other messages, without its type: for the tests that go over all messages.
-pub static DATA: &[Codec] =
-    &[Codec::of::<ConsumerProtocolSubscription>(), Codec::of::<ConsumerProtocolAssignment>()];
 
 /// What a member subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]

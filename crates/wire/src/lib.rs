@@ -35,8 +35,7 @@ mod writer;
 #[cfg(test)]
 mod derive_tests;
 
-pub use api::Codec;
-pub use consumer_protocol::DATA;
+pub use api::{Audience, Codec};
 pub use error::Error;
 pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};

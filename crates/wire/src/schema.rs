@@ -55,6 +55,17 @@ pub struct MessageSchema {
     pub fields: &'static [FieldSchema],
 }
 
+/// The first API key of those that no message of Kafka's has, nor will have soon: the project's own.
+pub const PRIVATE_FROM: i16 = 16_000;
+
+impl MessageSchema {
+    /// Whether the message is the project's own, so that Kafka has no definition to compare it with.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.api_key >= PRIVATE_FROM
+    }
+}
+
 /// One field of a message or of a structure in it.
 #[derive(Debug, Clone, Copy)]
 pub struct FieldSchema {

@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiKey, ConsumerProtocolAssignment, ConsumerProtocolSubscription, RequestKind, ResponseKind,
+    ApiKey, ConsumerProtocolAssignment, ConsumerProtocolSubscription, DefaultPrincipalData, RequestKind,
+    ResponseKind,
 };
 use kafka_protocol::protocol::{Decodable, Encodable};
 use ottla_wire::schema::{Direction, MessageSchema};
@@ -45,7 +46,7 @@ fn what_the_schema_says_is_read_and_written_again_to_the_same_bytes() {
 fn kafka_protocol_reads_and_writes_the_same_bytes_except_where_it_is_known_not_to() {
     let mut disagreements = BTreeMap::new();
     let mut compared = 0;
-    for (codec, version, seed, bytes) in samples() {
+    for (codec, version, seed, bytes) in samples().filter(|(codec, ..)| !codec.schema.is_private()) {
         let complaint = match theirs(codec.schema, version, bytes.clone()) {
             Ok(theirs) if theirs == bytes => None,
             Ok(theirs) => Some(format!("seed {seed}: ours {bytes:02x?}, theirs {theirs:02x?}")),
@@ -68,7 +69,11 @@ fn kafka_protocol_reads_and_writes_the_same_bytes_except_where_it_is_known_not_t
 }
 
 /// Where `kafka-protocol` 0.18 is not asked, and why.
-const KNOWN: [(&str, RangeInclusive<i16>, &str); 6] = [
+const KNOWN: [(&str, RangeInclusive<i16>, &str); 10] = [
+    ("AddRaftVoterRequest", 1..=1, BEHIND),
+    ("AddRaftVoterResponse", 1..=1, BEHIND),
+    ("BrokerHeartbeatRequest", 2..=2, BEHIND),
+    ("BrokerHeartbeatResponse", 2..=2, BEHIND),
     ("DescribeLogDirsRequest", 5..=5, BEHIND),
     ("DescribeLogDirsResponse", 5..=5, BEHIND),
     ("ListOffsetsRequest", 11..=11, BEHIND),
@@ -98,6 +103,9 @@ fn theirs(schema: &MessageSchema, version: i16, bytes: Vec<u8>) -> Result<Vec<u8
         }
         Direction::Neither if schema.name == "ConsumerProtocolSubscription" => {
             recode::<ConsumerProtocolSubscription>(&mut bytes, &mut written, version)?;
+        }
+        Direction::Neither if schema.name == "DefaultPrincipalData" => {
+            recode::<DefaultPrincipalData>(&mut bytes, &mut written, version)?;
         }
         Direction::Neither => recode::<ConsumerProtocolAssignment>(&mut bytes, &mut written, version)?,
     }

@@ -52,7 +52,7 @@ fn what_kafka_writes_is_read_and_written_again_to_the_same_bytes() {
 #[test]
 fn there_are_vectors_for_every_message_and_version() {
     let there: BTreeSet<_> = vectors().into_iter().map(|vector| (vector.message, vector.version)).collect();
-    for codec in codecs() {
+    for codec in codecs().filter(|codec| !codec.schema.is_private()) {
         for version in codec.schema.versions.first..=codec.schema.versions.last {
             let name = codec.schema.name;
             assert!(

@@ -186,7 +186,7 @@ fn a_version_that_is_not_served_is_refused_by_name() {
 #[test]
 fn headers_that_end_early_or_claim_too_much_are_refused() {
     for api in ApiKey::ALL {
-        for version in [api.served().first, api.served().last, i16::MAX, -1] {
+        for version in [api.versions().first, api.versions().last, i16::MAX, -1] {
             let key = api.code().to_be_bytes();
             let flexible = header::RequestHeader::version(*api, version) == 2;
             let tags: &[u8] = if flexible { &[1, 0x80, 8, 2, 7, 7] } else { &[] };

@@ -7,9 +7,10 @@ use ottla_wire::{
 
 use super::message::{Direction, Field, Message, Versions, default_of};
 
-/// Every message that is implemented.
+/// Every message that Kafka has too.
 pub(super) fn messages() -> Vec<Message> {
-    REQUESTS.iter().chain(RESPONSES).chain(DATA).map(|erased| message(erased.schema)).collect()
+    let schemas = REQUESTS.iter().chain(RESPONSES).chain(DATA).map(|erased| erased.schema);
+    schemas.filter(|schema| !schema.is_private()).map(message).collect()
 }
 
 /// One message.

@@ -31,6 +31,7 @@ pub(crate) fn unsupported() -> ApiVersionsResponse {
 fn served() -> Vec<ApiVersion> {
     let mut keys: Vec<ApiVersion> = ApiKey::ALL
         .iter()
+        .filter(|api| !api.advertised().is_empty())
         .map(|api| ApiVersion {
             api_key: api.code(),
             min_version: api.advertised().first,

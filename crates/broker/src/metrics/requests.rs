@@ -1,6 +1,6 @@
 //! Requests by API: how many, how large, how long they took, and what they were answered with.
 //!
-//! Everything is found by the API's key, and counted by relaxed additions: no lock and no look-up by name on the way of a
+//! Everything is found by the API's place in the list, and counted by relaxed additions: no lock and no look-up by name on the way of a
 //! request. Times are the parts that Kafka's `RequestMetrics` has: waiting to be looked at, being worked on, waiting for
 //! something else (a flush, records), and all of it.
 
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 /// The requests of all APIs.
 #[derive(Debug)]
 pub(crate) struct RequestMetrics {
-    /// By the API's key.
-    by_code: Vec<Option<Arc<ApiMetrics>>>,
+    /// By the API's place in the list.
+    by_place: Vec<Arc<ApiMetrics>>,
     /// Of an API that is not in the list: there is none.
     other: Arc<ApiMetrics>,
 }
@@ -41,36 +41,26 @@ pub(crate) struct ApiMetrics {
 
 impl Default for RequestMetrics {
     fn default() -> Self {
-        let mut by_code: Vec<Option<Arc<ApiMetrics>>> = Vec::new();
-        for api in ApiKey::ALL {
-            let at = usize::try_from(api.code()).unwrap_or(0);
-            if by_code.len() <= at {
-                by_code.resize(at + 1, None);
-            }
-            if let Some(place) = by_code.get_mut(at) {
-                *place = Some(Arc::new(ApiMetrics::new(*api)));
-            }
-        }
-        Self { by_code, other: Arc::new(ApiMetrics::new(ApiKey::ApiVersions)) }
+        let by_place = ApiKey::ALL.iter().map(|api| Arc::new(ApiMetrics::new(*api))).collect();
+        Self { by_place, other: Arc::new(ApiMetrics::new(ApiKey::ApiVersions)) }
     }
 }
 
 impl RequestMetrics {
     /// Those of one API.
     pub(crate) fn of(&self, api: ApiKey) -> &Arc<ApiMetrics> {
-        let at = usize::try_from(api.code()).unwrap_or(usize::MAX);
-        self.by_code.get(at).and_then(Option::as_ref).unwrap_or(&self.other)
+        self.by_place.get(api.place()).unwrap_or(&self.other)
     }
 
-    /// The APIs that were asked for, by key.
+    /// The APIs that were asked for, in the order of the list.
     pub(super) fn used(&self) -> impl Iterator<Item = &Arc<ApiMetrics>> {
-        self.by_code.iter().flatten().filter(|api| api.is_used())
+        self.by_place.iter().filter(|api| api.is_used())
     }
 }
 
 impl ApiMetrics {
     fn new(api: ApiKey) -> Self {
-        let served = api.served();
+        let served = api.versions();
         let versions = usize::try_from(served.last.saturating_sub(served.first)).unwrap_or(0) + 1;
         let codes = ErrorCode::ALL.iter().map(|error| place_of(error.code())).max().unwrap_or(0) + 1;
         let zeros = |len| (0..len).map(|_| AtomicU64::new(0)).collect();
@@ -195,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_api_is_found_by_its_key_and_errors_by_their_names() {
+    fn every_api_is_found_and_errors_by_their_names() {
         let metrics = RequestMetrics::default();
         for api in ApiKey::ALL {
             assert_eq!(metrics.of(*api).api, *api);

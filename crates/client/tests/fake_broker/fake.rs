@@ -167,7 +167,7 @@ pub(crate) fn versions(highest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     let api_keys = ApiKey::ALL
         .iter()
         .map(|&api| {
-            let served = api.served();
+            let served = api.versions();
             let last = highest.iter().find(|(named, _)| *named == api).map_or(served.last, |(_, last)| *last);
             ApiVersion {
                 api_key: api.code(),

@@ -1,17 +1,26 @@
-//! The messages, one file per API, and the one list of the APIs that are served.
+//! The messages, one file per API, and the one list of the APIs.
 //!
 //! To add an API: write its file from the definition in Kafka's `common/message`, name it below, and add its line to the
-//! list. The key, the version tables, the enums and the tests over all messages follow from that line.
+//! list. The key, the version tables, the enums and the tests over all messages follow from that line. What only nodes of the
+//! cluster may ask for ends in `for Nodes`; what has messages and no handler yet, in `for Nobody`.
 
-use crate::api::{ApiRequest, Codec, apis};
+use crate::api::{ApiRequest, Audience, Codec, apis};
+use crate::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::error::Error;
 use crate::reader::Reader;
 use crate::schema::{Direction, MessageSchema, Versions};
 use crate::value::Message;
 use crate::writer::Writer;
 
+pub mod add_raft_voter;
+pub mod allocate_producer_ids;
 pub mod alter_configs;
+pub mod alter_partition;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
+pub mod assign_replicas_to_dirs;
+pub mod broker_heartbeat;
+pub mod broker_registration;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -22,7 +31,10 @@ pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod elect_leaders;
+pub mod envelope;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -33,13 +45,28 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
+pub mod private;
 pub mod produce;
+pub mod remove_raft_voter;
 pub mod sync_group;
+pub mod unregister_broker;
+pub mod update_features;
+pub mod update_raft_voter;
+
+use private::{pull_metadata, quorum_probe, raft_envelope};
+
+/// What is in the bytes of other messages, without its type: for the tests that go over all messages.
+pub static DATA: &[Codec] = &[
+    Codec::of::<ConsumerProtocolSubscription>(),
+    Codec::of::<ConsumerProtocolAssignment>(),
+    Codec::of::<envelope::DefaultPrincipalData>(),
+];
 
 apis! {
     /// Appends record batches.
@@ -92,18 +119,60 @@ apis! {
     CreatePartitions = 37, create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
     /// Deletes groups.
     DeleteGroups = 42, delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
+    /// Elects leaders of partitions.
+    ElectLeaders = 43, elect_leaders::{ElectLeadersRequest, ElectLeadersResponse}, for Nobody;
     /// Changes single configuration keys.
     IncrementalAlterConfigs = 44,
         incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+    /// Moves partitions to other brokers.
+    AlterPartitionReassignments = 45,
+        alter_partition_reassignments::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse},
+        for Nobody;
+    /// Tells which partitions move.
+    ListPartitionReassignments = 46,
+        list_partition_reassignments::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse},
+        for Nobody;
     /// Forgets how far a group has read.
     OffsetDelete = 47, offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+    /// Tells who votes on the metadata log.
+    DescribeQuorum = 55, describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse}, for Nobody;
+    /// Changes the in-sync replicas of partitions.
+    AlterPartition = 56, alter_partition::{AlterPartitionRequest, AlterPartitionResponse}, for Nobody;
+    /// Changes the versions of features.
+    UpdateFeatures = 57, update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse}, for Nobody;
+    /// Hands a client's request on to the active controller.
+    Envelope = 58, envelope::{EnvelopeRequest, EnvelopeResponse}, for Nobody;
     /// Describes the cluster's nodes.
     DescribeCluster = 60, describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
     /// Describes the producers that partitions remember.
     DescribeProducers = 61, describe_producers::{DescribeProducersRequest, DescribeProducersResponse};
+    /// Makes a broker known to the active controller.
+    BrokerRegistration = 62, broker_registration::{BrokerRegistrationRequest, BrokerRegistrationResponse}, for Nobody;
+    /// Tells the active controller that a broker lives.
+    BrokerHeartbeat = 63, broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse}, for Nobody;
+    /// Forgets a broker.
+    UnregisterBroker = 64, unregister_broker::{UnregisterBrokerRequest, UnregisterBrokerResponse}, for Nobody;
+    /// Gives a broker a block of producer ids.
+    AllocateProducerIds = 67,
+        allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse}, for Nobody;
+    /// Tells in which directories replicas lie.
+    AssignReplicasToDirs = 73,
+        assign_replicas_to_dirs::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse}, for Nobody;
     /// Lists the resources that have a configuration.
     ListConfigResources = 74, list_config_resources::{ListConfigResourcesRequest, ListConfigResourcesResponse};
     /// Describes topics page by page.
     DescribeTopicPartitions = 75,
         describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+    /// Adds a voter to the quorum.
+    AddRaftVoter = 80, add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse}, for Nobody;
+    /// Removes a voter from the quorum.
+    RemoveRaftVoter = 81, remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse}, for Nobody;
+    /// Tells where a voter is reached.
+    UpdateRaftVoter = 82, update_raft_voter::{UpdateRaftVoterRequest, UpdateRaftVoterResponse}, for Nobody;
+    /// Carries what voters say to each other.
+    RaftEnvelope = 16001, raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse}, for Nobody;
+    /// Reads the committed records of the metadata log.
+    PullMetadata = 16002, pull_metadata::{PullMetadataRequest, PullMetadataResponse}, for Nobody;
+    /// Asks a voter who it is, before the first vote.
+    QuorumProbe = 16003, quorum_probe::{QuorumProbeRequest, QuorumProbeResponse}, for Nobody;
 }
