@@ -1,26 +1,33 @@
-//! The totally ordered log of metadata records, on one node.
+//! The totally ordered log of metadata records that all nodes agree on.
 //!
-//! What is here keeps the promise that the rest of the system builds on: every record has one offset, an append is
-//! answered when it is durable, and whoever opens the log again is handed the same records in the same order.
+//! - [`AtomicBroadcast`]: what the rest of the system knows of it; [`QuorumAdmin`]: what administers a quorum.
+//! - [`single`]: the broadcast of one node, on a file.
+//! - [`MetadataLog`]: that file's log; [`frame`]: its bytes on disk; [`recovery`]: what opening makes of them.
 //!
-//! - [`MetadataLog`]: the log.
-//! - [`frame`]: its bytes on disk.
-//! - [`recovery`]: what opening makes of what is on disk.
-//!
-//! What is not here: what the records mean (`metadata`), and agreement between nodes, which is to replace what is
-//! underneath and leave the shape: append a batch, learn its offset when it is committed, replay in order.
+//! What is not here: what the records mean (`metadata`), and how bytes travel between nodes (`broker`).
 
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+pub mod atomic;
 pub mod frame;
 mod log;
+mod pieces;
+pub mod quorum;
 pub mod recovery;
+pub mod single;
+mod state_file;
 mod writer;
 
+pub use atomic::{
+    Appended, Appending, AtomicBroadcast, BoxFuture, Delivery, DeliveryReceiver, LeaderHint, NoQuorum, Read,
+    ReadError, Refused, SnapshotError, SnapshotPiece,
+};
 pub use frame::MAX_BATCH_BYTES;
 pub use log::{AppendError, MetadataLog};
+pub use quorum::QuorumAdmin;
 pub use recovery::{OpenError, Opened, Replayed};
+pub use single::Single;
 
 /// The name of the directory that holds the log: one that Kafka's tools do not take for a partition's.
 pub const DIRECTORY: &str = "ottla-metadata";

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_env::Disk;
+use ottla_env::{Disk, process};
 use ottla_types::Offset;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -60,10 +60,10 @@ impl MetadataLog {
         replay: &mut (dyn FnMut(Replayed<'_>) -> Result<(), String> + Send),
     ) -> Result<Opened, OpenError> {
         let recovered = recovery::recover(&disk, dir, replay).await?;
-        let (next, warnings) = (recovered.next, recovered.warnings.clone());
+        let (next, snapshot, warnings) = (recovered.next, recovered.snapshot, recovered.warnings.clone());
         let (commands, inbox) = mpsc::channel(QUEUE_LEN);
-        let writer = tokio::spawn(Writer::new(disk, dir, recovered).run(inbox));
-        Ok(Opened { log: Self { commands, writer }, next, warnings })
+        let writer = process::spawn(Writer::new(disk, dir, recovered).run(inbox));
+        Ok(Opened { log: Self { commands, writer }, next, snapshot, warnings })
     }
 
     /// Appends a batch, and answers when it is durable with the offset of its first record. The others follow it. The

@@ -23,6 +23,8 @@ pub struct Opened {
     pub log: MetadataLog,
     /// The offset of the next record.
     pub next: Offset,
+    /// The last offset that the snapshot stands for, where the log begins with one.
+    pub snapshot: Option<Offset>,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
@@ -96,6 +98,7 @@ pub(crate) struct Recovered {
     pub(crate) end: u64,
     pub(crate) base: Offset,
     pub(crate) next: Offset,
+    pub(crate) snapshot: Option<Offset>,
     /// Whether the last frame is an empty one, or there is none.
     pub(crate) is_sealed: bool,
     pub(crate) warnings: Vec<String>,
@@ -153,17 +156,18 @@ pub(crate) async fn recover(
         _ => (create_segment(disk, dir, next).await?, next, Scanned::empty(next)),
     };
     let Scanned { end, is_sealed, .. } = scanned;
-    Ok(Recovered { segment, end, base, next, is_sealed, warnings, lock })
+    let snapshot = files.snapshots.last().copied();
+    Ok(Recovered { segment, end, base, next, snapshot, is_sealed, warnings, lock })
 }
 
 /// The segments and snapshots of a directory, by offset.
-struct Files {
-    segments: Vec<Offset>,
-    snapshots: Vec<Offset>,
+pub(crate) struct Files {
+    pub(crate) segments: Vec<Offset>,
+    pub(crate) snapshots: Vec<Offset>,
 }
 
 impl Files {
-    async fn list(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Self> {
+    pub(crate) async fn list(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Self> {
         let mut files = Self { segments: Vec::new(), snapshots: Vec::new() };
         for entry in disk.list(dir).await? {
             if let Some(base) = offset_in(&entry.name, SEGMENT_SUFFIX) {
@@ -299,7 +303,7 @@ impl Scan<'_> {
         expected: Offset,
         replay: &mut Replay<'_>,
     ) -> Result<Result<(u64, Offset), Damage>, OpenError> {
-        let (head, payload) = match self.read_frame(at).await? {
+        let (head, payload) = match read_frame(self.file, at).await? {
             Ok(read) => read,
             Err(damage) => return Ok(Err(damage)),
         };
@@ -322,15 +326,6 @@ impl Scan<'_> {
         Ok(Ok((at + (FRAME_HEAD_LEN + head.len) as u64, offset)))
     }
 
-    async fn read_frame(&self, at: u64) -> io::Result<Result<(FrameHead, bytes::Bytes), Damage>> {
-        let head = match FrameHead::parse(&self.file.read_at(at, FRAME_HEAD_LEN).await?) {
-            Ok(head) => head,
-            Err(damage) => return Ok(Err(damage)),
-        };
-        let payload = self.file.read_at(at + FRAME_HEAD_LEN as u64, head.len).await?;
-        Ok(if payload.len() == head.len { Ok((head, payload)) } else { Err(Damage::Truncated) })
-    }
-
     /// Fails unless the damage at `at` can be the end of an interrupted write: nothing whole comes behind it.
     async fn check_torn(&self, at: u64, size: u64, damage: Damage) -> Result<(), OpenError> {
         if !self.is_last {
@@ -341,7 +336,7 @@ impl Scan<'_> {
             let window = self.file.read_at(from, SEARCH_WINDOW).await?;
             for (nth, candidate) in window.windows(MARK.len()).enumerate() {
                 if candidate == MARK
-                    && let Ok((head, payload)) = self.read_frame(from + nth as u64).await?
+                    && let Ok((head, payload)) = read_frame(self.file, from + nth as u64).await?
                     && head.records(&payload).is_ok()
                 {
                     return Err(self.damaged(at, damage));
@@ -356,6 +351,19 @@ impl Scan<'_> {
     fn damaged(&self, position: u64, damage: Damage) -> OpenError {
         OpenError::Damaged { path: self.path.display().to_string(), position, damage }
     }
+}
+
+/// Reads the frame at `at`, unless there is none.
+pub(crate) async fn read_frame(
+    file: &dyn File,
+    at: u64,
+) -> io::Result<Result<(FrameHead, bytes::Bytes), Damage>> {
+    let head = match FrameHead::parse(&file.read_at(at, FRAME_HEAD_LEN).await?) {
+        Ok(head) => head,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let payload = file.read_at(at.saturating_add(FRAME_HEAD_LEN as u64), head.len).await?;
+    Ok(if payload.len() == head.len { Ok((head, payload)) } else { Err(Damage::Truncated) })
 }
 
 const SEARCH_WINDOW: usize = 1024 * 1024;
@@ -383,7 +391,7 @@ async fn read_snapshot(
     }
     let mut at = HEADER_LEN as u64;
     loop {
-        let (head, payload) = scan.read_frame(at).await?.map_err(|damage| scan.damaged(at, damage))?;
+        let (head, payload) = read_frame(&*file, at).await?.map_err(|damage| scan.damaged(at, damage))?;
         let (_, records) = head.records(&payload).map_err(|damage| scan.damaged(at, damage))?;
         if records.is_empty() {
             return Ok(Offset(upto.0 + 1));

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     },
 }
 
+/// How large a snapshot's frames are, unless one record is larger: they are read, and sent, one by one.
+const SNAPSHOT_FRAME_BYTES: usize = 256 * 1024;
+
 /// A snapshot that is being written.
 const PARTIAL_SNAPSHOT: &str = "snapshot.partial";
 
@@ -207,7 +210,7 @@ impl Writer {
         let mut frame = FrameBuilder::new(upto);
         for record in records {
             let record = std::slice::from_ref(record);
-            if frame.len() + FrameBuilder::batch_len(record) > MAX_BATCH_BYTES {
+            if !frame.is_empty() && frame.len() + FrameBuilder::batch_len(record) > SNAPSHOT_FRAME_BYTES {
                 at = write_frame(&*file, at, std::mem::replace(&mut frame, FrameBuilder::new(upto))).await?;
             }
             frame.push(record);

@@ -42,7 +42,7 @@ async fn try_open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Reopened, OpenError
         }
         Ok(())
     };
-    let Opened { log, next, warnings } = MetadataLog::open(disk, dir, &mut replay).await?;
+    let Opened { log, next, warnings, .. } = MetadataLog::open(disk, dir, &mut replay).await?;
     Ok(Reopened { log, next, warnings, snapshot, records })
 }
 

@@ -43,6 +43,11 @@ number! {
     BrokerEpoch(i64)
 }
 number! {
+    /// The number of a leadership over the metadata log: each that begins has a higher one than all before it. Kafka calls
+    /// it the controller epoch (KIP-595).
+    LeadershipEpoch(i64)
+}
+number! {
     /// Names an idempotent or transactional producer (KIP-98).
     ProducerId(i64)
 }

@@ -13,5 +13,8 @@ pub mod topic;
 
 pub use error_code::ErrorCode;
 pub use histogram::{Counted, Histogram};
-pub use ids::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId};
+pub use ids::{
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, LeadershipEpoch, Offset, ProducerEpoch, ProducerId,
+    TopicId,
+};
 pub use topic::{TopicName, TopicPartition};
