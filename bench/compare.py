@@ -10,7 +10,7 @@ compression, acks=all, and producers are idempotent. The workloads:
     rdkafka-produce        the same by librdkafka, 16 KiB and 1 KB
     backlog-BATCH          a topic of 1 KB records from beginning to end, out of the page cache, by one Java consumer:
                            ConsumerPerformance, in a group, if both brokers have groups; AssignedConsumer.java without one
-    rdkafka-backlog        the same by librdkafka
+    rdkafka-backlog        the same by librdkafka, whose pause when it has more than is taken from it is 5 ms and not its usual second
     tail                   three librdkafka readers at the end of a topic that is produced to at a fixed rate, in small batches.
                            What they cost is the broker's CPU above that of the same load without readers
     latency-java           ProducerPerformance with its defaults at half of what Kafka took in produce-16k-1k: times until the
@@ -18,11 +18,12 @@ compression, acks=all, and producers are idempotent. The workloads:
     latency-open           librdkafka with linger.ms=0 at the rate of `tail` or half of Kafka's saturation, whichever is less, with
                            one reader: times from when a record was due until it was acknowledged (ack) and read (e2e)
 
-What is printed is the median of --rounds rounds after --warmup rounds, which fill Kafka's JIT and both page caches. CPU is utime +
-stime of the broker's process; a GB is 10^9 bytes of the log, batch headers included, or of values for `tail`. Start-up is
-from fork to the first answered ApiVersions request, without Kafka's format step. RSS is VmRSS, idle and after the load.
+What is printed is the median of --rounds rounds after --warmup rounds, which fill Kafka's JIT and both page caches; of the
+backlog workloads there are three times as many of either. CPU is utime + stime of the broker's process; a GB is 10^9 bytes of
+the log, batch headers included, or of values for `tail`. Start-up is from fork to the first answered ApiVersions request,
+without Kafka's format step. RSS is VmRSS, idle and after the load.
 
-In full about eleven minutes on two cores, with 4 GB of free memory. Kafka runs with -Xms1g -Xmx1g and the options of its own start
+In full about fourteen minutes on two cores, with 4 GB of free memory. Kafka runs with -Xms1g -Xmx1g and the options of its own start
 script, Java clients with -Xmx512m. Figures are for comparison within one run on one machine; client, broker and page
 cache share the cores. Needs a JDK and Maven (`cargo xtask jars kafka` is called) and PyPI, and builds ottla with --release
 unless --bin names one.

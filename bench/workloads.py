@@ -12,6 +12,8 @@ BATCHES = {"16k": 16_384, "128k": 131_072}
 RECORDS = {"1k": 1024, "100b": 100}
 # Of `tail`: what three readers and a producer in Python can do beside a broker, on two cores.
 TAIL_MB_PER_S, TAIL_READERS = 25, 3
+# Reads of what is there take about a second, in which a client's start weighs: so many times as many rounds of them.
+BACKLOG_ROUNDS = 3
 # Where nothing was measured that tells.
 DEFAULT_RATE_MB_PER_S = 25
 JAVA_PRODUCE = [f"produce-{batch}-{record}" for batch in BATCHES for record in RECORDS]
@@ -42,9 +44,12 @@ class Run:
                 "rdkafka-backlog": self.rdkafka_backlog, "tail": lambda: self.rounds(self.tail),
                 "latency-java": lambda: [self.latency_java()], "latency-open": lambda: [self.latency_open()]}[workload]()
 
-    def rounds(self, work):
-        done = [work() for _ in range(self.chosen.warmup + self.chosen.rounds)]
-        return done[self.chosen.warmup:]
+    def rounds(self, work, times=1):
+        done = [work() for _ in range((self.chosen.warmup + self.chosen.rounds) * times)]
+        return done[self.chosen.warmup * times:]
+
+    def reads(self, work):
+        return self.rounds(work, 1 if self.chosen.quick else BACKLOG_ROUNDS)
 
     def saturation(self):
         """MB/s that the broker took in small batches of 1 KB records; None if that was not measured."""
@@ -82,17 +87,17 @@ class Run:
     def backlog(self, batch_bytes):
         topic, records = self.filled(batch_bytes)
         if self.has_groups:
-            figures = self.rounds(lambda: java_load.consume_in_group(self.broker, topic, records))
+            figures = self.reads(lambda: java_load.consume_in_group(self.broker, topic, records))
         else:
             reader = java_load.Reader(self.broker, topic)
-            figures = self.rounds(reader.read)
+            figures = self.reads(reader.read)
             reader.close()
         self.admin.delete(topic)
         return figures
 
     def rdkafka_backlog(self):
         topic, records = self.filled(BATCHES["128k"])
-        figures = self.rounds(lambda: rdkafka_load.consume(self.broker, topic, records))
+        figures = self.reads(lambda: rdkafka_load.consume(self.broker, topic, records))
         self.admin.delete(topic)
         return figures
 
