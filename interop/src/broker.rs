@@ -142,9 +142,6 @@ impl Broker {
             .context("cannot write properties")?;
         program.lay_out(&data)?;
         let log = logs.join("broker.log");
-        if log.exists() {
-            fs::remove_file(&log).with_context(|| format!("cannot remove the old {}", log.display()))?;
-        }
         let mut command = program.command(folder.path(), &config)?;
         let process = Owned::spawn_logged(&mut command, &log)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.clients));

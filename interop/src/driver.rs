@@ -45,9 +45,7 @@ struct Running {
 impl Driver {
     /// Starts `command`, with standard error in `client.log` under `logs`.
     pub(crate) fn start(command: Command, logs: &Path) -> Result<Self> {
-        let log = logs.join("client.log");
-        command::open_log(&log)?.set_len(0).with_context(|| format!("cannot empty {}", log.display()))?;
-        let mut driver = Self { command, log, running: None };
+        let mut driver = Self { command, log: logs.join("client.log"), running: None };
         driver.running = Some(driver.spawn()?);
         Ok(driver)
     }

@@ -139,21 +139,27 @@ fn exercise(
     program: &Program,
     workshop: &Workshop,
 ) -> Column {
-    let logs = workshop.logs(client.name());
-    let mut broker = match Broker::start(program, &logs) {
-        Ok(broker) => broker,
+    let ready =
+        workshop.empty_logs(client.name()).and_then(|logs| Ok((Broker::start(program, &logs)?, logs)));
+    let (mut broker, logs) = match ready {
+        Ok(ready) => ready,
         Err(error) => return Column::failed(client.name(), format!("the broker does not start: {error:#}")),
     };
     let mut column = Column::new(client.name());
-    if let Err(error) = client.start(&broker.bootstrap(), &logs) {
-        return Column::failed(client.name(), format!("the client does not start: {error:#}"));
-    }
+    let mut client_is_sound = false;
     for scenario in scenarios {
+        if !client_is_sound {
+            client.stop();
+            if let Err(error) = client.start(&broker.bootstrap(), &logs) {
+                column.note(format!("the client does not start: {error:#}"));
+                break;
+            }
+        }
         let started = Instant::now();
-        let outcome = match run_scenario(client, *scenario, &mut broker) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(format!("{error:#}")),
-        };
+        let outcome = run_scenario(client, *scenario, &mut broker)
+            .unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        // What a failure leaves behind in the client would fail the next scenario too.
+        client_is_sound = !matches!(outcome, Outcome::Failed(_));
         column.add(*scenario, outcome, started.elapsed());
     }
     client.stop();

@@ -41,7 +41,6 @@ impl ToolHost {
     /// Starts `command`, the host's JVM, with what belongs to no tool in `client.log` under `logs`.
     pub(crate) fn start(mut command: Command, logs: &Path) -> Result<Self> {
         let errors = command::open_log(&logs.join("client.log"))?;
-        errors.set_len(0).context("cannot empty client.log")?;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn();
         let mut process = Owned(child.with_context(|| format!("cannot run {command:?}"))?);
         let requests = process.0.stdin.take().context("no standard input")?;

@@ -34,9 +34,15 @@ impl Workshop {
         self.root.join("interop").join(path)
     }
 
-    /// Where `client`'s and its broker's output goes.
-    pub(crate) fn logs(&self, client: &str) -> PathBuf {
-        self.root.join("target/interop/logs").join(client)
+    /// Where `client`'s and its broker's output goes, without that of the run before.
+    pub(crate) fn empty_logs(&self, client: &str) -> Result<PathBuf> {
+        let folder = self.root.join("target/interop/logs").join(client);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove the old {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
     }
 
     /// The folder `name`, made by `install` unless a folder from the very same `recipe` is there. It may hold absolute

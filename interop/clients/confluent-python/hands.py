@@ -1,5 +1,6 @@
 """How confluent-kafka is called for the operations of interop/src/hands.rs that scenarios about groups need."""
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from kafka import LIMIT_S
 from operations import decoded, encoded
@@ -55,7 +56,11 @@ class Hands:
 
     def committed(self, group, topic, partitions):
         places = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(partitions)])
-        found = only(self.kafka.admin.list_consumer_group_offsets([places])).topic_partitions
+        # Scenarios ask this also after the broker has ended and come back. librdkafka 2.16's admin client may then never
+        # answer what is for a coordinator, and abort the process at the next lost connection (its issues 3663 and 4605),
+        # so each question has a client that has not seen the end.
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+        found = only(admin.list_consumer_group_offsets([places], request_timeout=10)).topic_partitions
         return [(p.partition, p.offset, p.metadata) for p in found]
 
     def groups(self):

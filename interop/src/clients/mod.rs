@@ -30,7 +30,7 @@ pub(crate) trait Client: Send {
     /// Installs it, if that was not done before. An error is a failure of the run; a missing language is not.
     fn install(&mut self, workshop: &Workshop) -> Result<Presence>;
 
-    /// Gets ready for scenarios against the broker at `bootstrap`.
+    /// Gets ready for scenarios against the broker at `bootstrap`. May be called again after `stop`.
     fn start(&mut self, bootstrap: &str, logs: &Path) -> Result<()>;
 
     /// Runs one scenario. An error is a failure of that scenario.
