@@ -8,16 +8,26 @@
 use std::sync::Arc;
 
 pub use ottla_types::config::listeners::SecurityProtocol;
-use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, ProducerId, TopicId, TopicName};
+use ottla_types::{BrokerEpoch, BrokerId, ProducerId, TopicId, TopicName};
 
+mod broker;
 pub mod codec;
+mod partition;
 
+pub use broker::{
+    BrokerChange, BrokerEpochs, BrokerFencing, Endpoint, IncarnationId, LOST_DIRECTORY, LastRun,
+    RegisterBroker, SupportedFeature, UNASSIGNED_DIRECTORY, UnregisterBroker, is_reserved_directory,
+};
 pub use codec::DecodeError;
+pub use partition::{
+    Assignment, ClearElr, LeaderRecovery, Partition, PartitionChange, PartitionEpoch, PartitionState,
+    Reassignment,
+};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A broker has started, or started again; it is fenced.
+    /// A broker has started, or started again; it is fenced. With the epoch that it has, it only amends what it said.
     RegisterBroker(RegisterBroker),
     /// A broker is fenced or unfenced.
     BrokerFencing(BrokerFencing),
@@ -35,51 +45,14 @@ pub enum Record {
     ProducerIdsBlock(ProducerIdsBlock),
     /// A feature of the cluster has a level from now on.
     FeatureLevel(FeatureLevel),
-}
-
-/// A broker registers (KIP-631).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegisterBroker {
-    /// Its `node.id`.
-    pub id: BrokerId,
-    /// The number of this registration, above that of every earlier one of any broker.
-    pub epoch: BrokerEpoch,
-    /// Drawn by the broker at each start.
-    pub incarnation: IncarnationId,
-    /// Where it can be reached, one for each listener.
-    pub endpoints: Vec<Endpoint>,
-    /// `broker.rack`.
-    pub rack: Option<Arc<str>>,
-    /// Its log directories (KIP-858).
-    pub directories: Vec<DirectoryId>,
-}
-
-/// Names one run of a broker process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IncarnationId(pub [u8; 16]);
-
-/// An address of a broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The listener's name.
-    pub listener: Arc<str>,
-    /// What to connect to.
-    pub host: Arc<str>,
-    /// What to connect to.
-    pub port: u16,
-    /// How to speak there.
-    pub security_protocol: SecurityProtocol,
-}
-
-/// A broker stops or starts being eligible for leadership.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerFencing {
-    /// The broker.
-    pub id: BrokerId,
-    /// The registration that this is about; a broker that has registered again is not touched.
-    pub epoch: BrokerEpoch,
-    /// Whether it is fenced from now on.
-    pub fenced: bool,
+    /// A broker begins to shut down, or has other directories online.
+    BrokerChange(BrokerChange),
+    /// A broker is no part of the cluster any more.
+    UnregisterBroker(UnregisterBroker),
+    /// The ELR of partitions is void.
+    ClearElr(ClearElr),
+    /// Broker epochs below this one were given.
+    BrokerEpochs(BrokerEpochs),
 }
 
 /// A topic is created.
@@ -89,66 +62,6 @@ pub struct Topic {
     pub name: TopicName,
     /// Its id, never used before.
     pub id: TopicId,
-}
-
-/// A partition is created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Partition {
-    /// Its topic.
-    pub topic: TopicId,
-    /// Its index.
-    pub index: i32,
-    /// Its state.
-    pub state: PartitionState,
-}
-
-/// Where a partition lies and who leads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionState {
-    /// The brokers that hold it, the preferred leader first.
-    pub replicas: Arc<[BrokerId]>,
-    /// The log directory of each replica (KIP-858); as many as replicas. All zeros: the broker has not said yet.
-    pub directories: Arc<[DirectoryId]>,
-    /// The replicas that are in sync.
-    pub isr: Arc<[BrokerId]>,
-    /// Replicas that left the ISR and still hold everything committed (KIP-966).
-    pub elr: Arc<[BrokerId]>,
-    /// The leader, if there is one.
-    pub leader: Option<BrokerId>,
-    /// Raised by one at each election.
-    pub leader_epoch: LeaderEpoch,
-    /// Raised by one at each change of this partition (KIP-497).
-    pub partition_epoch: PartitionEpoch,
-}
-
-/// The number of a partition's state: raised by one at each change of it (KIP-497).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartitionEpoch(pub i32);
-
-/// A partition's state changes. What is `None` stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PartitionChange {
-    /// The topic.
-    pub topic: TopicId,
-    /// The partition.
-    pub index: i32,
-    /// New replicas.
-    pub assignment: Option<Assignment>,
-    /// A new ISR.
-    pub isr: Option<Arc<[BrokerId]>>,
-    /// A new ELR.
-    pub elr: Option<Arc<[BrokerId]>>,
-    /// A new leader or, as `Some(None)`, none. Either way the leader epoch rises by one.
-    pub leader: Option<Option<BrokerId>>,
-}
-
-/// Where the replicas of a partition lie: as many directories as replicas.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assignment {
-    /// The brokers, the preferred leader first.
-    pub replicas: Arc<[BrokerId]>,
-    /// The log directory of each (KIP-858).
-    pub directories: Arc<[DirectoryId]>,
 }
 
 /// A topic is deleted.

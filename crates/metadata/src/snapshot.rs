@@ -3,7 +3,10 @@
 use ottla_types::{BrokerEpoch, BrokerId, Offset};
 
 use crate::image::{Image, ReplayError, check_counters};
-use crate::record::{BrokerFencing, Config, FeatureLevel, Partition, ProducerIdsBlock, Record, Topic};
+use crate::record::{
+    BrokerChange, BrokerEpochs, BrokerFencing, Config, FeatureLevel, Partition, ProducerIdsBlock, Record,
+    Topic,
+};
 
 /// Whom the block of producer ids in a snapshot belongs to: it stands for many.
 const NOBODY: (BrokerId, BrokerEpoch) = (BrokerId(-1), BrokerEpoch(-1));
@@ -20,12 +23,26 @@ impl Image {
         // In the order of their registrations, since the epochs must rise.
         let mut brokers: Vec<_> = self.brokers().collect();
         brokers.sort_by_key(|broker| broker.registration.epoch);
+        let mut next_epoch = 0;
         for broker in brokers {
             let (id, epoch) = (broker.registration.id, broker.registration.epoch);
             records.push(Record::RegisterBroker(broker.registration.clone()));
-            if !broker.fenced {
+            if broker.was_unfenced {
                 records.push(Record::BrokerFencing(BrokerFencing { id, epoch, fenced: false }));
+                if broker.fenced {
+                    records.push(Record::BrokerFencing(BrokerFencing { id, epoch, fenced: true }));
+                }
             }
+            if broker.in_controlled_shutdown {
+                let (in_controlled_shutdown, directories) = (true, None);
+                let change = BrokerChange { id, epoch, in_controlled_shutdown, directories };
+                records.push(Record::BrokerChange(change));
+            }
+            next_epoch = epoch.0.saturating_add(1);
+        }
+        // The broker that registered last may be unregistered since, and its epoch is not given again.
+        if self.next_broker_epoch().0 > next_epoch {
+            records.push(Record::BrokerEpochs(BrokerEpochs { next: self.next_broker_epoch() }));
         }
         for topic in self.topics() {
             records.push(Record::Topic(Topic { name: topic.name.clone(), id: topic.id }));

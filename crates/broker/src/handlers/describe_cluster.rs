@@ -99,7 +99,8 @@ mod tests {
             let endpoints = vec![endpoint("INTERNAL", port), endpoint("PLAINTEXT", port + 1)];
             let (id, incarnation) = (BrokerId(id), IncarnationId::default());
             let rack = Some("r".into());
-            let broker = RegisterBroker { id, epoch, incarnation, endpoints, rack, directories: Vec::new() };
+            let broker =
+                RegisterBroker { id, epoch, incarnation, endpoints, rack, ..RegisterBroker::default() };
             image.apply(&Record::RegisterBroker(broker)).unwrap();
         }
         let unfenced = BrokerFencing { id: BrokerId(1), epoch: BrokerEpoch(1), fenced: false };

@@ -193,8 +193,8 @@ fn partition(image: &Image, index: i32, state: &PartitionState) -> DescribeTopic
         replica_nodes: ids(&state.replicas),
         isr_nodes: ids(&state.isr),
         eligible_leader_replicas: Some(ids(&state.elr)),
-        // The last known ELR is a leader's to remember where it is lost; no record carries one yet.
-        last_known_elr: Some(Vec::new()),
+        // Of the last known ELR the leader is what is kept: it is who is elected (KIP-966).
+        last_known_elr: Some(ids(state.last_known_leader.as_slice())),
         offline_replicas: offline(image, state),
         ..DescribeTopicPartitionsResponsePartition::default()
     }

@@ -21,6 +21,7 @@ fn image() -> Image {
                 leader: Some(BrokerId(1)),
                 leader_epoch: LeaderEpoch(4),
                 partition_epoch: PartitionEpoch(0),
+                ..PartitionState::default()
             };
             image.apply(&Record::Partition(Partition { topic, index, state })).unwrap();
         }

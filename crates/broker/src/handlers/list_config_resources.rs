@@ -76,8 +76,7 @@ mod tests {
             epoch: BrokerEpoch(i64::from(id)),
             incarnation: IncarnationId::default(),
             endpoints: vec![endpoint(listener)],
-            rack: None,
-            directories: Vec::new(),
+            ..RegisterBroker::default()
         };
         let mut image = Image::default();
         image.apply(&Record::RegisterBroker(broker(1, "PLAINTEXT"))).unwrap();

@@ -57,6 +57,7 @@ impl Controller {
             endpoints: broker.endpoints.clone(),
             rack: broker.rack.as_deref().map(Arc::from),
             directories: broker.directories.clone(),
+            ..RegisterBroker::default()
         };
         if let Some(known) = self.speculative.broker(broker.id) {
             let known = &known.registration;

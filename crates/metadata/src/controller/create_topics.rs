@@ -281,6 +281,7 @@ pub(super) fn new_partition(candidates: &[Candidate], replicas: &[BrokerId]) -> 
         replicas,
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),
+        ..PartitionState::default()
     }
 }
 
