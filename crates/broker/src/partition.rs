@@ -194,6 +194,11 @@ impl Partition {
     pub(crate) fn wait(&self, waiter: &Arc<Waiter>) -> Place {
         self.waiters.register(waiter)
     }
+
+    /// Whether `place` was given by this very partition, and not by another of the same name.
+    pub(crate) fn gave(&self, place: &Place) -> bool {
+        place.is_among(&self.waiters)
+    }
 }
 
 impl std::fmt::Debug for Partition {

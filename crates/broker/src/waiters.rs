@@ -2,7 +2,7 @@
 //!
 //! A waiter registers with each of its partitions *before* it looks at them, so that no change slips between.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -45,13 +45,17 @@ impl Waiters {
     pub(crate) fn register(self: &Arc<Self>, waiter: &Arc<Waiter>) -> Place {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.push(Arc::clone(waiter));
-        self.len.store(list.len(), Ordering::SeqCst);
+        self.len.store(list.len(), Ordering::Relaxed);
+        // The waiter now looks at what there is; an append first writes that, and then looks at the length. With a fence
+        // between the two steps on both sides, at least one of them sees what the other wrote.
+        fence(Ordering::SeqCst);
         Place { waiters: Arc::clone(self), waiter: Arc::clone(waiter) }
     }
 
     /// Tells all of `bytes` appended, and wakes those that now have enough.
     pub(crate) fn appended(&self, bytes: usize) {
-        if self.len.load(Ordering::SeqCst) == 0 {
+        fence(Ordering::SeqCst);
+        if self.len.load(Ordering::Relaxed) == 0 {
             return;
         }
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -77,13 +81,20 @@ pub(crate) struct Place {
     waiter: Arc<Waiter>,
 }
 
+impl Place {
+    /// Whether it is a place among these waiters.
+    pub(crate) fn is_among(&self, waiters: &Arc<Waiters>) -> bool {
+        Arc::ptr_eq(&self.waiters, waiters)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut list = self.waiters.list.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = list.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter)) {
             list.swap_remove(at);
         }
-        self.waiters.len.store(list.len(), Ordering::SeqCst);
+        self.waiters.len.store(list.len(), Ordering::Relaxed);
     }
 }
 
@@ -118,8 +129,15 @@ mod tests {
         let waiters = Arc::new(Waiters::default());
         let place = waiters.register(&Waiter::new(1));
         drop(place);
-        assert_eq!(waiters.len.load(Ordering::SeqCst), 0);
+        assert_eq!(waiters.len.load(Ordering::Relaxed), 0);
         assert!(waiters.list.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_place_is_known_to_those_who_gave_it_only() {
+        let (one, two) = (Arc::new(Waiters::default()), Arc::new(Waiters::default()));
+        let place = one.register(&Waiter::new(1));
+        assert!(place.is_among(&one) && !place.is_among(&two));
     }
 
     #[tokio::test]

@@ -222,7 +222,8 @@ impl Fetch {
             if self.is_enough(&round) || Instant::now() >= deadline {
                 return round;
             }
-            if !waiter.count(i64::try_from(round.available).unwrap_or(i64::MAX)) {
+            let is_missing_some = !waiter.count(i64::try_from(round.available).unwrap_or(i64::MAX));
+            if is_missing_some && is_heard(&round, &places) {
                 // An elapsed deadline is no error: the next look is the last.
                 let _elapsed = tokio::time::timeout_at(deadline, waiter.wait()).await;
             }
@@ -230,12 +231,13 @@ impl Fetch {
         }
     }
 
-    fn register(&self, waiter: &Arc<Waiter>) -> Vec<Place> {
+    /// Places at the partitions of the request, in their order, as far as they are here.
+    fn register(&self, waiter: &Arc<Waiter>) -> Vec<Option<Place>> {
         let partition = |(key, _): &(PartitionKey, Want)| {
             let partition = self.core.find_partition((&key.topic).into(), key.partition).ok()?;
             Some(partition.wait(waiter))
         };
-        self.session.wants().iter().filter_map(partition).collect()
+        self.session.wants().iter().map(partition).collect()
     }
 
     /// Counts what is answered for a partition.
@@ -270,6 +272,16 @@ impl Fetch {
         }
         FetchResponse { session_id: self.session.session_id(), responses, ..FetchResponse::default() }
     }
+}
+
+/// Whether the partitions that were read are those at which there are places. A topic that was deleted and made again
+/// in between has others, which would wake nobody.
+fn is_heard(round: &Round, places: &[Option<Place>]) -> bool {
+    round.answers.iter().zip(places).all(|((_, partition), place)| match (partition, place) {
+        (Some(partition), Some(place)) => partition.gave(place),
+        (Some(_), None) => false,
+        (None, _) => true,
+    })
 }
 
 fn failed(error: ErrorCode) -> PartitionData {

@@ -17,6 +17,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
+mod fetch_races;
 mod fetch_sessions;
 mod fetch_waiting;
 mod find_coordinator;
