@@ -27,7 +27,7 @@
 //! - When the majority of brokers is silent at once, the silence is more likely ours: nobody is fenced for it before
 //!   the session timeout.
 //! - A broker that is back before its session timeout was suspected wrongly: its tolerance doubles, and halves again with
-//!   every ten session timeouts without another mistake.
+//!   every twenty session timeouts without another mistake.
 //!
 //! What is not here: the decision what fencing changes (`controller`), and sockets, timers and the clock (`broker`).
 
@@ -181,7 +181,10 @@ impl fmt::Display for Reason {
         let silent = self.silent_for.as_millis();
         match self.evidence {
             Evidence::Refused => {
-                write!(f, "its listener refuses connections: the process is gone (last heard of {silent} ms ago)")
+                write!(
+                    f,
+                    "its listener refuses connections: the process is gone (last heard of {silent} ms ago)"
+                )
             }
             Evidence::Silence { longest_interval: Some(longest), tolerance } => write!(
                 f,

@@ -8,7 +8,7 @@ use ottla_types::{BrokerEpoch, BrokerId};
 
 use super::attention::{Attention, Moment};
 use super::dialing::Verdict;
-use super::watched::{Company, Health, Standing, Watched};
+use super::watched::{Company, Health, Standing, Suspicion, Watched};
 use super::{DialOutcome, Effect, Evidence, Input, Reason, Registered, Timing};
 
 /// The failure detector of one leadership of the controller.
@@ -38,7 +38,7 @@ impl Detector {
         let elected = attention.moment();
         let mut brokers = BTreeMap::new();
         for registered in fenced {
-            let standing = Standing::Fenced { suspected_since: None };
+            let standing = Standing::Fenced(None);
             brokers.insert(registered.broker, Watched::new(&registered, elected, standing));
         }
         for registered in live {
@@ -102,8 +102,10 @@ impl Detector {
             Input::Unregistered(broker) => {
                 self.brokers.remove(&broker);
             }
-            Input::Unfenced(broker, epoch) => self.with(now, broker, epoch, |watched, _| watched.unfenced(now)),
-            Input::Fenced(broker, epoch) => self.with(now, broker, epoch, |watched, _| watched.fenced(false)),
+            Input::Unfenced(broker, epoch) => {
+                self.with(now, broker, epoch, |watched, _| watched.unfenced(now))
+            }
+            Input::Fenced(broker, epoch) => self.with(now, broker, epoch, |watched, _| watched.fenced(None)),
             Input::Heartbeat(broker, epoch) => self.heartbeat(now, broker, epoch),
             Input::ConnectionLost(broker, epoch) => self.with(now, broker, epoch, |watched, _| {
                 if watched.is_live() {
@@ -133,7 +135,7 @@ impl Detector {
     fn register(&mut self, now: Moment, registered: &Registered) {
         match self.brokers.entry(registered.broker) {
             Entry::Vacant(vacant) => {
-                let standing = Standing::Fenced { suspected_since: None };
+                let standing = Standing::Fenced(None);
                 vacant.insert(Watched::new(registered, now, standing));
             }
             // The answer to the first request was lost, and the broker asked again.
@@ -143,7 +145,8 @@ impl Detector {
     }
 
     fn heartbeat(&mut self, now: Moment, broker: BrokerId, epoch: BrokerEpoch) {
-        let speaks_first = |watched: &&Watched| watched.epoch == epoch && watched.is_live() && !watched.is_heard;
+        let speaks_first =
+            |watched: &&Watched| watched.epoch == epoch && watched.is_live() && !watched.is_heard;
         if self.brokers.get(&broker).filter(speaks_first).is_some() {
             self.slowest_to_speak = self.slowest_to_speak.max(Some(now.since(self.elected)));
         }
@@ -204,7 +207,10 @@ impl Detector {
 
 fn fence(broker: BrokerId, watched: &mut Watched, now: Moment, evidence: Evidence) -> Effect {
     let reason = Reason { evidence, since: watched.heard().real, silent_for: watched.silence(now) };
-    watched.fenced(true);
+    watched.fenced(Some(match evidence {
+        Evidence::Refused => Suspicion::Gone,
+        Evidence::Silence { .. } | Evidence::SessionTimeout => Suspicion::Silent(watched.heard().attentive),
+    }));
     Effect::Fence(broker, watched.epoch, reason)
 }
 
@@ -227,8 +233,8 @@ impl Silent {
         let mut fenced_since: Vec<Duration> = brokers
             .values()
             .filter_map(|watched| match watched.standing {
-                Standing::Fenced { suspected_since } => suspected_since,
-                Standing::Live => None,
+                Standing::Fenced(Some(Suspicion::Silent(since))) => Some(since),
+                Standing::Live | Standing::Fenced(Some(Suspicion::Gone) | None) => None,
             })
             .collect();
         fenced_since.sort_unstable();

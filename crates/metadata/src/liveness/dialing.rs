@@ -101,7 +101,12 @@ impl Dialing {
     }
 
     /// Takes an outcome in.
-    pub(super) fn outcome(&mut self, outcome: DialOutcome, now: Duration, heartbeat_interval: Duration) -> Verdict {
+    pub(super) fn outcome(
+        &mut self,
+        outcome: DialOutcome,
+        now: Duration,
+        heartbeat_interval: Duration,
+    ) -> Verdict {
         let State::Underway { is_void, again } = self.state else { return Verdict::Unproven };
         let is_refused = outcome == DialOutcome::Refused && !is_void;
         self.refusals = if is_refused { self.refusals + 1 } else { 0 };

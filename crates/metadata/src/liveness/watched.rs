@@ -31,10 +31,17 @@ pub(super) struct Watched {
 pub(super) enum Standing {
     Live,
     /// Fenced, by the controller or for being silent or gone.
-    Fenced {
-        /// Since when the suspect was silent, until it speaks again or is unfenced.
-        suspected_since: Option<Duration>,
-    },
+    /// The suspicion lasts until the broker speaks again or is unfenced.
+    Fenced(Option<Suspicion>),
+}
+
+/// Why a fenced broker was fenced, if not by the controller's own decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suspicion {
+    /// It was silent since then, on the attentive clock.
+    Silent(Duration),
+    /// It refused connections, which the network between does not do for it.
+    Gone,
 }
 
 /// What is known of a broker, for whoever asks.
@@ -78,7 +85,7 @@ impl Watched {
 
     /// The same broker after another registration: mistakes are remembered, and the rhythm if it is the same process.
     pub(super) fn registered_again(&mut self, registered: &Registered, now: Moment) {
-        let mut next = Self::new(registered, now, Standing::Fenced { suspected_since: None });
+        let mut next = Self::new(registered, now, Standing::Fenced(None));
         next.backoff = self.backoff;
         if self.incarnation == registered.incarnation {
             next.rhythm = std::mem::take(&mut self.rhythm);
@@ -99,9 +106,8 @@ impl Watched {
     }
 
     /// Stops watching it.
-    pub(super) fn fenced(&mut self, is_suspect: bool) {
-        let suspected_since = is_suspect.then_some(self.heard.attentive);
-        self.standing = Standing::Fenced { suspected_since };
+    pub(super) fn fenced(&mut self, suspicion: Option<Suspicion>) {
+        self.standing = Standing::Fenced(suspicion);
         self.dialing = Dialing::default();
     }
 
@@ -109,11 +115,11 @@ impl Watched {
     pub(super) fn heartbeat(&mut self, now: Moment, company: Company) {
         let session_timeout = company.timing.session_timeout();
         let interval = now.since(self.heard);
-        if let Standing::Fenced { suspected_since: since @ Some(_) } = &mut self.standing {
+        if let Standing::Fenced(suspicion @ Some(_)) = &mut self.standing {
             if interval < session_timeout {
                 self.backoff.mistaken(now.attentive, session_timeout);
             }
-            *since = None;
+            *suspicion = None;
         } else if self.is_heard && interval <= self.tolerance(now, company) {
             // A longer one was tolerated because many were silent together: it says nothing of this broker.
             self.rhythm.add(interval);
