@@ -5,6 +5,7 @@
 
 mod invalid;
 mod prepared;
+mod quick;
 mod walk;
 
 use bytes::Bytes;
