@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_env::process;
 use ottla_records::TimestampType;
 use ottla_types::{BrokerId, ErrorCode, Offset, TopicName, TopicPartition};
 use tokio::task::JoinSet;
@@ -264,7 +265,9 @@ impl Consumer {
         }
         for (broker, wanted) in by_leader {
             let (client, options) = (self.client.clone(), Arc::clone(&self.options));
-            self.tasks.spawn(async move { Event::Fetched(fetch(&client, broker, wanted, &options).await) });
+            process::spawn_in(&mut self.tasks, async move {
+                Event::Fetched(fetch(&client, broker, wanted, &options).await)
+            });
         }
         without_leader
             .into_iter()
@@ -347,7 +350,7 @@ impl Consumer {
         self.is_refreshing = true;
         let topics: Vec<TopicName> = std::mem::take(&mut self.stale_topics).into_iter().collect();
         let client = self.client.clone();
-        self.tasks.spawn(async move {
+        process::spawn_in(&mut self.tasks, async move {
             if let Err(error) = client.refresh(&topics).await {
                 tracing::debug!(%error, "metadata could not be refreshed");
             }

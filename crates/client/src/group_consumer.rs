@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_env::process;
 use ottla_types::{Offset, TopicName, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -231,7 +232,7 @@ impl GroupConsumer {
         let mut heartbeats = std::mem::take(&mut self.heartbeats);
         let mut earlier_commits = std::mem::take(&mut self.commits);
         let mut joining = JoinSet::new();
-        joining.spawn(async move {
+        process::spawn_in(&mut joining, async move {
             while earlier_commits.join_next().await.is_some() {}
             if !commit.is_empty()
                 && let Err(error) = member.commit(&commit).await
@@ -245,9 +246,10 @@ impl GroupConsumer {
                 [] => Offsets::new(),
                 partitions => member.committed(partitions).await?,
             };
-            let starts = joined.assignment.iter().map(|at| {
-                (at.clone(), committed.get(at).map(|committed| committed.offset))
-            });
+            let starts = joined
+                .assignment
+                .iter()
+                .map(|at| (at.clone(), committed.get(at).map(|committed| committed.offset)));
             let starts = starts.collect();
             Ok((joined, starts))
         });
@@ -256,7 +258,7 @@ impl GroupConsumer {
 
     fn stay_alive(&mut self, joined: Joined) {
         let (member, presence) = (Arc::clone(&self.member), Arc::clone(&self.presence));
-        self.heartbeats.spawn(keep_alive(member, presence, joined.assigned_from));
+        process::spawn_in(&mut self.heartbeats, keep_alive(member, presence, joined.assigned_from));
     }
 
     /// Where to start partitions: at their offsets, or where the options say if there is none.
@@ -331,7 +333,7 @@ impl GroupConsumer {
             return;
         }
         let member = Arc::clone(&self.member);
-        self.commits.spawn(async move {
+        process::spawn_in(&mut self.commits, async move {
             let result = member.commit(&offsets(&positions)).await;
             (positions, result)
         });

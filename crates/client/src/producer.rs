@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_env::process;
 use ottla_records::Compression;
 use ottla_types::{ErrorCode, Offset, TopicName, TopicPartition};
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -255,7 +256,7 @@ impl Producer {
             retrying: Mutex::default(),
             options,
         });
-        let sender = tokio::spawn(Sender::new(client.clone(), Arc::clone(&shared)).run());
+        let sender = process::spawn(Sender::new(client.clone(), Arc::clone(&shared)).run());
         Self { client, shared, sender }
     }
 

@@ -1,4 +1,4 @@
-//! The doors to the outside: clock, randomness, disk and network.
+//! The doors to the outside: clock, randomness, disk and network; and the one by which tasks are spawned.
 //!
 //! Everything that differs from one run to the next comes through one of these traits, so that a simulation can open
 //! them on a seed. Production opens them on the operating system: [`Env::real`].
@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod disk;
 pub mod net;
+pub mod process;
 pub mod rng;
 
 use std::sync::Arc;

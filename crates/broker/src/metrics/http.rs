@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use ottla_env::{Env, ListenOptions, Listener};
+use ottla_env::{Env, ListenOptions, Listener, process};
 use ottla_types::config::Settings;
 use ottla_types::config::broker::metrics::METRICS_LISTENER;
 use ottla_types::config::listeners::split_host_port;
@@ -110,7 +110,7 @@ impl HttpServer {
                 continue;
             };
             let monitor = Arc::clone(&self.monitor);
-            connections.spawn(async move {
+            process::spawn_in(&mut connections, async move {
                 let peer = stream.peer();
                 if let Err(reason) = serve(stream, &monitor).await {
                     debug!(%peer, reason, "a connection for /metrics ended early");

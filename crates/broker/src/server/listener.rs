@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use ottla_env::{Listener, Stream};
+use ottla_env::{Listener, Stream, process};
 
 use super::connection::{ConnectionSettings, Ended, Peer, Service, serve, stopped};
 use super::limits::{Admission, RequestMemory};
@@ -110,7 +110,7 @@ impl<S: Service> Acceptor<S> {
         traffic.note_created();
         let peer = Peer { address, listener: Arc::clone(&self.name) };
         let lines = Arc::clone(lines);
-        connections.spawn(async move {
+        process::spawn_in(connections, async move {
             let listener = Arc::clone(&peer.listener);
             let ended = serve(stream, peer, shared).await;
             match ended {

@@ -55,6 +55,7 @@ pub(super) async fn keep_alive(
     let mut failures = 0;
     loop {
         tokio::select! {
+            biased;
             () = sleep_until(next) => {}
             () = too_long_away(&presence, member.options.max_poll_interval) => {
                 leave_for_absence(&member).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ottla_env::process;
 use ottla_types::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, TopicName};
 use ottla_wire::ApiKey;
 use ottla_wire::init_producer_id::InitProducerIdRequest;
@@ -148,7 +149,7 @@ impl Sender {
         for (broker, batches) in requests {
             *self.in_flight.entry(broker).or_default() += 1;
             let (client, options) = (self.client.clone(), self.shared.options.clone());
-            self.tasks.spawn(async move {
+            process::spawn_in(&mut self.tasks, async move {
                 Event::Landed(broker, deliver(&client, broker, batches, &options).await)
             });
         }
@@ -237,7 +238,7 @@ impl Sender {
         self.is_refreshing = true;
         let topics: Vec<TopicName> = std::mem::take(&mut self.stale_topics).into_iter().collect();
         let client = self.client.clone();
-        self.tasks.spawn(async move {
+        process::spawn_in(&mut self.tasks, async move {
             if let Err(error) = client.refresh(&topics).await {
                 tracing::debug!(%error, "metadata could not be refreshed");
             }
@@ -252,7 +253,7 @@ impl Sender {
         }
         self.is_identifying = true;
         let client = self.client.clone();
-        self.tasks.spawn(async move { Event::Identified(ask_for_identity(&client).await) });
+        process::spawn_in(&mut self.tasks, async move { Event::Identified(ask_for_identity(&client).await) });
     }
 
     fn identified(&mut self, result: Result<Identity, Error>) {

@@ -11,6 +11,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use ottla_env::process;
+
 use crate::Log;
 use crate::sync::lock;
 
@@ -36,7 +38,7 @@ impl Flushes {
         queue.waiting.push_back(log);
         if queue.workers < WORKERS {
             queue.workers += 1;
-            tokio::spawn(work(Arc::clone(self)));
+            process::spawn(work(Arc::clone(self)));
         }
     }
 

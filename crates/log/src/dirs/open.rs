@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use ottla_env::{Disk, Env};
+use ottla_env::{Disk, Env, process};
 use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
 use tokio::task::JoinSet;
 
@@ -319,7 +319,7 @@ where
         while running.len() < limit
             && let Some(item) = items.next()
         {
-            running.spawn(work(item));
+            process::spawn_in(&mut running, work(item));
         }
         match running.join_next().await {
             None => return results,

@@ -1,0 +1,138 @@
+//! Tasks: which process they belong to.
+//!
+//! In production a process is the operating system's, and spawning is tokio's. A simulation runs the tasks of many
+//! processes in one thread, and has to pause or end all of one at once: it makes itself the holder of a process's tasks
+//! with [`within`], and every task that such a task spawns is its too. That is why tasks are spawned by [`spawn`] and
+//! [`spawn_in`], and never by tokio's own functions, which know no processes.
+//!
+//! What is not here: a simulated process. Without a simulation all this costs is the look at a thread-local variable.
+
+use std::cell::RefCell;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+
+/// A task without its result.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Holds the tasks of a simulated process.
+pub trait Process: Send + Sync + 'static {
+    /// Takes a task over. What is returned runs it when, and as long as, the process runs; it is dropped with the process
+    /// at the latest, and dropping what is returned drops it too.
+    fn hold(&self, task: Task) -> Task;
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<dyn Process>>> = const { RefCell::new(None) };
+}
+
+/// The simulated process whose task is running; `None` in production.
+#[must_use]
+pub fn current() -> Option<Arc<dyn Process>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Runs something as a part of a simulated process: what it spawns belongs to that.
+pub fn within<R>(process: &Arc<dyn Process>, run: impl FnOnce() -> R) -> R {
+    /// Puts back what was there, after a panic too.
+    struct Restore(Option<Arc<dyn Process>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0.take());
+        }
+    }
+    let _restore = Restore(CURRENT.replace(Some(Arc::clone(process))));
+    run()
+}
+
+/// [`tokio::spawn`], for the process whose task is running.
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    match current() {
+        None => tokio::spawn(future),
+        Some(process) => tokio::spawn(held(&*process, future)),
+    }
+}
+
+/// [`JoinSet::spawn`], for the process whose task is running.
+pub fn spawn_in<F>(tasks: &mut JoinSet<F::Output>, future: F) -> AbortHandle
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    match current() {
+        None => tasks.spawn(future),
+        Some(process) => tasks.spawn(held(&*process, future)),
+    }
+}
+
+/// The future as the process holds it. Of one that ended with its process there is no result, and nobody left to ask.
+fn held<F>(process: &dyn Process, future: F) -> impl Future<Output = F::Output> + Send + use<F>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let result = Arc::new(Mutex::new(None));
+    let place = Arc::clone(&result);
+    let task = process.hold(Box::pin(async move {
+        let value = future.await;
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }));
+    async move {
+        task.await;
+        let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match value {
+            Some(value) => value,
+            None => pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts what it holds.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Process for Counting {
+        fn hold(&self, task: Task) -> Task {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            task
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_process_spawns_is_held_by_it_and_has_its_result() {
+        let counting = Arc::new(Counting::default());
+        let process: Arc<dyn Process> = Arc::<Counting>::clone(&counting);
+        let (one, mut set) = within(&process, || {
+            let mut set = JoinSet::new();
+            spawn_in(&mut set, async { 2 });
+            (spawn(async { 1 }), set)
+        });
+        assert_eq!(one.await.unwrap(), 1);
+        assert_eq!(set.join_next().await.unwrap().unwrap(), 2);
+        assert_eq!(counting.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn without_a_process_tasks_are_spawned_as_they_are() {
+        assert!(current().is_none());
+        assert_eq!(spawn(async { 1 }).await.unwrap(), 1);
+    }
+
+    #[test]
+    fn the_process_before_is_back_after_a_panic() {
+        let process: Arc<dyn Process> = Arc::new(Counting::default());
+        let within = || within(&process, || panic!("on purpose"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(within));
+        assert!(panicked.is_err());
+        assert!(current().is_none());
+    }
+}
