@@ -127,7 +127,7 @@ impl Deciding {
             return Err(unavailable("the broker stops"));
         }
         let before = self.controller.committed().clone();
-        let Decision { records, answer } = decide(&mut self.controller);
+        let Decision { records, answer, .. } = decide(&mut self.controller);
         if !records.is_empty() {
             let batch: Vec<Bytes> = records.iter().map(|record| record.to_bytes()).collect();
             let bytes = batch.iter().map(Bytes::len).sum::<usize>();

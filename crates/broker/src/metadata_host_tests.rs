@@ -31,9 +31,9 @@ fn retention(controller: &mut Controller, value: &str) -> Decision<()> {
     use ottla_metadata::controller::configs::{Changes, ConfigOp};
     let ops = vec![("log.retention.ms".to_owned(), ConfigOp::Set(value.to_owned()))];
     let changes = [Changes { resource: ConfigResource::ClusterDefault, ops }];
-    let Decision { records, answer } = controller.incremental_alter_configs(&changes, false);
+    let Decision { records, answer, .. } = controller.incremental_alter_configs(&changes, false);
     assert!(answer.iter().all(Result::is_ok), "{answer:?}");
-    Decision { records, answer: () }
+    Decision::whole(records, ())
 }
 
 fn nothing_is_left_over(deciding: &Deciding) {
@@ -46,12 +46,12 @@ async fn a_change_that_is_too_large_is_the_callers_fault_and_leaves_nothing_behi
     let (host, _) = host(dir.path()).await;
     let mut deciding = host.lock().await;
     let too_large = |controller: &mut Controller| {
-        let Decision { mut records, answer } = retention(controller, "1000");
+        let Decision { mut records, answer, .. } = retention(controller, "1000");
         let value: Arc<str> = "x".repeat(30_000).into();
         let (resource, key) = (ConfigResource::ClusterDefault, Arc::from("some.key"));
         let filler = Record::Config(Config { resource, key, value: Some(value) });
         records.extend(std::iter::repeat_n(filler, MAX_BATCH_BYTES / 30_000 + 1));
-        Decision { records, answer }
+        Decision::whole(records, answer)
     };
     let refused = deciding.change(too_large).await.err().unwrap();
     assert_eq!(refused.error, ErrorCode::PolicyViolation, "{}", refused.message);

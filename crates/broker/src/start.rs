@@ -178,6 +178,7 @@ pub(crate) async fn boot(env: &Env, settings: &Arc<Settings>, bound: &[Bound]) -
         endpoints: bound.iter().map(|bound| endpoint(env, bound)).collect(),
         rack: settings.get(&node::BROKER_RACK),
         directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
+        ..Registration::default()
     };
     let epoch = register(&metadata, &registration).await.map_err(StartError::Register)?;
     Ok(Booted { node_id, cluster_id: logs.cluster_id().into(), epoch, metadata, logs })
@@ -245,7 +246,7 @@ fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
 /// Registers the broker and unfences it: on one node it has replayed its own registration as soon as it is committed.
 async fn register(metadata: &MetadataHost, registration: &Registration) -> Result<BrokerEpoch, Refused> {
     let mut deciding = metadata.lock().await;
-    let epoch = deciding.change(|controller| controller.register_broker(registration)).await?.answer?;
+    let epoch = deciding.change(|controller| controller.register_broker(registration, false)).await?.answer?;
     let unfenced = deciding.change(|controller| controller.set_fenced(registration.id, epoch, false)).await?;
     unfenced.answer?;
     metadata.publish(unfenced.image);

@@ -13,7 +13,7 @@ use ottla_types::config::{Layers, Overrides, Settings};
 use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, ProducerId, TopicId, TopicName};
 use rpds::RedBlackTreeMapSync;
 
-use crate::record::{ConfigResource, LOST_DIRECTORY, PartitionState, RegisterBroker, UNASSIGNED_DIRECTORY};
+use crate::record::{ConfigResource, PartitionState, RegisterBroker, UNASSIGNED_DIRECTORY};
 
 mod index;
 mod replay;
@@ -59,15 +59,13 @@ impl Broker {
         !self.fenced && !self.in_controlled_shutdown
     }
 
-    /// Whether a replica in this directory can be used. A directory that was not said yet, and any directory of a broker
-    /// that named none, pass for usable (KIP-858).
+    /// Whether a replica in this directory can be used. A directory that was not said yet passes for usable (KIP-858).
     #[must_use]
     pub fn has_online(&self, directory: DirectoryId) -> bool {
         if directory.is_zero() || directory == UNASSIGNED_DIRECTORY {
             return true;
         }
-        let online = &self.registration.directories;
-        directory != LOST_DIRECTORY && (online.is_empty() || online.contains(&directory))
+        self.registration.directories.contains(&directory)
     }
 }
 

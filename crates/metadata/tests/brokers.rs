@@ -22,9 +22,9 @@ fn a_broker_starts_fenced_with_an_epoch_above_all_earlier_ones() {
 fn a_registration_that_is_asked_for_again_gets_the_same_epoch() {
     let mut cluster = Cluster::new("");
     let same = registration(1, 7, None);
-    let first = cluster.controller.register_broker(&same);
+    let first = cluster.controller.register_broker(&same, false);
     let first = cluster.commit(first).unwrap();
-    let again = cluster.controller.register_broker(&same);
+    let again = cluster.controller.register_broker(&same, false);
     assert!(again.records.is_empty());
     assert_eq!(again.answer, Ok(first));
 }
@@ -33,7 +33,7 @@ fn a_registration_that_is_asked_for_again_gets_the_same_epoch() {
 fn what_does_not_fit_into_a_record_is_refused() {
     let mut cluster = Cluster::new("");
     for broken in [registration(-1, 1, None), registration(1, 1, Some(&"r".repeat(65_536)))] {
-        let refused = cluster.controller.register_broker(&broken).answer.unwrap_err();
+        let refused = cluster.controller.register_broker(&broken, false).answer.unwrap_err();
         assert_eq!(refused.error, ErrorCode::InvalidRequest);
     }
 }
@@ -75,17 +75,18 @@ fn a_fenced_follower_leaves_the_isr_and_the_leader_stays() {
 }
 
 #[test]
-fn the_last_replica_in_sync_stays_in_sync_and_leads_again_when_it_is_back() {
+fn the_last_replica_in_sync_is_eligible_when_it_is_fenced_and_leads_again_when_it_is_back() {
     let mut cluster = Cluster::of(2);
     cluster.created("t", 1, 2);
     cluster.set_fenced(2, true);
     cluster.set_fenced(1, true);
     let state = cluster.partition("t", 0);
-    assert_eq!((state.leader, ids(&state.isr)), (None, vec![1]));
+    assert_eq!((state.leader, ids(&state.isr), ids(&state.elr)), (None, vec![], vec![1]));
     cluster.set_fenced(2, false);
     assert_eq!(cluster.partition("t", 0).leader, None, "what is not in sync does not lead");
     cluster.set_fenced(1, false);
-    assert_eq!(cluster.partition("t", 0).leader, Some(BrokerId(1)));
+    let state = cluster.partition("t", 0);
+    assert_eq!((state.leader, ids(&state.isr), ids(&state.elr)), (Some(BrokerId(1)), vec![1], vec![]));
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl Run {
             }
             Command::Unset { topic } => alter(controller, topic, ConfigOp::Delete),
             Command::Register { broker } => {
-                granted(controller.register_broker(&registration(broker, drawn, None)), |a| a.is_ok())
+                granted(controller.register_broker(&registration(broker, drawn, None), false), |a| a.is_ok())
             }
             Command::Fence { broker, fenced } => {
                 let epoch = epoch(controller, broker);

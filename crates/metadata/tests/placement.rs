@@ -14,6 +14,7 @@ fn brokers(list: &[(i32, Option<&str>, bool)]) -> Vec<Candidate> {
             id: BrokerId(*id),
             rack: rack.map(str::to_owned),
             fenced: *fenced,
+            in_controlled_shutdown: false,
         })
         .collect()
 }
@@ -75,6 +76,7 @@ proptest! {
                 id: BrokerId(*id),
                 rack: (*rack > 0).then(|| rack.to_string()),
                 fenced: *fenced,
+                in_controlled_shutdown: false,
             })
             .collect();
         let unfenced = candidates.iter().filter(|c| !c.fenced).count();

@@ -1,21 +1,30 @@
-//! Brokers: registration, fencing, and the leaderships that follow from them (KIP-631).
+//! Brokers: registration, and whether they live (KIP-631, KIP-841, KIP-966).
 //!
-//! Who is alive is not decided here: a failure detector says so by fencing and unfencing.
+//! - here: registration and its end;
+//! - [`heartbeat`]: what a broker says of itself, and is told to do;
+//! - [`fencing`]: how a broker loses and regains what it leads.
+//!
+//! Who is alive is not decided here: a failure detector says so by fencing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, TopicId};
+use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
 
-use super::{Controller, Decision, Refused};
-use crate::image::Image;
+use super::replication::is_active;
+use super::{Controller, Cuts, Decision, Refused};
+use crate::image::Broker;
 use crate::record::codec::MAX_STRING;
 use crate::record::{
-    BrokerFencing, Endpoint, IncarnationId, PartitionChange, PartitionState, Record, RegisterBroker,
+    Endpoint, IncarnationId, LOST_DIRECTORY, LastRun, Record, RegisterBroker, SupportedFeature,
+    UNASSIGNED_DIRECTORY, UnregisterBroker, is_reserved_directory,
 };
 
+pub mod fencing;
+pub mod heartbeat;
+
 /// What a starting broker says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
     /// Its `node.id`.
     pub id: BrokerId,
@@ -25,29 +34,43 @@ pub struct Registration {
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// Its log directories.
+    /// Its log directories that work.
     pub directories: Vec<DirectoryId>,
+    /// The features that it knows, with their levels.
+    pub features: Vec<SupportedFeature>,
+    /// How its run before this one ended. The epoch is that of the run's registration, from the marker that the run left:
+    /// a clean shutdown's, or the one written at registration, when boot, mounts and directories are the same as then.
+    pub last_run: LastRun,
 }
 
 impl Registration {
     fn texts(&self) -> impl Iterator<Item = &str> {
         let endpoints = self.endpoints.iter().flat_map(|endpoint| [&*endpoint.listener, &*endpoint.host]);
-        endpoints.chain(self.rack.as_deref())
+        let features = self.features.iter().map(|feature| &*feature.name);
+        endpoints.chain(features).chain(self.rack.as_deref())
     }
 }
 
 impl Controller {
-    /// Registers a broker. It is fenced until [`Controller::set_fenced`] says otherwise. A broker that asks again for
-    /// the same incarnation gets the same epoch.
-    pub fn register_broker(&mut self, broker: &Registration) -> Decision<Result<BrokerEpoch, Refused>> {
-        if broker.id.0 < 0 {
-            let message = format!("{} is not a broker's id: it must not be negative.", broker.id);
-            return refuse(Refused::new(ErrorCode::InvalidRequest, message));
-        }
-        if let Some(text) = broker.texts().find(|text| text.len() > MAX_STRING) {
-            let message =
-                format!("A host, listener or rack has {} bytes, and {MAX_STRING} is the most.", text.len());
-            return refuse(Refused::new(ErrorCode::InvalidRequest, message));
+    /// Registers a broker. It is fenced until a heartbeat says that it has replayed this.
+    ///
+    /// A broker that asks again in the same run gets the same epoch; what it says anew is taken over. Another run gets a
+    /// new epoch, and what the last one led and was in sync with is taken from it: its log may have lost its end, and a
+    /// new leader epoch is what tells. Whether it still counts as one that holds everything follows from how its last run
+    /// ended (KIP-966).
+    ///
+    /// `has_session`: whether the failure detector holds the broker's last run for alive. Two processes with one
+    /// `node.id` must not take turns.
+    ///
+    /// The answer is the epoch, or DUPLICATE_BROKER_REGISTRATION, INVALID_REGISTRATION, UNSUPPORTED_VERSION for a feature
+    /// at a level that the broker cannot work at, or INVALID_REQUEST.
+    pub fn register_broker(
+        &mut self,
+        broker: &Registration,
+        has_session: bool,
+    ) -> Decision<Result<BrokerEpoch, Refused>> {
+        if let Err(refused) = self.check_registering(broker) {
+            return Decision::unchanged(Err(refused));
         }
         let epoch = self.speculative.next_broker_epoch();
         let registration = RegisterBroker {
@@ -57,55 +80,85 @@ impl Controller {
             endpoints: broker.endpoints.clone(),
             rack: broker.rack.as_deref().map(Arc::from),
             directories: broker.directories.clone(),
-            ..RegisterBroker::default()
+            features: broker.features.clone(),
+            last_run: broker.last_run,
         };
-        if let Some(known) = self.speculative.broker(broker.id) {
-            let known = &known.registration;
-            if *known == (RegisterBroker { epoch: known.epoch, ..registration.clone() }) {
-                return Decision { records: Vec::new(), answer: Ok(known.epoch) };
+        let Some(known) = self.speculative.broker(broker.id).cloned() else {
+            return self.register_anew(registration, false);
+        };
+        if known.registration.incarnation == broker.incarnation {
+            return self.amend_registration(&known, registration);
+        }
+        if has_session && !known.fenced {
+            let message = format!(
+                "Another broker is registered with that broker id: {} (epoch {}) is alive. Each node needs a node.id of \
+                 its own.",
+                broker.id, known.registration.epoch
+            );
+            return Decision::unchanged(Err(Refused::new(ErrorCode::DuplicateBrokerRegistration, message)));
+        }
+        let is_whole = is_whole(&known, broker.last_run);
+        self.register_anew(registration, is_whole)
+    }
+
+    fn register_anew(
+        &mut self,
+        registration: RegisterBroker,
+        is_whole: bool,
+    ) -> Decision<Result<BrokerEpoch, Refused>> {
+        let (id, epoch) = (registration.id, registration.epoch);
+        let image = &self.speculative;
+        let works = |directory: DirectoryId| {
+            directory.is_zero()
+                || directory == UNASSIGNED_DIRECTORY
+                || registration.directories.contains(&directory)
+        };
+        let others = |other: BrokerId| other != id && is_active(image, other);
+        let updates = self.updates(self.hosted_by(id), others, |target| {
+            let directory = target.state().directory(id).unwrap_or(UNASSIGNED_DIRECTORY);
+            if is_whole && works(directory) {
+                target.leave_isr(id);
+            } else {
+                target.make_stranger(id);
             }
-        }
-        // What an earlier incarnation led has no leader until this one is unfenced: its log may have lost its end, and
-        // a new leader epoch is what tells.
-        let mut records = without(&self.speculative, broker.id, |_, _| true);
-        records.insert(0, Record::RegisterBroker(registration));
-        self.decide(records, Ok(epoch))
+            // Which directory failed under an earlier run says nothing about this one: it will tell.
+            if directory == LOST_DIRECTORY {
+                target.set_directory(id, UNASSIGNED_DIRECTORY);
+            }
+        });
+        let taken = self.decide_updates(updates, ());
+        taken.then(self.decide_cut(vec![Record::RegisterBroker(registration)], Cuts::Nowhere, Ok(epoch)))
     }
 
-    /// Fences or unfences a registered broker, and moves leaderships accordingly.
-    pub fn set_fenced(
+    fn amend_registration(
         &mut self,
-        id: BrokerId,
-        epoch: BrokerEpoch,
-        fenced: bool,
-    ) -> Decision<Result<(), Refused>> {
-        if let Err(refused) = self.check_registration(id, epoch) {
-            return refuse(refused);
-        }
-        if self.speculative.broker(id).is_some_and(|broker| broker.fenced == fenced) {
-            return Decision { records: Vec::new(), answer: Ok(()) };
-        }
-        let changes =
-            if fenced { without(&self.speculative, id, |_, _| true) } else { with(&self.speculative, id) };
-        let mut records = vec![Record::BrokerFencing(BrokerFencing { id, epoch, fenced })];
-        records.extend(changes);
-        self.decide(records, Ok(()))
+        known: &Broker,
+        asked: RegisterBroker,
+    ) -> Decision<Result<BrokerEpoch, Refused>> {
+        let epoch = known.registration.epoch;
+        let amended = RegisterBroker { epoch, last_run: known.registration.last_run, ..asked };
+        let records =
+            if amended == known.registration { Vec::new() } else { vec![Record::RegisterBroker(amended)] };
+        self.decide_cut(records, Cuts::Nowhere, Ok(epoch))
     }
 
-    /// Takes note of replicas that a broker cannot open: it does not lead those partitions any more. They are in what
-    /// [`Self::set_fenced`] gives back to it when it starts again.
-    pub fn take_offline(
-        &mut self,
-        id: BrokerId,
-        epoch: BrokerEpoch,
-        replicas: &BTreeSet<(TopicId, i32)>,
-    ) -> Decision<Result<(), Refused>> {
-        if let Err(refused) = self.check_registration(id, epoch) {
-            return refuse(refused);
-        }
-        let is_lost = |topic, index| replicas.contains(&(topic, index));
-        let records = without(&self.speculative, id, is_lost);
-        self.decide(records, Ok(()))
+    /// Ends a broker's registration. What it held counts as lost: it leaves ISR and ELR of its partitions, and stays
+    /// their replica. The answer is BROKER_ID_NOT_REGISTERED if there is none.
+    pub fn unregister_broker(&mut self, id: BrokerId) -> Decision<Result<(), Refused>> {
+        let Some(known) = self.speculative.broker(id) else {
+            let message = format!("Broker ID {id} is not currently registered");
+            return Decision::unchanged(Err(Refused::new(ErrorCode::BrokerIdNotRegistered, message)));
+        };
+        let epoch = known.registration.epoch;
+        let image = &self.speculative;
+        let updates = self.updates(
+            self.hosted_by(id),
+            |other| other != id && is_active(image, other),
+            |target| target.make_stranger(id),
+        );
+        let taken = self.decide_updates(updates, ());
+        let gone = vec![Record::UnregisterBroker(UnregisterBroker { id, epoch })];
+        taken.then(self.decide_cut(gone, Cuts::Nowhere, Ok(())))
     }
 
     /// Whether a broker speaks for its newest registration.
@@ -121,44 +174,75 @@ impl Controller {
             Some(_) => Ok(()),
         }
     }
-}
 
-fn refuse<T>(refused: Refused) -> Decision<Result<T, Refused>> {
-    Decision { records: Vec::new(), answer: Err(refused) }
-}
+    fn check_registering(&self, broker: &Registration) -> Result<(), Refused> {
+        let refused = |error, message: String| Err(Refused::new(error, message));
+        if broker.id.0 < 0 {
+            let message = format!("{} is not a broker's id: it must not be negative.", broker.id);
+            return refused(ErrorCode::InvalidRequest, message);
+        }
+        if let Some(text) = broker.texts().find(|text| text.len() > MAX_STRING) {
+            let message = format!(
+                "A host, listener, feature or rack has {} bytes, and {MAX_STRING} is the most.",
+                text.len()
+            );
+            return refused(ErrorCode::InvalidRequest, message);
+        }
+        self.check_directories(broker)?;
+        self.check_features(broker)
+    }
 
-fn partitions(image: &Image) -> impl Iterator<Item = (TopicId, i32, &Arc<PartitionState>)> {
-    image.topics().flat_map(|topic| topic.partitions().map(|(index, state)| (topic.id, index, state)))
-}
-
-/// The changes when a broker may not lead some partitions any more: it leaves their ISRs, but never empties one, and
-/// leads none of them.
-fn without(image: &Image, id: BrokerId, concerns: impl Fn(TopicId, i32) -> bool) -> Vec<Record> {
-    let can_lead = |other: BrokerId| other != id && image.broker(other).is_some_and(|b| !b.fenced);
-    partitions(image)
-        .filter(|(topic, index, _)| concerns(*topic, *index))
-        .filter_map(|(topic, index, state)| {
-            let others: Vec<_> = state.isr.iter().copied().filter(|other| *other != id).collect();
-            let isr = (others.len() < state.isr.len() && !others.is_empty()).then_some(others);
-            let leader = (state.leader == Some(id)).then(|| {
-                state.replicas.iter().copied().find(|other| state.isr.contains(other) && can_lead(*other))
-            });
-            if isr.is_none() && leader.is_none() {
-                return None;
+    /// Each directory belongs to one broker, or two processes write into the same place (KIP-858).
+    fn check_directories(&self, broker: &Registration) -> Result<(), Refused> {
+        let invalid = |message: String| Err(Refused::new(ErrorCode::InvalidRegistration, message));
+        if broker.directories.is_empty() {
+            return invalid("No directories specified in request".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for directory in &broker.directories {
+            if is_reserved_directory(*directory) {
+                return invalid("Reserved directory ID in request".to_owned());
             }
-            let isr = isr.map(Arc::from);
-            Some(Record::PartitionChange(PartitionChange { topic, index, isr, leader, ..Default::default() }))
-        })
-        .collect()
+            if !seen.insert(directory) {
+                return invalid("Duplicate directory ID in request".to_owned());
+            }
+        }
+        for other in self.speculative.brokers().map(|other| &other.registration) {
+            if other.id == broker.id {
+                continue;
+            }
+            if let Some(shared) = other.directories.iter().find(|directory| seen.contains(directory)) {
+                return invalid(format!("Broker {} is already registered with directory {shared}", other.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// A broker must be able to work at the level of every feature that is on (KIP-584).
+    fn check_features(&self, broker: &Registration) -> Result<(), Refused> {
+        for (name, level) in self.speculative.features() {
+            let known = broker.features.iter().find(|feature| &*feature.name == name);
+            let (min, max) = known.map_or((0, 0), |feature| (feature.min_level, feature.max_level));
+            if !(min..=max).contains(&level) {
+                return Err(Refused::new(
+                    ErrorCode::UnsupportedVersion,
+                    format!(
+                        "Unable to register because the broker does not support finalized version {level} of {name}. The \
+                         broker wants a version between {min} and {max}, inclusive."
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The changes when a broker may lead again: it leads what has no leader and it is in sync with.
-fn with(image: &Image, id: BrokerId) -> Vec<Record> {
-    partitions(image)
-        .filter(|(_, _, state)| state.leader.is_none() && state.isr.contains(&id))
-        .map(|(topic, index, _)| {
-            let leader = Some(Some(id));
-            Record::PartitionChange(PartitionChange { topic, index, leader, ..Default::default() })
-        })
-        .collect()
+/// Whether a broker's logs are known to hold everything that its last run, of which `known` tells, had in them.
+///
+/// A marker speaks for the run of one registration. It also speaks for a later run that was never unfenced, since that
+/// one took no records: such a run may have ended before it could write a marker of its own.
+fn is_whole(known: &Broker, last_run: LastRun) -> bool {
+    let Some(marked) = last_run.whole() else { return false };
+    let run = &known.registration;
+    run.epoch == marked || !known.was_unfenced && run.last_run.whole() == Some(marked)
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_types::config::{broker, dynamic, topic, topic_config};
 use ottla_types::{BrokerId, ErrorCode, TopicName};
 
-use super::{Controller, Decision, Refused};
-use crate::record::{Config, ConfigResource, Record};
+use super::{Controller, Cuts, Decision, Refused};
+use crate::record::{ClearElr, Config, ConfigResource, Record};
 
 /// One change of a key (KIP-339).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,18 +102,44 @@ impl Controller {
         validate_only: bool,
         wanted: impl Fn(&Self, usize) -> Result<BTreeMap<String, String>, Refused>,
     ) -> Decision<Vec<Result<(), Refused>>> {
-        let mut records = Vec::new();
+        let (mut records, mut starts) = (Vec::new(), Vec::new());
         let answer = resources
             .enumerate()
             .map(|(nth, resource)| {
                 let wanted = wanted(self, nth)?;
                 self.check(resource, &wanted)?;
-                records.extend(difference(resource, &self.set_on(resource), &wanted));
+                let set = self.set_on(resource);
+                check_min_isr(resource, &set, &wanted)?;
+                starts.push(records.len());
+                records.extend(self.void_elr(resource, &set, &wanted));
+                records.extend(difference(resource, &set, &wanted));
                 Ok(())
             })
             .collect();
         let records = if validate_only { Vec::new() } else { records };
-        self.decide(records, answer)
+        self.decide_cut(records, Cuts::At(starts), answer)
+    }
+
+    /// The record that voids the ELRs which another `min.insync.replicas` led to: a replica outside the ISR holds
+    /// everything only as long as nothing is committed without it (KIP-966).
+    fn void_elr(
+        &self,
+        resource: &ConfigResource,
+        set: &BTreeMap<String, String>,
+        wanted: &BTreeMap<String, String>,
+    ) -> Option<Record> {
+        let key = topic::MIN_INSYNC_REPLICAS.name();
+        if set.get(key) == wanted.get(key) {
+            return None;
+        }
+        let mut concerned = self.speculative.with_elr().iter();
+        let topic = match resource {
+            ConfigResource::ClusterDefault => None,
+            ConfigResource::Topic(name) => Some(self.speculative.topic_by_name(name.as_str())?.id),
+            ConfigResource::Broker(_) => return None,
+        };
+        let is_any = concerned.any(|(id, _)| topic.is_none_or(|topic| topic == id));
+        is_any.then_some(Record::ClearElr(ClearElr { topic }))
     }
 
     fn set_on(&self, resource: &ConfigResource) -> BTreeMap<String, String> {
@@ -178,6 +204,26 @@ impl Controller {
             }
         }
     }
+}
+
+/// Leaders and controller count by one `min.insync.replicas`, which so is the same on all brokers, and always there
+/// once it is (KIP-966).
+fn check_min_isr(
+    resource: &ConfigResource,
+    set: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, String>,
+) -> Result<(), Refused> {
+    let key = topic::MIN_INSYNC_REPLICAS.name();
+    let message = match resource {
+        ConfigResource::Broker(_) if wanted.get(key) != set.get(key) => {
+            "Broker-level min.insync.replicas cannot be altered while ELR is enabled."
+        }
+        ConfigResource::ClusterDefault if set.contains_key(key) && !wanted.contains_key(key) => {
+            "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."
+        }
+        _ => return Ok(()),
+    };
+    Err(Refused::new(ErrorCode::InvalidConfig, message))
 }
 
 fn difference(

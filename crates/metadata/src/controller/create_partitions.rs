@@ -99,7 +99,7 @@ impl Controller {
         Ok((first..)
             .zip(&placed)
             .map(|(index, replicas)| {
-                let state = new_partition(&candidates, replicas);
+                let state = new_partition(&self.speculative, &candidates, replicas);
                 Record::Partition(Partition { topic: topic.id, index, state })
             })
             .collect())

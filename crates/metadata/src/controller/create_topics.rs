@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use ottla_types::config::broker::node::{DEFAULT_REPLICATION_FACTOR, NUM_PARTITIONS};
 use ottla_types::config::topic_config::{self, InvalidTopicConfig};
-use ottla_types::{BrokerId, DirectoryId, ErrorCode, LeaderEpoch, TopicId, TopicName};
+use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, TopicId, TopicName};
 
 use super::placement::{self, Candidate};
-use super::{Controller, Decision, MAX_PARTITIONS_PER_REQUEST, Refused};
+use super::replication::default_directory;
+use super::{Controller, Cuts, Decision, MAX_PARTITIONS_PER_REQUEST, Refused};
 use crate::image::Image;
 use crate::record::{Config, ConfigResource, Partition, PartitionEpoch, PartitionState, Record, Topic};
 
@@ -76,13 +77,14 @@ impl Controller {
             candidates: placement::candidates(&self.speculative),
             room: MAX_PARTITIONS_PER_REQUEST,
             records: Vec::new(),
+            starts: Vec::new(),
         };
         let answer = (0u64..)
             .zip(&request.topics)
             .map(|(nth, topic)| self.create_topic(&mut draft, topic, placement::seed_for(request.seed, nth)))
             .collect();
         let records = if request.validate_only { Vec::new() } else { draft.records };
-        self.decide(records, answer)
+        self.decide_cut(records, Cuts::At(draft.starts), answer)
     }
 
     fn create_topic(&self, draft: &mut Draft, topic: &NewTopic, seed: u64) -> Result<CreatedTopic, Refused> {
@@ -104,7 +106,7 @@ impl Controller {
         }));
         let replication_factor = placed.first().map_or(0, Vec::len);
         for (index, replicas) in (0..).zip(&placed) {
-            let state = new_partition(&draft.candidates, replicas);
+            let state = new_partition(&draft.image, &draft.candidates, replicas);
             records.push(Record::Partition(Partition { topic: topic.id, index, state }));
         }
         for record in &records {
@@ -113,6 +115,7 @@ impl Controller {
                 return Err(Refused::new(ErrorCode::UnknownServerError, error.to_string()));
             }
         }
+        draft.starts.push(draft.records.len());
         draft.records.extend(records);
         Ok(CreatedTopic {
             name,
@@ -182,6 +185,8 @@ struct Draft {
     candidates: Vec<Candidate>,
     room: usize,
     records: Vec<Record>,
+    /// Where the records of each topic begin.
+    starts: Vec<usize>,
 }
 
 fn check_name(image: &Image, name: &str) -> Result<TopicName, Refused> {
@@ -269,11 +274,15 @@ pub(super) fn check_replicas(
 }
 
 /// The state of a new partition: its unfenced replicas are in sync, the first of them leads.
-pub(super) fn new_partition(candidates: &[Candidate], replicas: &[BrokerId]) -> PartitionState {
+pub(super) fn new_partition(
+    image: &Image,
+    candidates: &[Candidate],
+    replicas: &[BrokerId],
+) -> PartitionState {
     let isr = active(candidates, replicas);
     let replicas: Arc<[BrokerId]> = replicas.into();
     PartitionState {
-        directories: vec![DirectoryId::ZERO; replicas.len()].into(),
+        directories: replicas.iter().map(|broker| default_directory(image, *broker)).collect(),
         leader: isr.first().copied(),
         // Nearly always all are in sync: then one list in memory is enough.
         isr: if *isr == *replicas { replicas.clone() } else { isr.into() },
@@ -286,7 +295,7 @@ pub(super) fn new_partition(candidates: &[Candidate], replicas: &[BrokerId]) -> 
 }
 
 fn active(candidates: &[Candidate], replicas: &[BrokerId]) -> Vec<BrokerId> {
-    let is_active = |id: &BrokerId| candidates.iter().any(|c| c.id == *id && !c.fenced);
+    let is_active = |id: &BrokerId| candidates.iter().any(|c| c.id == *id && c.is_active());
     replicas.iter().copied().filter(is_active).collect()
 }
 

@@ -19,6 +19,16 @@ pub struct Candidate {
     pub rack: Option<String>,
     /// Whether it is fenced.
     pub fenced: bool,
+    /// Whether it is about to stop: placement passes it over.
+    pub in_controlled_shutdown: bool,
+}
+
+impl Candidate {
+    /// Whether it may lead and be in sync.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
 }
 
 /// The brokers of an image.
@@ -30,6 +40,7 @@ pub fn candidates(image: &Image) -> Vec<Candidate> {
             id: broker.registration.id,
             rack: broker.registration.rack.as_deref().map(str::to_owned),
             fenced: broker.fenced,
+            in_controlled_shutdown: broker.in_controlled_shutdown,
         })
         .collect()
 }
@@ -50,6 +61,8 @@ pub fn place(
             "Invalid replication factor {replication_factor}: the replication factor must be positive."
         ));
     };
+    let candidates: Vec<_> =
+        candidates.iter().filter(|candidate| !candidate.in_controlled_shutdown).collect();
     if candidates.iter().all(|candidate| candidate.fenced) {
         return Err("All brokers are currently fenced.".to_owned());
     }
@@ -60,7 +73,7 @@ pub fn place(
             candidates.len()
         ));
     }
-    let mut racks = Racks::new(candidates, seed);
+    let mut racks = Racks::new(&candidates, seed);
     Ok((0..partitions).map(|_| racks.place(replicas)).collect())
 }
 
@@ -86,7 +99,7 @@ struct Rack {
 }
 
 impl Racks {
-    fn new(candidates: &[Candidate], seed: u64) -> Self {
+    fn new(candidates: &[&Candidate], seed: u64) -> Self {
         let mut by_name: BTreeMap<Option<&str>, Rack> = BTreeMap::new();
         for candidate in candidates {
             let rack = by_name.entry(candidate.rack.as_deref()).or_default();

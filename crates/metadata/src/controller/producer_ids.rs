@@ -25,12 +25,12 @@ impl Controller {
         epoch: BrokerEpoch,
     ) -> Decision<Result<ProducerIds, Refused>> {
         if let Err(refused) = self.check_registration(broker, epoch) {
-            return Decision { records: Vec::new(), answer: Err(refused) };
+            return Decision::unchanged(Err(refused));
         }
         let first = self.speculative.next_producer_id();
         let Some(next) = first.0.checked_add(i64::from(BLOCK_LEN)) else {
             let refused = Refused::new(ErrorCode::UnknownServerError, "All producer ids are given away.");
-            return Decision { records: Vec::new(), answer: Err(refused) };
+            return Decision::unchanged(Err(refused));
         };
         let record = Record::ProducerIdsBlock(ProducerIdsBlock { broker, epoch, next: ProducerId(next) });
         self.decide(vec![record], Ok(ProducerIds { first, len: BLOCK_LEN }))

@@ -148,19 +148,19 @@ impl Index {
             }
         }
         if had.first() != has.first() {
-            for broker in had.first() {
+            if let Some(broker) = had.first() {
                 self.with(*broker, |hosted| hosted.preferred = hosted.preferred.saturating_sub(1));
             }
-            for broker in has.first() {
+            if let Some(broker) = has.first() {
                 self.with(*broker, |hosted| hosted.preferred += 1);
             }
         }
         let (led_by, leads) = (old.and_then(|state| state.leader), new.and_then(|state| state.leader));
         if led_by != leads {
-            for broker in led_by {
+            if let Some(broker) = led_by {
                 self.with(broker, |hosted| hosted.leads.remove(topic, index));
             }
-            for broker in leads {
+            if let Some(broker) = leads {
                 self.with(broker, |hosted| hosted.leads.insert(topic, index));
             }
         }

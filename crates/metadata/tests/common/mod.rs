@@ -49,7 +49,7 @@ impl Cluster {
     pub fn register(&mut self, id: i32, rack: Option<&str>) -> BrokerEpoch {
         self.next_id += 1;
         let registration = registration(id, self.next_id, rack);
-        let decision = self.controller.register_broker(&registration);
+        let decision = self.controller.register_broker(&registration, false);
         self.commit(decision).unwrap()
     }
 
@@ -116,6 +116,11 @@ pub fn ids(brokers: &[BrokerId]) -> Vec<i32> {
     brokers.iter().map(|id| id.0).collect()
 }
 
+/// A broker's only log directory.
+pub fn dir(broker: i32) -> DirectoryId {
+    DirectoryId([0x40_u8.wrapping_add(broker as u8); 16])
+}
+
 /// What a broker says of itself.
 pub fn registration(id: i32, incarnation: u8, rack: Option<&str>) -> Registration {
     Registration {
@@ -128,7 +133,8 @@ pub fn registration(id: i32, incarnation: u8, rack: Option<&str>) -> Registratio
             security_protocol: SecurityProtocol::Plaintext,
         }],
         rack: rack.map(str::to_owned),
-        directories: vec![DirectoryId([9; 16])],
+        directories: vec![dir(id)],
+        ..Registration::default()
     }
 }
 

@@ -159,7 +159,6 @@ pub static TABLE: &[(&str, &[&str])] = &[
             "group.consumer.min.assignment.interval.ms",
             "group.consumer.regex.refresh.interval.ms",
             "group.coordinator.cached.buffer.max.bytes",
-            "leader.imbalance.per.broker.percentage",
             "producer.id.expiration.check.interval.ms",
             "share.coordinator.cached.buffer.max.bytes",
             "share.coordinator.cold.partition.snapshot.interval.ms",

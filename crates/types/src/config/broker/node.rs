@@ -74,6 +74,9 @@ keys! {
     /// Move leadership back to the preferred replicas when a broker leads fewer partitions than it should.
     AUTO_LEADER_REBALANCE_ENABLE: bool = "auto.leader.rebalance.enable",
         Some("true"), Valid::Any, High, ReadOnly, unused::CLUSTER;
+    /// How many percent of a broker's preferred partitions others may lead before that.
+    LEADER_IMBALANCE_PER_BROKER_PERCENTAGE: i32 = "leader.imbalance.per.broker.percentage",
+        Some("10"), at_least(0), High, ReadOnly, unused::CLUSTER;
     /// How often leaderships are looked at for that.
     LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS: i64 = "leader.imbalance.check.interval.seconds",
         Some("300"), at_least(1), High, ReadOnly, unused::CLUSTER;
