@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use ottla_env::Env;
+use ottla_env::{Env, process};
 use ottla_log::LogDirs;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::create_topics::{CreateTopics, NewTopic};
@@ -17,11 +17,11 @@ use ottla_types::config::Settings;
 use ottla_types::config::broker::network;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
 
+use crate::cluster::{Metadata, follower};
 use crate::coordinator::GroupCoordinator;
 use crate::dispatch::Dispatch;
 use crate::failure::{self, Failure};
 use crate::fetch_session::SessionCache;
-use crate::metadata_host::MetadataHost;
 use crate::metrics::{HttpServer, Metrics, Monitor};
 use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
@@ -46,7 +46,7 @@ pub(crate) struct Core {
     pub(crate) cluster_id: Arc<str>,
     /// Of this broker's registration.
     pub(crate) epoch: BrokerEpoch,
-    pub(crate) metadata: MetadataHost,
+    pub(crate) metadata: Arc<Metadata>,
     pub(crate) logs: LogDirs,
     pub(crate) partitions: Partitions,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
@@ -63,10 +63,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Flushes and closes what is on disk, and marks the directories as cleanly shut down.
-    async fn close(&self) -> Result<(), ottla_log::Error> {
+    /// Flushes and closes what is on disk, and marks the directories as cleanly shut down, after those who follow the
+    /// metadata have ended.
+    async fn close(&self, mut followers: JoinSet<()>) -> Result<(), ottla_log::Error> {
         self.groups.close().await;
         self.metadata.close().await;
+        while followers.join_next().await.is_some() {}
         self.logs.close(self.epoch).await
     }
 
@@ -92,27 +94,17 @@ impl Core {
         Err(ErrorCode::NotLeaderOrFollower)
     }
 
-    /// Has the controller decide a change, commits it, and carries it out on this broker.
+    /// Has the controller decide a change, and waits until it is committed and carried out on this broker.
     ///
     /// # Errors
-    /// The metadata log cannot be written.
+    /// This node is not the active controller, or the metadata log cannot be written.
     pub(crate) async fn change<A>(
         &self,
         decide: impl FnOnce(&mut Controller) -> Decision<A> + Send,
     ) -> Result<A, Refused> {
-        let mut deciding = self.metadata.lock().await;
-        let committed = deciding.change(decide).await?;
-        // What is created is seen when its logs are there, and what is deleted is not seen any more when its logs go:
-        // in between, requests would be told that a log is at fault. No request does both.
-        if !committed.delta.deleted.is_empty() {
-            self.metadata.publish(Arc::clone(&committed.image));
-        }
-        if !committed.delta.is_empty() {
-            self.apply(&committed.image, &committed.delta).await;
-            self.groups.apply(&self.partitions, &committed.image, &committed.delta).await;
-        }
-        self.metadata.publish(committed.image);
-        Ok(committed.answer)
+        let (answer, end) = self.metadata.commit(decide).await?;
+        self.metadata.carried_out(end).await?;
+        Ok(answer)
     }
 
     /// Creates topics that somebody used without creating them, with the defaults. A failure is logged: whoever used the
@@ -158,6 +150,8 @@ pub struct Broker {
     metrics_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Those who follow the metadata.
+    followers: JoinSet<()>,
 }
 
 impl Broker {
@@ -175,9 +169,10 @@ impl Broker {
         let http = HttpServer::bind(&env, &settings, &monitor).await.map_err(StartError::Metrics)?;
         let metrics_address = http.as_ref().map(HttpServer::local_addr);
         if let Some(http) = http {
-            tasks.spawn(http.run(stopped.clone()));
+            process::spawn_in(&mut tasks, http.run(stopped.clone()));
         }
-        let booted = start::boot(&env, &settings, &bound).await?;
+        let mut followers = JoinSet::new();
+        let booted = start::boot(&env, &settings, &bound, &mut followers).await?;
         let slots = settings.get(&network::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
         let limits = start::connection_limits(&booted.metadata.image().layers(booted.node_id, &settings));
@@ -201,8 +196,10 @@ impl Broker {
             env,
             settings,
         });
-        start::open_logs(&core).await;
+        let offline = start::open_logs(&core).await;
         core.groups.take_up(&core.partitions, &core.metadata.image()).await;
+        process::spawn_in(&mut followers, follower::run(Arc::clone(&core)));
+        start::tell_offline(&core, &offline).await;
         let shared = |traffic| Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
             admission: Arc::clone(&core.admission),
@@ -215,7 +212,7 @@ impl Broker {
         let opened = match start::listen(bound) {
             Ok(opened) => opened,
             Err(error) => {
-                core.close().await?;
+                core.close(followers).await?;
                 return Err(error);
             }
         };
@@ -223,11 +220,11 @@ impl Broker {
         for (listener, (name, traffic)) in opened.into_iter().zip(&core.traffic) {
             listeners.push((name.to_string(), listener.local_addr()));
             let (name, shared) = (Arc::clone(name), shared(Arc::clone(traffic)));
-            tasks.spawn(Acceptor { name, listener, shared }.run());
+            process::spawn_in(&mut tasks, Acceptor { name, listener, shared }.run());
         }
-        tasks.spawn(upkeep::run(Arc::clone(&core), stopped));
+        process::spawn_in(&mut tasks, upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));
-        Ok(Self { core, listeners, metrics_address, stop, tasks })
+        Ok(Self { core, listeners, metrics_address, stop, tasks, followers })
     }
 
     /// The listeners with the addresses that they are bound to.
@@ -262,6 +259,6 @@ impl Broker {
     pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
-        self.core.close().await
+        self.core.close(self.followers).await
     }
 }

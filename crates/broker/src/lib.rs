@@ -5,7 +5,7 @@
 //! - `dispatch`, `handlers`: from a frame to the handler of its API and back.
 //! - `partition`, `partitions`, `waiters`, `fetch_session`: what produce and fetch requests work on.
 //! - `coordinator`: consumer groups, on the partitions of `__consumer_offsets`.
-//! - `metadata_host`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
+//! - `controller`, `cluster`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
 //! - `start`, `upkeep`: before and beside the requests. `failure`: what ends a broker that nobody stopped. `metrics`: what is told of them all.
 //!
 //! What is not here: rules. Those are in the pure crates; this one does what they say.
@@ -14,14 +14,15 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod broker;
+mod cluster;
 mod committed;
 mod context;
+mod controller;
 mod coordinator;
 mod dispatch;
 mod failure;
 mod fetch_session;
 mod handlers;
-mod metadata_host;
 mod metadata_place;
 mod metrics;
 mod partition;

@@ -2,25 +2,26 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use ottla_broadcast::{MetadataLog, Replayed};
+use ottla_broadcast::Single;
 use ottla_env::{BoundAddr, Env, ListenOptions, Listener};
 use ottla_log::{LogDirs, LogDirsConfig};
+use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
 use ottla_metadata::record::{Endpoint, IncarnationId, SecurityProtocol};
-use ottla_metadata::{Controller, Image, Record};
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
 use ottla_types::config::{Layers, Settings};
-use ottla_types::{BrokerEpoch, BrokerId, Offset, TopicPartition};
+use ottla_types::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
 
 use crate::broker::Core;
-use crate::metadata_host::MetadataHost;
+use crate::cluster::Metadata;
 use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{Replica, log_config, topic_config};
 use crate::server::{ConnectionLimits, ConnectionSettings};
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The metadata log cannot be used.
     #[error(transparent)]
     Metadata(#[from] ottla_broadcast::OpenError),
+    /// The metadata log holds what cannot be replayed, or failed at once.
+    #[error("{}", .0.message)]
+    Replay(Refused),
     /// The metadata log is not where the data are.
     #[error(transparent)]
     MetadataPlace(#[from] MetadataPlaceError),
@@ -79,7 +83,7 @@ pub(crate) struct Booted {
     pub(crate) node_id: BrokerId,
     pub(crate) cluster_id: Arc<str>,
     pub(crate) epoch: BrokerEpoch,
-    pub(crate) metadata: MetadataHost,
+    pub(crate) metadata: Arc<Metadata>,
     pub(crate) logs: LogDirs,
 }
 
@@ -152,36 +156,53 @@ fn check_roles(settings: &Settings) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Opens what is on disk and registers this broker.
-pub(crate) async fn boot(env: &Env, settings: &Arc<Settings>, bound: &[Bound]) -> Result<Booted, StartError> {
-    let node_id = settings.node_id();
-    let mut image = Image::default();
+/// Opens what is on disk and registers this broker. What follows the metadata log runs among `tasks`.
+pub(crate) async fn boot(
+    env: &Env,
+    settings: &Arc<Settings>,
+    bound: &[Bound],
+    tasks: &mut JoinSet<()>,
+) -> Result<Booted, StartError> {
     let directory = metadata_place::find(&*env.disk, settings).await?;
-    let mut replayed_bytes = 0;
-    let mut replaying = |replayed: Replayed<'_>| {
-        if let Replayed::Committed { record, .. } = replayed {
-            replayed_bytes += record.len();
-        }
-        replay(&mut image, replayed)
-    };
-    let opened = MetadataLog::open(Arc::clone(&env.disk), &directory, &mut replaying).await?;
+    let opened = Single::open(Arc::clone(&env.disk), &directory, settings.node_id()).await?;
     for warning in &opened.warnings {
         warn!("{warning}");
     }
-    let logs = open_directories(env, settings, &image).await?;
-    metadata_place::check(&directory, opened.next == Offset(0), &logs)?;
-    let controller = Controller::new(image, Arc::clone(settings));
-    let metadata = MetadataHost::new(settings, controller, opened.log, replayed_bytes);
+    let metadata = Metadata::follow(settings, opened.broadcast, tasks);
+    let is_new = opened.next == Offset(0);
+    match boot_on(env, settings, bound, &metadata, (&directory, is_new)).await {
+        Ok((logs, epoch)) => {
+            let cluster_id = logs.cluster_id().into();
+            Ok(Booted { node_id: settings.node_id(), cluster_id, epoch, metadata, logs })
+        }
+        Err(error) => {
+            metadata.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// The same on a metadata log, and where that is and whether it is new.
+async fn boot_on(
+    env: &Env,
+    settings: &Arc<Settings>,
+    bound: &[Bound],
+    metadata: &Metadata,
+    (directory, is_new): (&Path, bool),
+) -> Result<(LogDirs, BrokerEpoch), StartError> {
+    metadata.leading().await.map_err(StartError::Replay)?;
+    let logs = open_directories(env, settings, &metadata.skip_steps()).await?;
+    metadata_place::check(directory, is_new, &logs)?;
     let registration = Registration {
-        id: node_id,
+        id: settings.node_id(),
         incarnation: IncarnationId(env.rng.id_bytes()),
         endpoints: bound.iter().map(|bound| endpoint(env, bound)).collect(),
         rack: settings.get(&node::BROKER_RACK),
         directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
         ..Registration::default()
     };
-    let epoch = register(&metadata, &registration).await.map_err(StartError::Register)?;
-    Ok(Booted { node_id, cluster_id: logs.cluster_id().into(), epoch, metadata, logs })
+    let epoch = register(metadata, &registration).await.map_err(StartError::Register)?;
+    Ok((logs, epoch))
 }
 
 /// Locks and opens the log directories, and the logs in them.
@@ -211,19 +232,6 @@ async fn open_directories(env: &Env, settings: &Settings, image: &Image) -> Resu
     Ok(opened.dirs)
 }
 
-fn replay(image: &mut Image, replayed: Replayed<'_>) -> Result<(), String> {
-    match replayed {
-        Replayed::FromSnapshot { upto, record } => {
-            let record = Record::decode(record).map_err(|error| error.to_string())?;
-            image.load(upto, &record).map_err(|error| error.to_string())
-        }
-        Replayed::Committed { offset, record } => {
-            let record = Record::decode(record).map_err(|error| error.to_string())?;
-            image.replay(offset, &record).map_err(|error| error.to_string())
-        }
-    }
-}
-
 /// What clients are told to connect to.
 fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
     let local = bound.address.local_addr();
@@ -244,17 +252,16 @@ fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
 }
 
 /// Registers the broker and unfences it: on one node it has replayed its own registration as soon as it is committed.
-async fn register(metadata: &MetadataHost, registration: &Registration) -> Result<BrokerEpoch, Refused> {
-    let mut deciding = metadata.lock().await;
-    let epoch = deciding.change(|controller| controller.register_broker(registration, false)).await?.answer?;
-    let unfenced = deciding.change(|controller| controller.set_fenced(registration.id, epoch, false)).await?;
-    unfenced.answer?;
-    metadata.publish(unfenced.image);
+async fn register(metadata: &Metadata, registration: &Registration) -> Result<BrokerEpoch, Refused> {
+    let epoch = metadata.commit(|controller| controller.register_broker(registration, false)).await?.0?;
+    metadata.commit(|controller| controller.set_fenced(registration.id, epoch, false)).await?.0?;
+    metadata.skip_steps();
     Ok(epoch)
 }
 
-/// Takes up the partitions that have a replica here, after logs that belong to none are out of the way.
-pub(crate) async fn open_logs(core: &Core) {
+/// Takes up the partitions that have a replica here, after logs that belong to none are out of the way. Returns those that
+/// have a replica here and are offline.
+pub(crate) async fn open_logs(core: &Core) -> BTreeSet<(TopicId, i32)> {
     let image = core.metadata.image();
     for log in core.logs.list() {
         let known = match log.topic_id() {
@@ -304,12 +311,16 @@ pub(crate) async fn open_logs(core: &Core) {
              started with all of log.dirs"
         );
     }
+    offline
+}
+
+/// Has clients told that nobody leads partitions that are offline, instead of being sent to a broker that cannot serve them.
+pub(crate) async fn tell_offline(core: &Core, offline: &BTreeSet<(TopicId, i32)>) {
     if offline.is_empty() {
         return;
     }
     error!("{} partitions are offline, for the reasons above", offline.len());
-    // Clients are told that nobody leads them, instead of being sent to a broker that cannot serve them.
-    let told = core.change(|controller| controller.take_offline(core.node_id, core.epoch, &offline)).await;
+    let told = core.change(|controller| controller.take_offline(core.node_id, core.epoch, offline)).await;
     if let Err(refused) | Ok(Err(refused)) = told {
         error!("the metadata still name this broker as their leader: {}", refused.message);
     }

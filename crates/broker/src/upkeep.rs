@@ -57,7 +57,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
                     error!(%error, "cannot write the checkpoints");
                 }
             }
-            _ = snapshots.tick(), if snapshot_ms > 0 => core.metadata.lock().await.snapshot().await,
+            _ = snapshots.tick(), if snapshot_ms > 0 => core.metadata.request_snapshot(),
         }
     }
 }

@@ -1,0 +1,277 @@
+//! The metadata as the rest of the broker knows them: an image that changes, and a way to have it changed.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::task::JoinSet;
+
+use ottla_broadcast::{Appended, AtomicBroadcast};
+use ottla_env::process;
+use ottla_metadata::controller::Refused;
+use ottla_metadata::{Controller, Decision, Image};
+use ottla_types::config::Settings;
+use ottla_types::config::broker::node::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS;
+use ottla_types::{BrokerId, ErrorCode, LeadershipEpoch, Offset};
+
+use super::replay;
+use super::snapshots::{self, Snapshots};
+use super::steps::Steps;
+use crate::controller::{BATCH_OVERHEAD_BYTES, ControllerHost, not_controller, refused};
+
+/// How many of the largest batches may be under way: no implementation of the log takes fewer.
+const BATCHES_UNDER_WAY: usize = 2;
+
+/// The metadata of the cluster, on this node.
+pub(crate) struct Metadata {
+    node_id: BrokerId,
+    pub(super) log: Arc<dyn AtomicBroadcast>,
+    pub(super) host: ControllerHost,
+    /// What requests see.
+    image: watch::Sender<Arc<Image>>,
+    /// The offset below which everything is replayed.
+    pub(super) replayed_end: watch::Sender<Offset>,
+    /// The offset below which everything is carried out on this broker.
+    applied_end: watch::Sender<Offset>,
+    pub(super) steps: Steps,
+    pub(super) snapshots: Snapshots,
+    standing: watch::Sender<Standing>,
+    /// Room for batches that are appended and not committed, in bytes.
+    room: Semaphore,
+    /// What the largest batch that the log takes has to have room for.
+    largest: u32,
+}
+
+/// Whether the metadata can still change on this node.
+#[derive(Debug, Clone, Default)]
+enum Standing {
+    #[default]
+    Running,
+    /// The node stops.
+    Stopped,
+    /// They cannot until the node is started again.
+    Failed(Arc<str>),
+}
+
+impl Metadata {
+    /// Begins to follow a log, by tasks among `tasks`. What is replayed waits in steps: [`Self::skip_steps`] and
+    /// `follower` take them.
+    pub(crate) fn follow(
+        settings: &Arc<Settings>,
+        log: Arc<dyn AtomicBroadcast>,
+        tasks: &mut JoinSet<()>,
+    ) -> Arc<Self> {
+        let largest = log.max_batch_bytes().saturating_add(BATCH_OVERHEAD_BYTES);
+        let between = settings.get(&METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
+        let metadata = Arc::new(Self {
+            node_id: settings.node_id(),
+            host: ControllerHost::new(Arc::clone(&log), Arc::clone(settings)),
+            log,
+            image: watch::Sender::default(),
+            replayed_end: watch::Sender::new(Offset(0)),
+            applied_end: watch::Sender::new(Offset(0)),
+            steps: Steps::default(),
+            snapshots: Snapshots::every(usize::try_from(between).unwrap_or(usize::MAX)),
+            standing: watch::Sender::default(),
+            room: Semaphore::new(largest.saturating_mul(BATCHES_UNDER_WAY).min(Semaphore::MAX_PERMITS)),
+            largest: u32::try_from(largest).unwrap_or(u32::MAX),
+        });
+        // Deliveries are taken once; who follows the log already has them.
+        if let Some(deliveries) = metadata.log.deliveries() {
+            process::spawn_in(tasks, replay::run(Arc::clone(&metadata), deliveries));
+        }
+        process::spawn_in(tasks, snapshots::run(Arc::clone(&metadata)));
+        metadata
+    }
+
+    /// What is committed, and carried out here.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        self.image.borrow().clone()
+    }
+
+    /// The broker that clients are told to send administrative requests to: any takes them, so it is this one.
+    pub(crate) fn controller_id(&self) -> BrokerId {
+        self.node_id
+    }
+
+    /// Makes an image what requests see.
+    pub(super) fn publish(&self, image: Arc<Image>) {
+        self.image.send_replace(image);
+    }
+
+    /// Says that everything below an offset is carried out.
+    pub(super) fn applied(&self, end: Offset) {
+        self.applied_end.send_replace(end);
+    }
+
+    /// Makes all that is replayed so far what requests see, although nothing of it is carried out: for a broker that
+    /// starts, and then carries out the whole image at once.
+    pub(crate) fn skip_steps(&self) -> Arc<Image> {
+        while let Some(step) = self.steps.take() {
+            self.publish(step.image);
+        }
+        self.image()
+    }
+
+    /// Waits until this node leads the metadata log, and so has replayed all that was committed before. Safe to cancel.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub(crate) async fn leading(&self) -> Result<LeadershipEpoch, Refused> {
+        let mut epoch = self.host.epoch();
+        let leading = async {
+            match epoch.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(epoch)) => *epoch,
+                // The sender is in `self`.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            epoch = leading => Ok(epoch),
+            refused = self.over() => Err(refused),
+        }
+    }
+
+    /// Has the controller decide a change, and waits until it is committed and replayed. Safe to cancel: what is decided
+    /// takes its course.
+    ///
+    /// Returns the answer, with the offset below which lies all that it tells of.
+    ///
+    /// # Errors
+    /// This node does not lead, the log did not take the change, or whether it did is not known: that is
+    /// KAFKA_STORAGE_ERROR.
+    pub(crate) async fn commit<A>(
+        &self,
+        decide: impl FnOnce(&mut Controller) -> Decision<A> + Send,
+    ) -> Result<(A, Offset), Refused> {
+        let mut room = self.room().await?;
+        let decided = self.host.decide(decide)?;
+        // The rest of what was set aside is for others.
+        drop(room.split(room.num_permits().saturating_sub(decided.weight)));
+        match decided.appending {
+            // What the answer was decided on may be of others, and be lost yet.
+            None => self.replayed_in(decided.epoch, decided.end).await?,
+            Some(appending) => match appending.await {
+                Appended::Committed(_) => self.replayed(decided.end).await?,
+                Appended::Rejected(why) => return Err(refused(&why)),
+                Appended::Unknown(reason) => return Err(unavailable(&reason)),
+            },
+        }
+        Ok((decided.answer, decided.end))
+    }
+
+    /// Waits until everything below an offset is carried out on this broker. Safe to cancel.
+    ///
+    /// # Errors
+    /// The metadata change no more on this node.
+    pub(crate) async fn carried_out(&self, end: Offset) -> Result<(), Refused> {
+        let mut applied = self.applied_end.subscribe();
+        tokio::select! {
+            biased;
+            _ = applied.wait_for(|applied| *applied >= end) => Ok(()),
+            refused = self.over() => Err(refused),
+        }
+    }
+
+    /// Room for the largest batch.
+    async fn room(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        tokio::select! {
+            biased;
+            // A log that has failed commits nothing, and so gives no room back.
+            refused = self.over() => Err(refused),
+            // It is never closed.
+            room = self.room.acquire_many(self.largest) => room.map_err(|_| not_controller()),
+        }
+    }
+
+    /// Waits until everything below an offset is replayed.
+    async fn replayed(&self, end: Offset) -> Result<(), Refused> {
+        let mut replayed = self.replayed_end.subscribe();
+        tokio::select! {
+            biased;
+            _ = replayed.wait_for(|replayed| *replayed >= end) => Ok(()),
+            refused = self.over() => Err(refused),
+        }
+    }
+
+    /// The same of what was decided in an epoch, and is lost if it is not committed in it.
+    async fn replayed_in(&self, epoch: LeadershipEpoch, end: Offset) -> Result<(), Refused> {
+        let mut leading = self.host.epoch();
+        tokio::select! {
+            biased;
+            replayed = self.replayed(end) => replayed,
+            _ = leading.wait_for(|now| *now != Some(epoch)) => Err(not_controller()),
+        }
+    }
+
+    /// Why the metadata log takes nothing more, if it failed.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        match &*self.standing.borrow() {
+            Standing::Failed(reason) => Some(Arc::clone(reason)),
+            Standing::Running | Standing::Stopped => None,
+        }
+    }
+
+    /// Waits until the metadata log has failed, and tells why. Safe to cancel.
+    pub(crate) async fn failed(&self) -> Arc<str> {
+        let mut standing = self.standing.subscribe();
+        match standing.wait_for(|standing| matches!(standing, Standing::Failed(_))).await.as_deref() {
+            Ok(Standing::Failed(reason)) => Arc::clone(reason),
+            // The sender is in `self`.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Says that the metadata change no more until this node is started again. The first reason stays.
+    pub(super) fn fail(&self, reason: &str) {
+        self.standing.send_if_modified(|standing| {
+            let runs = matches!(standing, Standing::Running);
+            if runs {
+                tracing::error!(
+                    "the metadata log takes no more changes until the node is started again: {reason}"
+                );
+                *standing = Standing::Failed(reason.into());
+            }
+            runs
+        });
+        self.steps.end();
+    }
+
+    /// Says that the deliveries have ended, since the log was closed.
+    pub(super) fn ended(&self) {
+        self.stop();
+        self.steps.end();
+    }
+
+    fn stop(&self) {
+        self.standing.send_if_modified(|standing| {
+            let runs = matches!(standing, Standing::Running);
+            if runs {
+                *standing = Standing::Stopped;
+            }
+            runs
+        });
+    }
+
+    /// Waits until the metadata change no more here, and says what a client is told then.
+    pub(super) async fn over(&self) -> Refused {
+        let mut standing = self.standing.subscribe();
+        match standing.wait_for(|standing| !matches!(standing, Standing::Running)).await.as_deref() {
+            Ok(Standing::Failed(reason)) => unavailable(reason),
+            _ => unavailable("the broker stops"),
+        }
+    }
+
+    /// Closes the metadata log: nothing changes any more, and the tasks that follow it end.
+    pub(crate) async fn close(&self) {
+        self.log.close().await;
+        self.stop();
+    }
+}
+
+fn unavailable(reason: &str) -> Refused {
+    Refused {
+        error: ErrorCode::KafkaStorageError,
+        message: format!("the metadata log cannot be written: {reason}"),
+    }
+}
