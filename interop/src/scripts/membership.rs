@@ -6,6 +6,7 @@ use super::restarting::while_producing;
 use crate::{
     broker::Broker,
     command::eventually,
+    driver::NotOffered,
     hands::{Hands, Producing, SOON},
     members::{Member, Membership, all_seen, each_once, settled},
     scenario::Fate,
@@ -198,12 +199,15 @@ pub(super) fn over_a_broker(hands: &mut Hands, broker: &mut Broker, fate: Fate) 
     all_seen(&[&one, &two], 600)?;
     one.leave()?;
     settled(&[&two], 6)?;
-    expect_all_committed(hands, name, 6, 600)?;
+    // It reads from all its partitions before the broker ends: a client that still asks where to begin is another matter.
+    // aiokafka 0.14 overlooks an error beside the partitions, as OffsetFetch has it from version 2 on, and then begins at
+    // the earliest record.
+    hands.produce_numbers(name, 6, 600, 60)?;
+    all_seen(&[&one, &two], 660)?;
+    await_all_committed(hands, name, 6, 660)?;
     broker.meet(fate)?;
-    // Not every client asks again while the broker is not ready, and one question may take as long as SOON.
-    eventually(3 * SOON, || Ok(hands.committed(name, name, 6).ok()))?;
-    expect_all_committed(hands, name, 6, 600)?;
-    hands.produce_numbers(name, 6, 600, 600)?;
+    await_all_committed(hands, name, 6, 660)?;
+    hands.produce_numbers(name, 6, 660, 540)?;
     all_seen(&[&one, &two], 1200)?;
     let mut three = hands.member("three", &membership)?;
     settled(&[&two, &three], 6)?;
@@ -211,8 +215,20 @@ pub(super) fn over_a_broker(hands: &mut Hands, broker: &mut Broker, fate: Fate) 
     all_seen(&[&one, &two, &three], 1800)?;
     two.leave()?;
     three.leave()?;
-    each_once(&[&one, &two, &three], 600)?;
+    each_once(&[&one, &two, &three], 660)?;
     expect_all_committed(hands, name, 6, 1800)
+}
+
+/// Waits until every partition is committed to its end: members commit after they have printed, and not every client asks
+/// again while the broker is not ready. One question may take as long as SOON.
+fn await_all_committed(hands: &mut Hands, name: &str, partitions: i64, count: i64) -> Result<()> {
+    let mut last = Ok(());
+    eventually(3 * SOON, || {
+        last = expect_all_committed(hands, name, partitions, count);
+        let is_final = last.as_ref().err().is_none_or(|error| error.downcast_ref::<NotOffered>().is_some());
+        Ok(is_final.then_some(()))
+    })?;
+    last
 }
 
 /// Every partition is committed to its end.
