@@ -108,7 +108,7 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
             handlers::describe_topic_partitions::handle(core, request).into()
         }
         Request::FindCoordinator(request) => {
-            handlers::find_coordinator::handle(core, context, request).await.into()
+            handlers::find_coordinator::handle(core, context, request).await
         }
         Request::JoinGroup(request) => handlers::join_group::handle(core, context, request).await,
         Request::SyncGroup(request) => handlers::sync_group::handle(core, context, request).await,
@@ -119,7 +119,7 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::OffsetDelete(request) => handlers::offset_delete::handle(core, request).await,
         Request::ListGroups(request) => handlers::list_groups::handle(core, request).await,
         Request::DescribeGroups(request) => handlers::describe_groups::handle(core, context, request).await,
-        Request::DeleteGroups(request) => handlers::delete_groups::handle(core, request).await,
+        Request::DeleteGroups(request) => handlers::delete_groups::handle(core, context, request).await,
         other => Answer::Close(format!("{} has no handler", other.api())),
     }
 }

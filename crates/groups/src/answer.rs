@@ -27,8 +27,8 @@ pub enum Answer {
     List(Vec<ListedGroup>),
     /// To DescribeGroups: each group of the request, in its order.
     Describe(Vec<DescribedGroup>),
-    /// To DeleteGroups: each group of the request, in its order.
-    Delete(Vec<(String, ErrorCode)>),
+    /// To DeleteGroups.
+    Delete(ErrorCode),
 }
 
 /// To a member that joined, or may not.
@@ -130,6 +130,8 @@ pub struct FetchedTopic {
 pub struct FetchedPartition {
     /// The partition.
     pub partition: i32,
+    /// The id of the topic that it was committed for; [`TopicId::ZERO`] where that is not known, or nothing is committed.
+    pub topic_id: TopicId,
     /// The offset, or `Offset(-1)` where nothing is committed.
     pub offset: Offset,
     /// The epoch it was committed with, or [`LeaderEpoch::NONE`].
@@ -247,9 +249,7 @@ impl Answer {
             }
             Self::FetchOffsets(_) => Self::FetchOffsets(FetchOffsetsAnswer { error, topics: Vec::new() }),
             Self::DeleteOffsets(_) => Self::DeleteOffsets(DeleteOffsetsAnswer { error, topics: Vec::new() }),
-            Self::Delete(groups) => {
-                Self::Delete(groups.into_iter().map(|(group, _)| (group, error)).collect())
-            }
+            Self::Delete(_) => Self::Delete(error),
             // Read from what is committed, so they never wait.
             answer @ (Self::List(_) | Self::Describe(_)) => answer,
         }

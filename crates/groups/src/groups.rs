@@ -12,7 +12,8 @@ use crate::effect::Ticket;
 use crate::group::Group;
 use crate::offsets::Offsets;
 use crate::record::{OffsetValue, fits, group_key, offset_key};
-use crate::request::{Delete, Heartbeat, Join, Leave, Leaver, List, Sync};
+use crate::request::{Delete, Heartbeat, Join, Leave, Leaver, List, Protocol, Sync};
+use crate::shard::response_error;
 use crate::turn::{Followup, Staged, Turn};
 
 /// The groups.
@@ -48,10 +49,6 @@ impl Groups {
         self.entries.get(group_id).map(|entry| &entry.offsets)
     }
 
-    pub(crate) fn ids(&self) -> Vec<Arc<str>> {
-        self.entries.keys().cloned().collect()
-    }
-
     /// The entry of a group, new if need be, with its name.
     pub(crate) fn entry(&mut self, group_id: &str) -> (Arc<str>, &mut Entry) {
         let id = match self.entries.get_key_value(group_id) {
@@ -84,7 +81,7 @@ impl Groups {
         self.topics.get(topic).cloned()
     }
 
-    pub(crate) fn forget_topics(&mut self, topics: &[TopicName]) {
+    pub(crate) fn forget_topics<'a>(&mut self, topics: impl Iterator<Item = &'a TopicName>) {
         for topic in topics {
             self.topics.remove(topic);
         }
@@ -220,9 +217,10 @@ impl Groups {
                 group_type,
             }
         });
-        let states = chosen(&request.states, &State::ALL.map(State::name));
-        let types = chosen(&request.types, &Group::TYPE_NAMES);
-        shown.filter(|group| states.contains(&group.state) && types.contains(&group.group_type)).collect()
+        let is_wanted = |group: &ListedGroup| {
+            request.states.contains(&group.state) && request.types.contains(&group.group_type)
+        };
+        shown.filter(is_wanted).collect()
     }
 
     /// One group of DescribeGroups.
@@ -244,32 +242,22 @@ impl Groups {
         }
     }
 
-    /// DeleteGroups: each group with its offsets, if it has no members.
-    pub(crate) fn delete(&mut self, ticket: Ticket, request: Delete, turn: &mut Turn<'_>) {
-        let mut answer = Vec::with_capacity(request.group_ids.len());
-        for group_id in request.group_ids {
-            let error = match self.group(&group_id) {
-                None => ErrorCode::GroupIdNotFound,
-                Some(group) if !group.is_empty() => ErrorCode::NonEmptyGroup,
-                Some(_) => {
-                    let (id, _) = self.entry(&group_id);
-                    self.delete_all_offsets(&id, turn);
-                    self.remove_group(&id, turn);
-                    ErrorCode::None
-                }
-            };
-            answer.push((group_id, error));
-        }
-        turn.answer_when_committed(ticket, Answer::Delete(answer));
+    /// DeleteGroups: the group with its offsets, if it has no members.
+    pub(crate) fn delete(&mut self, ticket: Ticket, request: &Delete, turn: &mut Turn<'_>) {
+        let error = match self.group(&request.group_id) {
+            None => ErrorCode::GroupIdNotFound,
+            Some(group) if !group.is_empty() => ErrorCode::NonEmptyGroup,
+            Some(_) => {
+                let (id, _) = self.entry(&request.group_id);
+                self.delete_all_offsets(&id, turn);
+                self.remove_group(&id, turn);
+                // The group's own record is the last: of those before it, each is right without the others.
+                turn.outcome.may_split = true;
+                ErrorCode::None
+            }
+        };
+        turn.answer_when_committed(ticket, Answer::Delete(error));
     }
-}
-
-/// The names that a filter lets pass. It is gone through once, and not for each group: it may be as long as a request.
-fn chosen(filter: &[String], names: &[&'static str]) -> Vec<&'static str> {
-    let passes = |name: &&&'static str| {
-        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
-    };
-    names.iter().filter(passes).copied().collect()
 }
 
 fn unknown_leavers(leavers: Vec<Leaver>) -> Vec<LeftMember> {
@@ -281,6 +269,15 @@ fn unknown_leavers(leavers: Vec<Leaver>) -> Vec<LeftMember> {
     leavers.into_iter().map(unknown).collect()
 }
 
+/// The most bytes that a member's protocols may take, which are kept for as long as it is one. Eight times what
+/// `max.message.bytes` is by default, and the group's record holds one of them for each member.
+const MOST_PROTOCOLS_BYTES: usize = 8 << 20;
+
+/// About what a protocol takes.
+fn protocol_bytes(protocol: &Protocol) -> usize {
+    size_of::<Protocol>() + protocol.name.len() + protocol.metadata.len()
+}
+
 /// What is wrong with a request to join, whatever the group.
 fn check_join(request: &Join, turn: &Turn<'_>) -> Result<(), ErrorCode> {
     if request.group_id.is_empty() || !fits(&request.group_id) {
@@ -289,6 +286,10 @@ fn check_join(request: &Join, turn: &Turn<'_>) -> Result<(), ErrorCode> {
     let sessions_ms = turn.config.min_session_timeout_ms..=turn.config.max_session_timeout_ms;
     if !sessions_ms.contains(&request.session_timeout_ms) {
         return Err(ErrorCode::InvalidSessionTimeout);
+    }
+    let protocols_bytes = request.protocols.iter().map(protocol_bytes).fold(0, usize::saturating_add);
+    if protocols_bytes > MOST_PROTOCOLS_BYTES {
+        return Err(response_error(ErrorCode::MessageTooLarge));
     }
     // All these go into the group's record, whose strings are shorter than those of flexible requests may be.
     let own = [&request.new_member_id, &request.client_id, &request.client_host, &request.protocol_type];

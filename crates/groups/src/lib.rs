@@ -21,6 +21,7 @@ mod offsets;
 pub mod record;
 pub mod request;
 mod shard;
+mod sweep;
 mod turn;
 
 pub use answer::Answer;
@@ -28,4 +29,5 @@ pub use config::GroupConfig;
 pub use effect::{ChangeId, Decision, Effect, Record, Ticket};
 pub use record::RecordError;
 pub use request::{Generation, Request};
-pub use shard::{Census, Loaded, Shard, response_error};
+pub use shard::{Census, CommittedOffset, Loaded, Shard, response_error};
+pub use sweep::Sweep;

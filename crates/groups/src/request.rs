@@ -5,6 +5,9 @@
 use bytes::Bytes;
 use ottla_types::{LeaderEpoch, Offset, TopicId, TopicName};
 
+use crate::classic::State;
+use crate::group::Group;
+
 /// The number of a rebalance of a group. The first one that completes makes generation 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub i32);
@@ -36,7 +39,7 @@ pub enum Request {
     List(List),
     /// DescribeGroups; of groups that this shard coordinates.
     Describe(Describe),
-    /// DeleteGroups; of groups that this shard coordinates.
+    /// DeleteGroups; of one group. Each has a turn of its own, since it may hold many offsets.
     Delete(Delete),
 }
 
@@ -215,12 +218,42 @@ pub struct DeleteTopic {
 }
 
 /// Asks for the groups there are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct List {
-    /// States to show, in any case; empty shows all (KIP-518).
-    pub states: Vec<String>,
-    /// Types to show, in any case; empty shows all (KIP-848).
-    pub types: Vec<String>,
+    /// The states to show, of those that there are.
+    pub(crate) states: Vec<&'static str>,
+    /// The types to show, of those that there are.
+    pub(crate) types: Vec<&'static str>,
+}
+
+impl List {
+    /// A request for the groups in these states and of these types, in any case; no names let all pass (KIP-518, KIP-848).
+    ///
+    /// The names may be as many as fit into a request: they are gone through here once, and not for each shard and group.
+    pub fn new<'a>(
+        states: impl IntoIterator<Item = &'a str>,
+        types: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        Self {
+            states: chosen(states, &State::ALL.map(State::name)),
+            types: chosen(types, &Group::TYPE_NAMES),
+        }
+    }
+}
+
+/// The names that a filter lets pass.
+fn chosen<'a>(filter: impl IntoIterator<Item = &'a str>, names: &[&'static str]) -> Vec<&'static str> {
+    let mut filter = filter.into_iter().peekable();
+    if filter.peek().is_none() {
+        return names.to_vec();
+    }
+    let mut passing = vec![false; names.len()];
+    for wanted in filter {
+        for (name, passes) in names.iter().zip(&mut passing) {
+            *passes |= wanted.eq_ignore_ascii_case(name);
+        }
+    }
+    names.iter().zip(passing).filter_map(|(name, passes)| passes.then_some(*name)).collect()
 }
 
 /// Asks for groups in detail.
@@ -230,9 +263,9 @@ pub struct Describe {
     pub group_ids: Vec<String>,
 }
 
-/// Deletes groups with their offsets.
+/// Deletes a group with its offsets.
 #[derive(Debug, Clone)]
 pub struct Delete {
-    /// The groups.
-    pub group_ids: Vec<String>,
+    /// The group.
+    pub group_id: String,
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ottla_types::{ErrorCode, Offset, TopicName};
+use ottla_types::{ErrorCode, Offset, TopicId, TopicName};
 
 use crate::answer::Answer;
 use crate::classic::{ClassicGroup, State};
@@ -14,6 +14,7 @@ use crate::group::Group;
 use crate::groups::{Entry, Groups};
 use crate::record::{GroupValue, Key, OffsetValue, RecordError};
 use crate::request::Request;
+use crate::sweep::Sweep;
 use crate::turn::{Followup, Outcome, Staged, Turn};
 
 /// The groups and the offsets of one partition of `__consumer_offsets`.
@@ -67,6 +68,21 @@ pub struct Census {
     pub members: usize,
     /// Committed offsets of all groups.
     pub offsets: usize,
+}
+
+/// An offset that a group has committed.
+#[derive(Debug, Clone, Copy)]
+pub struct CommittedOffset<'a> {
+    /// The group.
+    pub group: &'a Arc<str>,
+    /// The topic.
+    pub topic: &'a TopicName,
+    /// The id of the topic that it was committed for, or [`TopicId::ZERO`] where that is not known.
+    pub topic_id: TopicId,
+    /// The partition.
+    pub partition: i32,
+    /// The offset of the next record to read.
+    pub offset: Offset,
 }
 
 impl Shard {
@@ -176,10 +192,10 @@ impl Shard {
                 let groups = request.group_ids.iter().map(|group_id| self.groups.describe(group_id));
                 turn.answer(ticket, Answer::Describe(groups.collect()));
             }
-            Request::Delete(request) => self.groups.delete(ticket, request, &mut turn),
+            Request::Delete(request) => self.groups.delete(ticket, &request, &mut turn),
         }
         let outcome = turn.outcome;
-        self.decide(outcome, false)
+        self.decide(outcome)
     }
 
     /// When [`tick`](Self::tick) has something to do next. It may turn out that a heartbeat moved that on.
@@ -200,29 +216,23 @@ impl Shard {
                 Timer::Sync { .. } => group.sync_elapsed(handle, &mut turn),
             }
         }
+        turn.outcome.may_split = true;
         let outcome = turn.outcome;
-        self.decide(outcome, true)
+        self.decide(outcome)
     }
 
-    /// Deletes offsets whose retention is over, and empty groups without offsets. To be called every
-    /// `offsets.retention.check.interval.ms`.
-    pub fn expire_offsets(&mut self, now_ms: i64) -> Decision {
+    /// Does the next part of a sweep. To be called again until it [is done](Sweep::is_done), with other calls between as they
+    /// come. If the records cannot be written, what they were about stays, and a later sweep finds it again.
+    pub fn sweep(&mut self, sweep: &mut Sweep, now_ms: i64) -> Decision {
         let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, next(self.last_change));
-        self.groups.expire(&mut turn);
+        self.groups.sweep(sweep, &mut turn);
+        turn.outcome.may_split = true;
         let outcome = turn.outcome;
-        self.decide(outcome, true)
+        self.decide(outcome)
     }
 
-    /// Deletes the offsets of deleted topics in every group.
-    pub fn delete_topic_offsets(&mut self, topics: &[TopicName], now_ms: i64) -> Decision {
-        let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, next(self.last_change));
-        self.groups.delete_topic_offsets(topics, &mut turn);
-        let outcome = turn.outcome;
-        self.decide(outcome, true)
-    }
-
-    fn decide(&mut self, outcome: Outcome, may_split: bool) -> Decision {
-        let Outcome { records, mut effects, staged, followups, held } = outcome;
+    fn decide(&mut self, outcome: Outcome) -> Decision {
+        let Outcome { records, mut effects, staged, followups, held, may_split } = outcome;
         if records.is_empty() {
             debug_assert!(staged.is_empty() && followups.is_empty(), "what changes must be written");
             match self.pending.back_mut() {
@@ -294,6 +304,27 @@ impl Shard {
         effects
     }
 
+    /// The change and all before it are not committed in time, and may still be. Who waits for the log alone is answered by
+    /// the shell; those who wait here for what the log was to bring are told REQUEST_TIMED_OUT, as Kafka makes of it
+    /// ([`response_error`]), and are to join again.
+    pub fn timed_out(&mut self, upto: ChangeId, now_ms: i64) -> Vec<Effect> {
+        let error = response_error(ErrorCode::RequestTimedOut);
+        let mut effects = Vec::new();
+        for pending in self.pending.iter_mut().take_while(|pending| pending.change <= upto) {
+            let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
+            let waited_for = |followup: &mut Followup| {
+                matches!(followup, Followup::Assign { .. } | Followup::Replaced { .. })
+            };
+            let given_up: Vec<Followup> = pending.followups.extract_if(.., waited_for).collect();
+            for followup in given_up.into_iter().rev() {
+                self.groups.undo(followup, error, &mut turn);
+            }
+            debug_assert!(turn.outcome.records.is_empty(), "whoever is to join again is still a member");
+            effects.append(&mut turn.outcome.effects);
+        }
+        effects
+    }
+
     /// Ends the shard, as the coordinator moves or the broker stops: whoever waits is answered with `error`, and nothing
     /// is left.
     pub fn stop(&mut self, error: ErrorCode) -> Vec<Effect> {
@@ -330,11 +361,16 @@ impl Shard {
         census
     }
 
-    /// Every committed offset: of which group, and of which partition. For metrics.
-    pub fn committed_offsets(&self) -> impl Iterator<Item = (&Arc<str>, &TopicName, i32, Offset)> {
+    /// Every committed offset.
+    pub fn committed_offsets(&self) -> impl Iterator<Item = CommittedOffset<'_>> {
         self.groups.entries.iter().flat_map(|(group, entry)| {
-            let offsets = entry.offsets.committed();
-            offsets.map(move |(topic, partition, value)| (group, topic, partition, value.offset))
+            entry.offsets.committed().map(move |(topic, partition, value)| CommittedOffset {
+                group,
+                topic,
+                topic_id: value.topic_id,
+                partition,
+                offset: value.offset,
+            })
         })
     }
 }

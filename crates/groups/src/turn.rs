@@ -31,6 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) staged: Vec<Staged>,
     pub(crate) followups: Vec<Followup>,
     pub(crate) held: Vec<(Ticket, Answer)>,
+    /// Whether each record is right without the others.
+    pub(crate) may_split: bool,
 }
 
 /// Names an offset that a change sets or deletes.

@@ -57,6 +57,24 @@ fn an_assignment_that_cannot_be_written_makes_the_members_join_again() {
 }
 
 #[test]
+fn an_assignment_that_takes_too_long_to_be_committed_makes_the_members_join_again() {
+    let mut world = joined(&["a", "b"]);
+    let b = world.sync("b", 1, &[]);
+    let a = world.sync("a", 1, &[("a", "0"), ("b", "1")]);
+    world.time_out();
+    for waited in [a, b] {
+        assert_eq!(world.synced(waited).error, ErrorCode::CoordinatorNotAvailable);
+    }
+    assert_eq!(world.heartbeat("b", 1), ErrorCode::RebalanceInProgress);
+    // That it is committed after all changes nothing any more.
+    world.commit_log();
+    assert_eq!(world.state(), "PreparingRebalance");
+    let a = world.ask(Request::Join(rejoin("a")));
+    world.ask(Request::Join(rejoin("b")));
+    assert_eq!(world.joined(a).generation, Generation(2));
+}
+
+#[test]
 fn a_generation_has_one_assignment_even_if_its_leader_sends_two() {
     let mut world = joined(&["a"]);
     let first = world.sync("a", 1, &[("a", "one")]);

@@ -6,15 +6,13 @@ mod common;
 
 use common::{GROUP, REBALANCE_MS, SESSION_MS, World, commit, join, rejoin};
 use ottla_groups::request::{Commit, Join};
-use ottla_groups::{GroupConfig, Loaded, RecordError, Request, Shard};
+use ottla_groups::{GroupConfig, Loaded, RecordError, Request, Shard, Sweep};
 use ottla_types::{ErrorCode, Offset};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 fn expire(world: &mut World) {
-    let decision = world.shard.expire_offsets(world.now_ms);
-    assert!(decision.may_split, "each tombstone is right without the others");
-    world.carry_out(decision);
+    world.sweep(Sweep::expired());
 }
 
 #[test]
@@ -83,13 +81,8 @@ fn offsets_do_not_expire_during_a_rebalance() {
     let generation = world.stable(&["a"]);
     world.commit("a", generation, "left", 0, 1);
     world.ask(Request::Join(join("b")));
-    world
-        .shard
-        .expire_offsets(world.now_ms + 8 * DAY_MS)
-        .records
-        .is_empty()
-        .then_some(())
-        .expect("nothing expires");
+    let decision = world.shard.sweep(&mut Sweep::expired(), world.now_ms + 8 * DAY_MS);
+    assert_eq!(decision.records, []);
 }
 
 #[test]

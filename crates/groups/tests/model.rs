@@ -222,7 +222,7 @@ impl Model {
                 self.ask(Request::DeleteOffsets(request), vec![((OTHER_TOPIC, partition), None)]);
             }
             Step::DeleteGroup => {
-                let request = ottla_groups::request::Delete { group_ids: vec![GROUP.to_owned()] };
+                let request = ottla_groups::request::Delete { group_id: GROUP.to_owned() };
                 let all = [TOPIC, OTHER_TOPIC]
                     .into_iter()
                     .flat_map(|topic| (0..PARTITIONS).map(move |p| (topic, p)));
@@ -245,8 +245,7 @@ impl Model {
             }
             Step::Restart(survivors) => self.restart(survivors),
             Step::Expire => {
-                let decision = self.world.shard.expire_offsets(self.world.now_ms);
-                self.world.carry_out(decision);
+                self.world.sweep(ottla_groups::Sweep::expired());
                 self.note_appended(before, Vec::new());
             }
             Step::Settle(seed) => {

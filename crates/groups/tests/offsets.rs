@@ -8,7 +8,7 @@ use common::{GROUP, World, commit, fetch, join, name, protocols};
 use ottla_groups::answer::FetchOffsetsAnswer;
 use ottla_groups::record::{Key, OffsetValue};
 use ottla_groups::request::{Commit, Join};
-use ottla_groups::{Answer, GroupConfig, Request, Ticket};
+use ottla_groups::{Answer, GroupConfig, Request, Sweep, Ticket};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId};
 
 fn fetched(world: &World, ticket: Ticket) -> &FetchOffsetsAnswer {
@@ -337,9 +337,21 @@ fn offsets_of_a_deleted_topic_go_with_it_whoever_reads_it() {
     world.commit("a", generation, "topic", 0, 1);
     world.commit("a", generation, "topic", 1, 1);
     world.commit("a", generation, "stays", 0, 1);
-    let decision = world.shard.delete_topic_offsets(&[name("topic"), name("never-there")], world.now_ms);
-    assert_eq!((decision.records.len(), decision.may_split), (2, true));
-    world.carry_out(decision);
+    let deleted = ["topic", "never-there"].map(|topic| (name(topic), TopicId([7; 16])));
+    assert_eq!(world.sweep(Sweep::topics(deleted)), [2]);
     assert_eq!(world.fetch_all().into_keys().collect::<Vec<_>>(), [("stays".to_owned(), 0)]);
     assert_eq!(world.shard.census().offsets, 1);
+}
+
+#[test]
+fn offsets_of_a_deleted_topic_go_and_those_of_its_successor_stay() {
+    let mut world = World::new();
+    let [old, new] = [TopicId([1; 16]), TopicId([2; 16])];
+    for (partition, id) in [(0, old), (1, new), (2, TopicId::ZERO)] {
+        let mut request = commit("", -1, "topic", partition, 5);
+        request.topics[0].topic_id = id;
+        world.ask(Request::Commit(request));
+    }
+    world.sweep(Sweep::topics([(name("topic"), old)]));
+    assert_eq!(world.fetch_all().into_keys().collect::<Vec<_>>(), [("topic".to_owned(), 1)]);
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use ottla_env::{Clock, Env};
-use ottla_groups::{Answer, ChangeId, Decision, Effect, Request, Shard, Ticket};
+use ottla_groups::{Answer, ChangeId, Decision, Effect, Request, Shard, Sweep, Ticket};
 use ottla_metadata::Image;
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicName};
 
@@ -76,7 +76,7 @@ enum Phase {
     /// The log is being read, as of this image. Topics that are deleted meanwhile are noted.
     Loading {
         image: Arc<Image>,
-        forget: BTreeSet<TopicName>,
+        forget: BTreeSet<(TopicName, TopicId)>,
     },
     Active(Box<Active>),
     /// The log could not be read.
@@ -212,16 +212,22 @@ impl ShardHost {
         matches!(&*self.phase.lock().await, Phase::Loading { .. })
     }
 
-    /// Deletes the offsets of topics that are no more.
-    pub(super) async fn forget_topics(&self, topics: &[TopicName]) {
-        match &mut *self.phase.lock().await {
-            Phase::Loading { forget, .. } => forget.extend(topics.iter().cloned()),
-            Phase::Active(active) => {
-                let decision = active.shard.delete_topic_offsets(topics, self.now_ms());
-                self.carry_out(active, decision).await;
+    /// Deletes the offsets of topics that are no more. The lock is let go between parts.
+    pub(super) async fn forget_topics(&self, topics: &[(TopicName, TopicId)]) {
+        let mut sweep = Sweep::topics(topics.iter().cloned());
+        while !sweep.is_done() {
+            match &mut *self.phase.lock().await {
+                Phase::Loading { forget, .. } => return forget.extend(topics.iter().cloned()),
+                Phase::Active(active) => self.sweep(active, &mut sweep).await,
+                Phase::Failed | Phase::Stopped => return,
             }
-            Phase::Failed | Phase::Stopped => {}
         }
+    }
+
+    /// Does a part of a sweep.
+    async fn sweep(&self, active: &mut Active, sweep: &mut Sweep) {
+        let decision = active.shard.sweep(sweep, self.now_ms());
+        self.carry_out(active, decision).await;
     }
 
     /// Goes to work with what was loaded, or stays out of it. A shard that is at work already, or stopped, stays as it is.
@@ -235,13 +241,19 @@ impl ShardHost {
         };
         // Of topics that were deleted when the broker had no time left to delete their offsets: one that is made under
         // such a name is another, and must not be read from there.
-        let gone = |topic: &&TopicName| image.topic_by_name(topic.as_str()).is_none();
-        forget.extend(shard.committed_offsets().map(|(_, topic, ..)| topic).filter(gone).cloned());
+        let is_gone = |topic: &TopicName, id: TopicId| match image.topic_by_name(topic.as_str()) {
+            Some(topic) => !id.is_zero() && topic.id != id,
+            None => true,
+        };
+        for offset in shard.committed_offsets().filter(|offset| is_gone(offset.topic, offset.topic_id)) {
+            forget.insert((offset.topic.clone(), offset.topic_id));
+        }
         let mut active = Active::new(shard, self.now_ms());
         if !forget.is_empty() {
-            let topics: Vec<_> = forget.into_iter().collect();
-            let decision = active.shard.delete_topic_offsets(&topics, self.now_ms());
-            self.carry_out(&mut active, decision).await;
+            let mut sweep = Sweep::topics(forget);
+            while !sweep.is_done() {
+                self.sweep(&mut active, &mut sweep).await;
+            }
         }
         *phase = Phase::Active(active);
     }
@@ -257,16 +269,16 @@ impl ShardHost {
         self.changed.notify_one();
     }
 
-    /// Does what is due, and tells what to wait for next. `None` when the shard is not at work.
+    /// Does what is due, and the next part of a sweep if there is one, and tells what to wait for next. `None` when the shard
+    /// is not at work.
     ///
     /// The high watermark is watched from before it is looked at, so that no move of it slips between: `watch` is called
     /// if there is something in flight.
-    pub(super) async fn look(&self, expire: bool, watch: impl FnOnce()) -> Option<Waits> {
+    pub(super) async fn look(&self, sweep: Option<&mut Sweep>, watch: impl FnOnce()) -> Option<Waits> {
         let mut phase = self.phase.lock().await;
         let Phase::Active(active) = &mut *phase else { return None };
-        if expire {
-            let decision = active.shard.expire_offsets(self.now_ms());
-            self.carry_out(active, decision).await;
+        if let Some(sweep) = sweep {
+            self.sweep(active, sweep).await;
         }
         if active.shard.next_deadline_ms().is_some_and(|deadline| deadline <= self.now_ms()) {
             let decision = active.shard.tick(self.now_ms());
@@ -276,7 +288,7 @@ impl ShardHost {
             watch();
         }
         active.settle(self.partition.high_watermark(), self.now_ms());
-        active.give_up(Instant::now());
+        active.give_up(Instant::now(), self.now_ms());
         active.is_watched = !active.in_flight.is_empty();
         active.wakes_at_ms = active.shard.next_deadline_ms();
         let due = active.in_flight.iter().find_map(|change| change.tickets.first()).map(|&(_, due)| due);
@@ -365,15 +377,24 @@ impl Active {
         }
     }
 
-    /// Answers those who have waited long enough for records to be committed. The records stay, and may still be.
-    fn give_up(&mut self, now: Instant) {
+    /// Answers those who have waited long enough for records to be committed, and those who wait for others of them. The
+    /// records stay, and may still be.
+    fn give_up(&mut self, now: Instant, now_ms: i64) {
         let mut overdue = Vec::new();
+        let mut upto = None;
         for change in &mut self.in_flight {
             let due = change.tickets.partition_point(|&(_, due)| due <= now);
+            if due > 0 {
+                upto = Some(change.change);
+            }
             overdue.extend(change.tickets.drain(..due));
             if !change.tickets.is_empty() {
                 break;
             }
+        }
+        if let Some(upto) = upto {
+            let effects = self.shard.timed_out(upto, now_ms);
+            self.deliver(effects);
         }
         for (ticket, _) in overdue {
             self.reply(ticket, Err(ErrorCode::RequestTimedOut));

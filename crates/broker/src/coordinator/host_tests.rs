@@ -137,7 +137,7 @@ async fn while_its_log_is_read_a_shard_answers_nobody_and_misses_no_topic_that_i
     let host = bench.again();
     let asked = host.ask(commit("t", 9, String::new())).await;
     assert!(matches!(asked, Asked::Refused(ErrorCode::CoordinatorLoadInProgress)));
-    host.forget_topics(&[name("u")]).await;
+    host.forget_topics(&[(name("u"), TopicId([3; 16]))]).await;
     let task = tokio::spawn(watch::run(Arc::clone(&host)));
     while host.survey(|_| ()).await.0 == ShardState::Loading {
         tokio::task::yield_now().await;
@@ -155,6 +155,77 @@ async fn while_its_log_is_read_a_shard_answers_nobody_and_misses_no_topic_that_i
     assert_eq!(offsets(&host).await, left);
     host.stop(ErrorCode::NotCoordinator).await;
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_offset_that_was_committed_for_an_earlier_topic_of_the_name_is_forgotten_with_the_load() {
+    let bench = Bench::new("").await;
+    for (topic, id) in [("t", TopicId([2; 16])), ("u", TopicId([9; 16]))] {
+        let Request::Commit(mut request) = commit(topic, 5, String::new()) else { panic!() };
+        request.topics[0].topic_id = id;
+        let reply = bench.host.ask(Request::Commit(request)).await.reply().await;
+        assert_eq!(committed(reply), [ErrorCode::None]);
+    }
+    let host = bench.again();
+    let task = tokio::spawn(watch::run(Arc::clone(&host)));
+    while host.survey(|_| ()).await.0 == ShardState::Loading {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(offsets(&host).await, [("t".to_owned(), Offset(5))]);
+    host.stop(ErrorCode::NotCoordinator).await;
+    task.await.unwrap();
+}
+
+/// Commits offsets for partitions from 0 up, ten thousand at a time, which expire at once.
+async fn commit_tens_of_thousands(host: &ShardHost, count: i32) {
+    for tens in 0..count {
+        let Request::Commit(mut request) = commit("t", 5, String::new()) else { panic!() };
+        let partition = request.topics[0].partitions[0].clone();
+        request.retention_ms = Some(0);
+        request.topics[0].partitions = (tens * 10_000..(tens + 1) * 10_000)
+            .map(|n| CommitPartition { partition: n, ..partition.clone() })
+            .collect();
+        let errors = committed(host.ask(Request::Commit(request)).await.reply().await);
+        assert!(errors.len() == 10_000 && errors.iter().all(|error| !error.is_error()));
+    }
+}
+
+/// The sizes of the batches from an offset on.
+async fn batch_sizes(bench: &Bench, from: Offset) -> Vec<usize> {
+    let end = bench.partition.log.end_offset();
+    let read = bench.partition.log.read(from, 1 << 30, true, end).await.unwrap().into_bytes();
+    ottla_records::batches(&read).map(|batch| batch.unwrap().bytes().len()).collect()
+}
+
+#[tokio::test]
+async fn others_are_answered_while_a_hundred_thousand_offsets_expire() {
+    let bench = Bench::new("").await;
+    commit_tens_of_thousands(&bench.host, 10).await;
+    let begin = bench.partition.log.end_offset();
+    let (mut sweep, mut answered) = (Sweep::expired(), 0);
+    while !sweep.is_done() {
+        bench.host.look(Some(&mut sweep), || {}).await.unwrap();
+        // It is at the same lock.
+        let asked = bench.host.ask(commit("u", 6, String::new())).await;
+        answered += usize::from(matches!(asked, Asked::Answered(_)));
+    }
+    assert!(answered >= 10, "{answered}");
+    let sizes = batch_sizes(&bench, begin).await;
+    assert!(sizes.iter().all(|&size| size <= 512 << 10), "{sizes:?}");
+    assert_eq!(offsets(&bench.host).await, [("u".to_owned(), Offset(6))]);
+}
+
+#[tokio::test]
+async fn a_group_whose_offsets_fill_several_batches_is_deleted() {
+    let bench = Bench::new("").await;
+    commit_tens_of_thousands(&bench.host, 6).await;
+    let begin = bench.partition.log.end_offset();
+    let delete = Request::Delete(ottla_groups::request::Delete { group_id: "g".to_owned() });
+    let reply = bench.host.ask(delete).await.reply().await;
+    assert!(matches!(reply, Ok(Answer::Delete(ErrorCode::None))), "{reply:?}");
+    let sizes = batch_sizes(&bench, begin).await;
+    assert!(sizes.len() > 1 && sizes.iter().all(|&size| size <= 1_048_588), "{sizes:?}");
+    assert!(offsets(&bench.host).await.is_empty());
 }
 
 #[tokio::test]
@@ -255,13 +326,75 @@ async fn a_commit_that_takes_too_long_is_answered_and_may_still_come_true() {
     let later = now + std::time::Duration::from_secs(60);
     let mut overdue = in_flight(&mut active, 1, now);
     let mut early = in_flight(&mut active, 2, later);
-    active.give_up(now);
+    active.give_up(now, 0);
     assert!(matches!(overdue.try_recv(), Ok(Err(ErrorCode::RequestTimedOut))));
     assert!(early.try_recv().is_err());
     active.settle(Offset(2), 0);
     assert_eq!(committed(early.try_recv().unwrap()), [ErrorCode::None]);
-    let offsets: Vec<_> = active.shard.committed_offsets().map(|(.., offset)| offset).collect();
+    let offsets: Vec<_> = active.shard.committed_offsets().map(|committed| committed.offset).collect();
     assert_eq!(offsets, [Offset(2)]);
+}
+
+/// Has a shard decide a request whose answer is waited for; what it writes is in flight until `due`.
+fn ask(active: &mut Active, request: Request, now_ms: i64, due: Option<Instant>) -> oneshot::Receiver<Reply> {
+    let ticket = Ticket(active.next_ticket);
+    active.next_ticket += 1;
+    let (give, take) = oneshot::channel();
+    active.waiting.insert(ticket, give);
+    let decision = active.shard.handle(ticket, request, now_ms);
+    active.deliver(decision.effects);
+    if let Some(change) = decision.change {
+        match due {
+            Some(due) => {
+                let tickets = vec![(ticket, due)];
+                active.in_flight.push_back(InFlight { change, end: Offset(1), tickets });
+            }
+            None => {
+                let effects = active.shard.committed(change, now_ms);
+                active.deliver(effects);
+            }
+        }
+    }
+    take
+}
+
+#[tokio::test]
+async fn members_do_not_wait_for_ever_for_an_assignment_that_is_not_committed() {
+    let mut active = Active::new(Shard::new(ottla_groups::GroupConfig::default()), 0);
+    let joins = ["a", "b"].map(|id| {
+        let Request::Join(request) = join() else { panic!() };
+        let request = Join { new_member_id: id.to_owned(), ..request };
+        ask(&mut active, Request::Join(request), 0, None)
+    });
+    let mut now_ms = 0;
+    while let Some(deadline_ms) = active.shard.next_deadline_ms().filter(|&at| at < 10_000) {
+        now_ms = deadline_ms;
+        let decision = active.shard.tick(now_ms);
+        active.deliver(decision.effects);
+    }
+    for mut joined in joins {
+        let Ok(Ok(Answer::Join(joined))) = joined.try_recv() else { panic!("nobody is waited for") };
+        assert_eq!(joined.generation, Generation(1));
+    }
+    let sync = |id: &str| {
+        Request::Sync(ottla_groups::request::Sync {
+            group_id: "g".to_owned(),
+            generation: Generation(1),
+            member_id: id.to_owned(),
+            instance_id: None,
+            protocol_type: None,
+            protocol_name: None,
+            assignments: Vec::new(),
+        })
+    };
+    let now = Instant::now();
+    let syncs = ["b", "a"].map(|id| ask(&mut active, sync(id), now_ms, Some(now)));
+    active.give_up(now, now_ms);
+    for mut waited in syncs {
+        let Ok(Ok(Answer::Sync(synced))) = waited.try_recv() else { panic!("it still waits") };
+        assert_eq!(synced.error, ErrorCode::CoordinatorNotAvailable);
+    }
+    assert!(active.waiting.is_empty());
 }
 
 #[tokio::test]

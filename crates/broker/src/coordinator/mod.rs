@@ -25,13 +25,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::task::JoinSet;
 
-use ottla_env::Env;
+use ottla_env::{Env, process};
 use ottla_groups::Request;
 use ottla_metadata::image::TopicImage;
 use ottla_metadata::{Delta, Image};
 use ottla_types::config::Settings;
 use ottla_types::topic::CONSUMER_OFFSETS;
-use ottla_types::{ErrorCode, TopicId, TopicName};
+use ottla_types::{ErrorCode, TopicId};
 
 pub(crate) use self::hashing::partition_of;
 pub(crate) use self::host::{Asked, Reply, ShardHost, ShardState};
@@ -100,7 +100,7 @@ impl GroupCoordinator {
         for topic in delta.created.iter().chain(changed).filter(|topic| is_ours(topic)) {
             self.follow(partitions, image, topic).await;
         }
-        let deleted: Vec<TopicName> = delta.deleted.iter().map(|topic| topic.name.clone()).collect();
+        let deleted: Vec<_> = delta.deleted.iter().map(|topic| (topic.name.clone(), topic.id)).collect();
         if deleted.is_empty() {
             return;
         }
@@ -137,7 +137,7 @@ impl GroupCoordinator {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that have ended are not kept.
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(watch::run(host));
+        process::spawn_in(&mut tasks, watch::run(host));
     }
 
     /// Gives up the groups of a topic that is gone.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use ottla_groups::Sweep;
+
 use super::host::ShardHost;
 use super::loading;
 use crate::waiters::Waiter;
@@ -17,16 +19,23 @@ pub(super) async fn run(host: Arc<ShardHost>) {
         host.begin(loaded).await;
     }
     let mut expires_at = Instant::now() + host.settings.expiry_interval;
+    let mut sweep: Option<Sweep> = None;
     loop {
         let now = Instant::now();
-        let expire = expires_at <= now;
-        if expire {
+        if expires_at <= now {
             expires_at = now + host.settings.expiry_interval;
+            sweep.get_or_insert_with(Sweep::expired);
         }
         let waiter = Waiter::new(1);
         let mut place = None;
-        let waits = host.look(expire, || place = Some(host.partition.wait(&waiter))).await;
+        let waits = host.look(sweep.as_mut(), || place = Some(host.partition.wait(&waiter))).await;
         let Some(waits) = waits else { return };
+        sweep.take_if(|sweep| sweep.is_done());
+        if sweep.is_some() {
+            // Its next part follows at once, but others come first: requests, and whatever else runs on this thread.
+            tokio::task::yield_now().await;
+            continue;
+        }
         let until = waits.until.map_or(expires_at, |until| until.min(expires_at));
         tokio::select! {
             biased;

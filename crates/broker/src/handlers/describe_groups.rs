@@ -19,7 +19,10 @@ use crate::coordinator::Reply;
 const GROUP_ID_NOT_FOUND_SINCE: i16 = 6;
 
 pub(crate) async fn handle(core: &Core, context: &RequestContext, request: DescribeGroupsRequest) -> Answer {
-    let wanted = each_once(request.groups);
+    let wanted = match each_once(context.api, request.groups) {
+        Ok(wanted) => wanted,
+        Err(reason) => return Answer::Close(reason),
+    };
     let ByShard { shards, elsewhere } = by_shard(core, &core.metadata.image(), &wanted);
     let mut asked = Vec::with_capacity(shards.len());
     let mut groups = Vec::with_capacity(shards.len());

@@ -12,9 +12,10 @@ use ottla_types::topic::CONSUMER_OFFSETS;
 use ottla_wire::Str;
 use ottla_wire::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 
+use super::group::too_many;
 use super::reachable::reachable;
 use crate::broker::Core;
-use crate::context::RequestContext;
+use crate::context::{Answer, RequestContext};
 use crate::coordinator::partition_of;
 
 /// The first version that asks for several keys (KIP-699).
@@ -25,11 +26,10 @@ const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 
-pub(crate) async fn handle(
-    core: &Core,
-    context: &RequestContext,
-    request: FindCoordinatorRequest,
-) -> FindCoordinatorResponse {
+pub(crate) async fn handle(core: &Core, context: &RequestContext, request: FindCoordinatorRequest) -> Answer {
+    if let Some(reason) = too_many(context.api, request.coordinator_keys.len(), 0) {
+        return Answer::Close(reason);
+    }
     let keys = if context.version >= BATCHED_SINCE { request.coordinator_keys } else { vec![request.key] };
     let refused = match request.key_type {
         GROUP if core.ensure_offsets_topic().await => None,
@@ -47,7 +47,8 @@ pub(crate) async fn handle(
         return FindCoordinatorResponse {
             coordinators: coordinators.collect(),
             ..FindCoordinatorResponse::default()
-        };
+        }
+        .into();
     }
     let found = coordinators.next().unwrap_or_default();
     FindCoordinatorResponse {
@@ -58,6 +59,7 @@ pub(crate) async fn handle(
         port: found.port,
         ..FindCoordinatorResponse::default()
     }
+    .into()
 }
 
 /// The leader of the partition that the group belongs to, by the way that the client came itself.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ottla_metadata::Image;
 use ottla_types::ErrorCode;
-use ottla_wire::{Response, Str};
+use ottla_wire::{ApiKey, Response, Str};
 
 use crate::broker::Core;
 use crate::context::Answer;
@@ -90,8 +90,45 @@ pub(super) fn by_shard(core: &Core, image: &Image, groups: &[Str]) -> ByShard {
     ByShard { shards: shards.into_values().collect(), elsewhere }
 }
 
+/// The most groups that one request may name, and the most partitions that it may name in them. In a request each takes a few
+/// bytes, and in its answer hundreds: without a bound a small request would have the broker hold a large answer.
+const MOST_GROUPS: usize = 100_000;
+const MOST_PARTITIONS: usize = 500_000;
+
+/// Why a request is not answered that names this many groups and partitions, or keys of coordinators.
+pub(super) fn too_many(api: ApiKey, groups: usize, partitions: usize) -> Option<String> {
+    if groups > MOST_GROUPS {
+        Some(format!("{api} names {groups} groups, and {MOST_GROUPS} are the most"))
+    } else if partitions > MOST_PARTITIONS {
+        Some(format!("{api} names {partitions} partitions, and {MOST_PARTITIONS} are the most"))
+    } else {
+        None
+    }
+}
+
 /// The groups in their order, each once: a few bytes that name a group again would make the whole answer again.
-pub(super) fn each_once(groups: Vec<Str>) -> Vec<Str> {
+///
+/// # Errors
+/// They are more than are answered.
+pub(super) fn each_once(api: ApiKey, groups: Vec<Str>) -> Result<Vec<Str>, String> {
+    if let Some(reason) = too_many(api, groups.len(), 0) {
+        return Err(reason);
+    }
     let mut seen = HashSet::new();
-    groups.into_iter().filter(|group| seen.insert(group.clone())).collect()
+    Ok(groups.into_iter().filter(|group| seen.insert(group.clone())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_names_more_groups_than_can_be_answered_is_refused() {
+        let named = |count: usize| (0..count).map(|n| Str::from(n.to_string())).collect();
+        assert_eq!(each_once(ApiKey::DescribeGroups, named(100_000)).unwrap().len(), 100_000);
+        let reason = each_once(ApiKey::DescribeGroups, named(100_001)).unwrap_err();
+        assert_eq!(reason, "DescribeGroups names 100001 groups, and 100000 are the most");
+        let twice = vec![Str::from("b"), Str::from("a"), Str::from("b")];
+        assert_eq!(each_once(ApiKey::DeleteGroups, twice).unwrap(), [Str::from("b"), Str::from("a")]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use ottla_groups::{Request, request};
 use ottla_types::ErrorCode;
+use ottla_wire::Str;
 use ottla_wire::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 
 use super::group::{reply_of, respond_to_all};
@@ -10,10 +11,10 @@ use crate::context::Answer;
 use crate::coordinator::Reply;
 
 pub(crate) async fn handle(core: &Core, request: ListGroupsRequest) -> Answer {
-    let list = request::List {
-        states: request.states_filter.into_iter().map(String::from).collect(),
-        types: request.types_filter.into_iter().map(String::from).collect(),
-    };
+    let list = request::List::new(
+        request.states_filter.iter().map(Str::as_str),
+        request.types_filter.iter().map(Str::as_str),
+    );
     let mut asked = Vec::new();
     for shard in core.groups.shards() {
         asked.push(shard.ask(Request::List(list.clone())).await);

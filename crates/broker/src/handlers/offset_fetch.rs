@@ -11,15 +11,16 @@ use ottla_groups::Request;
 use ottla_groups::answer::{FetchOffsetsAnswer, FetchedPartition, FetchedTopic};
 use ottla_groups::request::{FetchOffsets, FetchTopic};
 use ottla_metadata::Image;
-use ottla_types::{ErrorCode, TopicName};
+use ottla_metadata::image::TopicImage;
+use ottla_types::{ErrorCode, TopicId, TopicName};
 use ottla_wire::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use ottla_wire::{Str, Uuid};
+use ottla_wire::{ApiKey, Str, Uuid};
 
-use super::group::{reply_of, respond_to_all};
+use super::group::{reply_of, respond_to_all, too_many};
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
 use crate::coordinator::Reply;
@@ -35,6 +36,9 @@ const TOPIC_IDS_SINCE: i16 = 10;
 
 pub(crate) async fn handle(core: &Core, context: &RequestContext, request: OffsetFetchRequest) -> Answer {
     let (version, require_stable) = (context.version, request.require_stable);
+    if let Some(reason) = refusal(context.api, &request) {
+        return Answer::Close(reason);
+    }
     let image = core.metadata.image();
     let mut asked = Vec::new();
     let mut wanted = Vec::new();
@@ -48,6 +52,14 @@ pub(crate) async fn handle(core: &Core, context: &RequestContext, request: Offse
         let groups = wanted.into_iter().zip(replies);
         response(version, groups.map(|(group, reply)| group.response(&image, version, reply)).collect())
     })
+}
+
+/// Why a request is not answered: it asks for too much at once.
+fn refusal(api: ApiKey, request: &OffsetFetchRequest) -> Option<String> {
+    let of_groups = request.groups.iter().flat_map(|group| group.topics.iter().flatten());
+    let of_groups = of_groups.map(|topic| topic.partition_indexes.len());
+    let of_group = request.topics.iter().flatten().map(|topic| topic.partition_indexes.len());
+    too_many(api, request.groups.len(), of_groups.chain(of_group).sum())
 }
 
 /// The groups that are asked for, each once.
@@ -83,7 +95,21 @@ struct WantedTopic {
     id: Uuid,
     partitions: Vec<i32>,
     /// The topic as the coordinator knows it; or what is answered without asking.
-    known: Result<TopicName, ErrorCode>,
+    known: Result<(TopicName, TopicId), ErrorCode>,
+}
+
+fn known(topic: &TopicImage) -> (TopicName, TopicId) {
+    (topic.name.clone(), topic.id)
+}
+
+/// The topic that has the name now: an offset that was committed for an earlier one, as by a commit that came while that was
+/// deleted, is none of its. Where there is no such topic, whatever was committed under the name is told, as by Kafka.
+fn by_name(image: &Image, name: &str) -> Result<(TopicName, TopicId), ErrorCode> {
+    if let Some(topic) = image.topic_by_name(name) {
+        return Ok(known(topic));
+    }
+    // Nothing was ever committed for a name that no topic can have.
+    TopicName::new(name).map(|name| (name, TopicId::ZERO)).map_err(|_| ErrorCode::None)
 }
 
 impl Wanted {
@@ -93,11 +119,9 @@ impl Wanted {
             let mut once = |index: &i32| seen.insert((topic.name.clone(), topic.topic_id, *index));
             topic.partition_indexes.retain(&mut once);
             let known = if version >= TOPIC_IDS_SINCE {
-                let topic = image.topic(topic.topic_id.into());
-                topic.map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicId)
+                image.topic(topic.topic_id.into()).map(|topic| known(topic)).ok_or(ErrorCode::UnknownTopicId)
             } else {
-                // Nothing was ever committed for a name that no topic can have.
-                TopicName::new(&topic.name).map_err(|_| ErrorCode::None)
+                by_name(image, &topic.name)
             };
             WantedTopic { name: topic.name, id: topic.topic_id, partitions: topic.partition_indexes, known }
         };
@@ -107,9 +131,7 @@ impl Wanted {
 
     fn fetch(&self, require_stable: bool) -> FetchOffsets {
         let topic = |wanted: &WantedTopic| {
-            let topic = wanted.known.clone().ok()?;
-            // Before version 10 there is none in the request, and it is zero.
-            let topic_id = wanted.id.into();
+            let (topic, topic_id) = wanted.known.clone().ok()?;
             Some(FetchTopic { topic, topic_id, partitions: wanted.partitions.clone() })
         };
         FetchOffsets {
@@ -184,14 +206,21 @@ impl WantedTopic {
     }
 }
 
-/// A topic that was not asked for by name. Who asks by id is not told of topics that have none any more.
+/// A topic that was not asked for by name. Who asks by id is not told of topics that have none any more, and nobody of offsets
+/// that were committed for an earlier topic of the same name.
 fn of_all(image: &Image, version: i16, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {
-    let id = image.topic_by_name(topic.topic.as_str()).map(|topic| Uuid::from(topic.id));
+    let id = image.topic_by_name(topic.topic.as_str()).map(|topic| topic.id);
     if version >= TOPIC_IDS_SINCE && id.is_none() {
         return None;
     }
-    let partitions = topic.partitions.into_iter().map(partition).collect();
-    Some(topic_of(topic.topic.as_str().into(), id.unwrap_or(Uuid::ZERO), partitions))
+    let id = id.unwrap_or(TopicId::ZERO);
+    let is_of_it =
+        |fetched: &FetchedPartition| id.is_zero() || fetched.topic_id.is_zero() || fetched.topic_id == id;
+    let partitions: Vec<_> = topic.partitions.into_iter().filter(is_of_it).map(partition).collect();
+    if partitions.is_empty() {
+        return None;
+    }
+    Some(topic_of(topic.topic.as_str().into(), id.into(), partitions))
 }
 
 fn topic_of(
@@ -240,7 +269,67 @@ fn response(version: i16, mut groups: Vec<OffsetFetchResponseGroup>) -> OffsetFe
 
 #[cfg(test)]
 mod tests {
+    use ottla_metadata::record;
+    use ottla_types::{LeaderEpoch, Offset};
+
     use super::*;
+
+    const ID: TopicId = TopicId([2; 16]);
+
+    fn image() -> Image {
+        let mut image = Image::default();
+        let name = TopicName::new("t").unwrap();
+        image.apply(&record::Record::Topic(record::Topic { name, id: ID })).unwrap();
+        image
+    }
+
+    #[test]
+    fn who_names_a_topic_means_the_one_that_has_the_name_now() {
+        let topic = |name: &str| OffsetFetchRequestTopics {
+            name: name.into(),
+            partition_indexes: vec![0],
+            ..OffsetFetchRequestTopics::default()
+        };
+        let topics = Some(vec![topic("t"), topic("gone")]);
+        let group = OffsetFetchRequestGroup { group_id: "g".into(), topics, ..Default::default() };
+        let asked = Wanted::from_request(&image(), BATCHED_SINCE, group).fetch(false);
+        let ids: Vec<_> = asked.topics.unwrap().into_iter().map(|topic| topic.topic_id).collect();
+        assert_eq!(ids, [ID, TopicId::ZERO]);
+    }
+
+    #[test]
+    fn among_all_offsets_are_none_of_an_earlier_topic_of_the_name() {
+        let fetched = |partition, topic_id| FetchedPartition {
+            partition,
+            topic_id,
+            offset: Offset(5),
+            leader_epoch: LeaderEpoch::NONE,
+            metadata: String::new(),
+            error: ErrorCode::None,
+        };
+        let of_all = |partitions| {
+            let topic = FetchedTopic { topic: TopicName::new("t").unwrap(), partitions };
+            let told = of_all(&image(), BATCHED_SINCE, topic)?;
+            Some(told.partitions.iter().map(|partition| partition.partition_index).collect::<Vec<_>>())
+        };
+        let earlier = TopicId([1; 16]);
+        let some = vec![fetched(0, earlier), fetched(1, ID), fetched(2, TopicId::ZERO)];
+        assert_eq!(of_all(some), Some(vec![1, 2]));
+        assert_eq!(of_all(vec![fetched(0, earlier)]), None);
+    }
+
+    #[test]
+    fn a_request_for_more_partitions_than_can_be_answered_is_refused() {
+        let context = |count: i32| {
+            let partition_indexes = (0..count).collect();
+            let topic = OffsetFetchRequestTopics { partition_indexes, ..Default::default() };
+            let group = OffsetFetchRequestGroup { topics: Some(vec![topic]), ..Default::default() };
+            OffsetFetchRequest { groups: vec![group], ..Default::default() }
+        };
+        let refusal = |count| refusal(ApiKey::OffsetFetch, &context(count));
+        assert_eq!(refusal(500_000), None);
+        assert!(refusal(500_001).is_some_and(|reason| reason.contains("500001 partitions")));
+    }
 
     #[test]
     fn a_write_that_failed_or_took_too_long_sends_consumers_to_look_for_the_coordinator_again() {

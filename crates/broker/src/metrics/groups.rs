@@ -36,8 +36,11 @@ pub(super) async fn observe(coordinator: &GroupCoordinator, limit: usize) -> Gro
         let look = |shard: &ottla_groups::Shard| {
             let census = shard.census();
             if census.offsets <= limit.saturating_sub(offsets.len()) {
-                offsets.extend(shard.committed_offsets().map(|(group, topic, partition, offset)| {
-                    CommittedOffset { group: Arc::clone(group), topic: topic.clone(), partition, offset }
+                offsets.extend(shard.committed_offsets().map(|committed| CommittedOffset {
+                    group: Arc::clone(committed.group),
+                    topic: committed.topic.clone(),
+                    partition: committed.partition,
+                    offset: committed.offset,
                 }));
             }
             census

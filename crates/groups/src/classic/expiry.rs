@@ -35,7 +35,7 @@ impl ClassicGroup {
     /// An entry of a session came up.
     pub(crate) fn session_elapsed(&mut self, member_id: &Arc<str>, handle: Handle, turn: &mut Turn<'_>) {
         let timer = self.session_timer(member_id);
-        if let Some(session) = self.pending_members.get_mut(member_id) {
+        if let Some(session) = self.pending_members.session_mut(member_id) {
             if session.owns(handle) && session.elapsed(turn.now_ms, turn.deadlines, || timer) {
                 self.remove(member_id, turn);
                 self.after_expiry_of_one(turn);

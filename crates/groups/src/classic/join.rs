@@ -35,7 +35,7 @@ impl ClassicGroup {
             refuse(ticket, ErrorCode::InconsistentGroupProtocol, member_id, turn);
         } else if member_id.is_empty() {
             self.join_as_new(ticket, request, turn);
-        } else if self.pending_members.contains_key(member_id) {
+        } else if self.pending_members.id(member_id).is_some() {
             self.join_as_expected(ticket, request, turn);
         } else {
             self.join_again(ticket, request, turn);
@@ -72,6 +72,9 @@ impl ClassicGroup {
             let mut session = Session::default();
             session.renew(i64::from(request.session_timeout_ms), turn.now_ms, turn.deadlines, || timer);
             self.pending_members.insert(new_id, session);
+            while let Some(mut forgotten) = self.pending_members.pop_excess() {
+                forgotten.cancel(turn.deadlines);
+            }
             refuse(ticket, ErrorCode::MemberIdRequired, &request.new_member_id, turn);
         } else {
             self.add_and_rebalance(ticket, request, new_id, turn);
@@ -83,8 +86,7 @@ impl ClassicGroup {
             // Ids are told ahead to dynamic members only. Kafka answers with UNKNOWN_SERVER_ERROR here.
             return refuse(ticket, ErrorCode::UnknownServerError, &request.member_id, turn);
         }
-        if let Some((member_id, mut session)) = self.pending_members.remove_entry(request.member_id.as_str())
-        {
+        if let Some((member_id, mut session)) = self.pending_members.remove(&request.member_id) {
             session.cancel(turn.deadlines);
             self.add_and_rebalance(ticket, request, member_id, turn);
         }

@@ -39,7 +39,7 @@ impl ClassicGroup {
             let member_id = leaver.instance_id.as_deref().and_then(|id| self.static_members.get(id));
             return member_id.cloned().ok_or(ErrorCode::UnknownMemberId);
         }
-        if let Some((member_id, _)) = self.pending_members.get_key_value(leaver.member_id.as_str()) {
+        if let Some(member_id) = self.pending_members.id(&leaver.member_id) {
             return Ok(member_id.clone());
         }
         self.check_member(&leaver.member_id, leaver.instance_id.as_deref())?;

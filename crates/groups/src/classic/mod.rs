@@ -1,7 +1,7 @@
 //! A classic group: members that elect a leader, which assigns partitions to all of them.
 //!
 //! - this file: the group, who is in it, and which protocols they share;
-//! - [`member`]: one member;
+//! - [`member`]: one member; [`expected`]: those that are about to join;
 //! - [`join`], [`sync`], [`heartbeat`], [`leave`]: one request each;
 //! - [`rebalance`]: the join phase, from its beginning to the next generation;
 //! - [`expiry`]: what time brings about;
@@ -11,6 +11,7 @@
 //! The rules are those of Kafka 4.3's `ClassicGroup` and `GroupMetadataManager`. As there, members and their waiting
 //! requests are not part of the log; a record of the group is a picture of it that is taken when a generation begins.
 
+mod expected;
 mod expiry;
 mod heartbeat;
 mod join;
@@ -31,8 +32,10 @@ use crate::record::{CONSUMER_PROTOCOL, subscribed_topics};
 use crate::request::Protocol;
 use crate::turn::Turn;
 
+use expected::Expected;
+pub(crate) use expiry::RetentionBase;
 pub(crate) use join::Replacement;
-use member::{Member, Session, Terms};
+use member::{Member, Terms};
 use rebalance::JoinPhase;
 
 /// Where a group is in its life.
@@ -64,7 +67,7 @@ pub(crate) struct ClassicGroup {
     /// Members by their instance ids.
     static_members: BTreeMap<Arc<str>, Arc<str>>,
     /// Ids that were told to new members, which are to join with them.
-    pending_members: BTreeMap<Arc<str>, Session>,
+    pending_members: Expected,
     /// Members of this generation that have not sent their SyncGroup yet.
     pending_sync: BTreeSet<Arc<str>>,
     /// How many members have a JoinGroup waiting.
@@ -92,7 +95,7 @@ impl ClassicGroup {
             leader: None,
             members: BTreeMap::new(),
             static_members: BTreeMap::new(),
-            pending_members: BTreeMap::new(),
+            pending_members: Expected::default(),
             pending_sync: BTreeSet::new(),
             awaiting_join: 0,
             supported: BTreeMap::new(),
@@ -262,7 +265,7 @@ impl ClassicGroup {
         for member in self.members.values_mut() {
             member.session.cancel(deadlines);
         }
-        for session in self.pending_members.values_mut() {
+        for (_, session) in self.pending_members.sessions_mut() {
             session.cancel(deadlines);
         }
         if let Some(phase) = self.join_phase.take() {
@@ -275,7 +278,7 @@ impl ClassicGroup {
 
     /// Puts the sessions of an empty group's expected members into the queue again.
     pub(crate) fn restore_deadlines(&mut self, deadlines: &mut Deadlines) {
-        for (member, session) in &mut self.pending_members {
+        for (member, session) in self.pending_members.sessions_mut() {
             session.restore(deadlines, || Timer::Session { group: self.id.clone(), member: member.clone() });
         }
     }

@@ -189,7 +189,7 @@ impl ClassicGroup {
     /// Takes a member, or one that was expected, out of the group. Whoever waits for an answer on its behalf may join
     /// again as a new one.
     pub(super) fn remove(&mut self, member_id: &str, turn: &mut Turn<'_>) {
-        if let Some(mut session) = self.pending_members.remove(member_id) {
+        if let Some((_, mut session)) = self.pending_members.remove(member_id) {
             session.cancel(turn.deadlines);
         }
         self.pending_sync.remove(member_id);

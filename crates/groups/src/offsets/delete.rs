@@ -1,4 +1,4 @@
-//! OffsetDelete, and what follows from deleted topics.
+//! OffsetDelete, and the offsets of a group that is deleted.
 
 use std::sync::Arc;
 
@@ -16,11 +16,6 @@ impl Offsets {
     /// The partitions that have an offset.
     pub(crate) fn partitions(&self, which: View) -> Vec<(TopicName, i32)> {
         self.all(which).map(|(topic, partition, _)| (topic.clone(), partition)).collect()
-    }
-
-    fn partitions_of(&self, topic: &TopicName) -> Vec<i32> {
-        let slots = self.topics.get(topic).into_iter().flatten();
-        slots.filter(|(_, slot)| slot.latest().is_some()).map(|(&partition, _)| partition).collect()
     }
 }
 
@@ -68,19 +63,6 @@ impl Groups {
         if slot.is_some_and(|slot| slot.latest().is_some()) {
             self.erase_offset(group_id, topic.clone(), partition, turn);
         }
-    }
-
-    /// Deletes the offsets of topics that do not exist any more, whoever reads them.
-    pub(crate) fn delete_topic_offsets(&mut self, deleted: &[TopicName], turn: &mut Turn<'_>) {
-        for group_id in self.ids() {
-            for topic in deleted {
-                let partitions = self.offsets(&group_id).map(|offsets| offsets.partitions_of(topic));
-                for partition in partitions.unwrap_or_default() {
-                    self.erase_offset(&group_id, topic.clone(), partition, turn);
-                }
-            }
-        }
-        self.forget_topics(deleted);
     }
 
     /// Deletes all offsets of a group.

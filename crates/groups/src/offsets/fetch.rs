@@ -35,7 +35,7 @@ impl Offsets {
     fn fetch(&self, request: &FetchTopic, which: View) -> FetchedTopic {
         let partitions = request.partitions.iter().map(|&partition| {
             let value = self.slot(request.topic.as_str(), partition).and_then(|slot| slot.view(which));
-            fetched(partition, value.filter(|value| is_for(value, request.topic_id)))
+            fetched(partition, value.filter(|value| value.is_for(request.topic_id)))
         });
         FetchedTopic { topic: request.topic.clone(), partitions: partitions.collect() }
     }
@@ -49,12 +49,6 @@ impl Offsets {
     }
 }
 
-/// Whether an offset was committed for this topic, and not for an earlier one of the same name: as far as both ids are
-/// known (KIP-848).
-fn is_for(value: &OffsetValue, topic_id: TopicId) -> bool {
-    value.topic_id == topic_id || value.topic_id.is_zero() || topic_id.is_zero()
-}
-
 fn push(topics: &mut Vec<FetchedTopic>, topic: &TopicName, partition: FetchedPartition) {
     match topics.last_mut().filter(|last| last.topic == *topic) {
         Some(last) => last.partitions.push(partition),
@@ -65,6 +59,7 @@ fn push(topics: &mut Vec<FetchedTopic>, topic: &TopicName, partition: FetchedPar
 fn fetched(partition: i32, value: Option<&OffsetValue>) -> FetchedPartition {
     FetchedPartition {
         partition,
+        topic_id: value.map_or(TopicId::ZERO, |value| value.topic_id),
         offset: value.map_or(NO_OFFSET, |value| value.offset),
         leader_epoch: value.map_or(LeaderEpoch::NONE, |value| value.leader_epoch),
         metadata: value.map(|value| value.metadata.to_string()).unwrap_or_default(),

@@ -2,16 +2,17 @@
 //!
 //! - this file: where they are kept;
 //! - [`commit`], [`fetch`], [`delete`]: one request each;
-//! - [`retention`]: which offsets' time is over.
+//!
+//! Which offsets nobody has use for any more is in [`sweep`](crate::sweep).
 //!
 //! Answers tell what is committed. Decisions look at the latest, which is what will be committed if nothing fails.
 
 mod commit;
 mod delete;
 mod fetch;
-mod retention;
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use ottla_types::TopicName;
 
@@ -22,6 +23,13 @@ use crate::record::OffsetValue;
 #[derive(Debug, Default)]
 pub(crate) struct Offsets {
     topics: BTreeMap<TopicName, BTreeMap<i32, Slot>>,
+}
+
+/// Where an offset is, among those of its group.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) topic: TopicName,
+    pub(crate) partition: i32,
 }
 
 /// One partition's offset.
@@ -79,6 +87,38 @@ impl Offsets {
                 .iter()
                 .filter_map(move |(&partition, slot)| Some((topic, partition, slot.view(which)?)))
         })
+    }
+
+    /// Those that will be there, behind one of them.
+    pub(crate) fn latest_after<'a>(
+        &'a self,
+        after: Option<&'a Place>,
+    ) -> impl Iterator<Item = (&'a TopicName, i32, &'a OffsetValue)> {
+        let topics = (after.map_or(Unbounded, |place| Included(&place.topic)), Unbounded);
+        self.topics.range::<TopicName, _>(topics).flat_map(move |(topic, partitions)| {
+            let after = after.filter(|place| place.topic == *topic);
+            let from = after.map_or(Unbounded, |place| Excluded(place.partition));
+            let slots = partitions.range((from, Unbounded));
+            slots.filter_map(move |(&partition, slot)| Some((topic, partition, slot.latest()?)))
+        })
+    }
+
+    /// Those of one topic that will be there, behind one of its partitions.
+    pub(crate) fn latest_of<'a>(
+        &'a self,
+        topic: &TopicName,
+        after: Option<i32>,
+    ) -> impl Iterator<Item = (&'a TopicName, i32, &'a OffsetValue)> {
+        let from = after.map_or(Unbounded, Excluded);
+        self.topics.get_key_value(topic).into_iter().flat_map(move |(topic, partitions)| {
+            let slots = partitions.range((from, Unbounded));
+            slots.filter_map(move |(&partition, slot)| Some((topic, partition, slot.latest()?)))
+        })
+    }
+
+    /// Whether there will be none.
+    pub(crate) fn will_be_gone(&self) -> bool {
+        self.all(View::Latest).next().is_none()
     }
 
     /// All that are committed.

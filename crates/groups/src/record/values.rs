@@ -82,6 +82,13 @@ fn timestamp(value: i64) -> Option<i64> {
 }
 
 impl OffsetValue {
+    /// Whether it was committed for the topic with this id, and not for another one of the same name: as far as both ids are
+    /// known.
+    #[must_use]
+    pub fn is_for(&self, topic_id: TopicId) -> bool {
+        self.topic_id == topic_id || self.topic_id.is_zero() || topic_id.is_zero()
+    }
+
     /// Reads a value.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use ottla_groups::request::{
     FetchTopic, Heartbeat, Join, Leave, Leaver, List, Protocol, Sync,
 };
 use ottla_groups::{
-    Answer, ChangeId, Decision, Effect, Generation, GroupConfig, Record, Request, Shard, Ticket,
+    Answer, ChangeId, Decision, Effect, Generation, GroupConfig, Record, Request, Shard, Sweep, Ticket,
 };
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicName};
 
@@ -109,6 +109,26 @@ impl World {
             let effects = self.shard.failed(*change, error, self.now_ms);
             self.deliver(effects);
         }
+    }
+
+    /// What is appended takes too long to be committed.
+    pub fn time_out(&mut self) {
+        if let Some((change, _)) = self.appended.back() {
+            let effects = self.shard.timed_out(*change, self.now_ms);
+            self.deliver(effects);
+        }
+    }
+
+    /// Sweeps to the end. Returns how many records each part wrote.
+    pub fn sweep(&mut self, mut sweep: Sweep) -> Vec<usize> {
+        let mut parts = Vec::new();
+        while !sweep.is_done() {
+            let decision = self.shard.sweep(&mut sweep, self.now_ms);
+            assert!(decision.may_split || decision.records.is_empty());
+            parts.push(decision.records.len());
+            self.carry_out(decision);
+        }
+        parts
     }
 
     /// Lets time pass, and does what comes due on the way.
@@ -235,12 +255,12 @@ impl World {
     }
 
     pub fn delete_group(&mut self) -> Ticket {
-        self.ask(Request::Delete(Delete { group_ids: vec![GROUP.to_owned()] }))
+        self.ask(Request::Delete(Delete { group_id: GROUP.to_owned() }))
     }
 
     pub fn deleted(&self, ticket: Ticket) -> ErrorCode {
-        let Answer::Delete(groups) = self.answer(ticket) else { panic!("{ticket:?} is no deletion") };
-        groups[0].1
+        let Answer::Delete(error) = self.answer(ticket) else { panic!("{ticket:?} is no deletion") };
+        *error
     }
 
     pub fn describe(&mut self) -> ottla_groups::answer::DescribedGroup {
@@ -254,8 +274,8 @@ impl World {
     }
 
     pub fn list(&mut self, states: &[&str], types: &[&str]) -> Vec<String> {
-        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        let ticket = self.ask(Request::List(List { states: owned(states), types: owned(types) }));
+        let list = List::new(states.iter().copied(), types.iter().copied());
+        let ticket = self.ask(Request::List(list));
         let Answer::List(groups) = self.answer(ticket) else { panic!("{ticket:?} is no list") };
         groups.iter().map(|group| group.group_id.clone()).collect()
     }
