@@ -5,6 +5,7 @@
 //!   [`Image::to_records`] makes a snapshot of it.
 //! - [`delta`]: what differs between two images.
 //! - [`controller`]: decides requests into records.
+//! - [`liveness`]: decides who is alive.
 //!
 //! Everything here is pure: no runtime, file, socket, clock or random number. What is not here: the log itself
 //! (`broadcast`), requests as they are on the wire and who may make them (`broker`), and data.
@@ -15,6 +16,7 @@
 pub mod controller;
 pub mod delta;
 pub mod image;
+pub mod liveness;
 pub mod record;
 mod snapshot;
 
