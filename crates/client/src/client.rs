@@ -348,7 +348,9 @@ impl Client {
         self.retry_within(what, self.inner.options.api_timeout)
     }
 
+    /// The same for no longer than this.
     pub(crate) fn retry_within(&self, what: String, within: Duration) -> Retry {
+        let within = within.min(self.inner.options.api_timeout);
         Retry::new(what, within, self.backoff(), Arc::clone(&self.inner.env.rng))
     }
 }

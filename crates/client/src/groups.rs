@@ -13,7 +13,7 @@ mod list;
 pub(crate) mod offsets;
 
 pub use describe::{DescribedGroup, GroupMember};
-pub use list::ListedGroup;
+pub use list::{GroupList, ListedGroup};
 pub use offsets::CommittedOffset;
 
 /// The kind of protocol that consumers speak among themselves: what lies in their groups' bytes is

@@ -39,7 +39,7 @@ pub use connection::{Connection, ConnectionOptions, Pending};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};
 pub use error::Error;
 pub use group_consumer::{Assignor, GroupConsumer, GroupConsumerOptions};
-pub use groups::{CommittedOffset, DescribedGroup, GroupMember, ListedGroup};
+pub use groups::{CommittedOffset, DescribedGroup, GroupList, GroupMember, ListedGroup};
 pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::OffsetSpec;
 pub use producer::{Acks, Delivered, Delivery, DeliveryError, Producer, ProducerOptions, ProducerRecord};

@@ -9,6 +9,9 @@ mod reset_offsets;
 mod topics;
 
 use clap::{Args, Subcommand};
+use ottla_client::{Client, GroupList, ListedGroup};
+
+use crate::cluster::explain;
 
 /// Arguments of `ottla group`.
 #[derive(Debug, Args)]
@@ -51,12 +54,17 @@ fn all_of(mut errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
     last.map_or(Ok(()), Err)
 }
 
-/// A table without lines, with these columns.
-fn table(head: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(head.iter().copied());
-    table
+/// The groups there are. If some cannot be told, that is said on standard error.
+async fn known_groups(
+    client: &Client,
+    states: &[String],
+    types: &[String],
+) -> anyhow::Result<Vec<ListedGroup>> {
+    let GroupList { groups, gaps } = client.list_groups(states, types).await.map_err(explain)?;
+    for gap in gaps {
+        tracing::warn!("groups may be missing here: {gap}");
+    }
+    Ok(groups)
 }
 
 /// What a table says where there is nothing to say.

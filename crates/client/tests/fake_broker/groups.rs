@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_client::{Address, Client, CommittedOffset, Error};
+use ottla_client::{Address, Client, ClientOptions, CommittedOffset, Error, GroupList};
 use ottla_env::Env;
 use ottla_types::{ErrorCode, LeaderEpoch, Offset};
 use ottla_wire::consumer_protocol::{ConsumerProtocolAssignment, TopicPartition};
@@ -317,7 +317,8 @@ async fn every_broker_is_asked_for_its_groups() {
     let _second = second.run(listing("b"));
     let first = first.run(listing("a"));
     let client = Client::connect(Env::real(), options(vec![first.address.clone()])).await.unwrap();
-    let groups = client.list_groups(&["Stable".to_owned()], &[]).await.unwrap();
+    let GroupList { groups, gaps } = client.list_groups(&["Stable".to_owned()], &[]).await.unwrap();
+    assert!(gaps.is_empty(), "{gaps:?}");
     let names: Vec<&str> = groups.iter().map(|group| group.group.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(groups[0].group_type.as_deref(), Some("classic"));
@@ -329,5 +330,31 @@ async fn a_filter_that_the_broker_does_not_know_is_an_error_and_not_ignored() {
     let client = connect(&broker).await;
     let error = client.list_groups(&[], &["classic".to_owned()]).await.unwrap_err();
     assert!(matches!(error, Error::Encode { .. }), "{error}");
-    assert_eq!(client.list_groups(&["Stable".to_owned()], &[]).await.unwrap(), []);
+    assert_eq!(client.list_groups(&["Stable".to_owned()], &[]).await.unwrap().groups, []);
+}
+
+/// A client that tries nothing again.
+async fn connect_briefly(broker: &FakeBroker) -> Client {
+    let options =
+        ClientOptions { api_timeout: std::time::Duration::ZERO, ..options(vec![broker.address.clone()]) };
+    Client::connect(Env::real(), options).await.unwrap()
+}
+
+#[tokio::test]
+async fn groups_that_one_coordinator_cannot_tell_keep_no_others_from_being_listed() {
+    let listing = |groups: &'static [&'static str]| {
+        let group = |name: &&str| ListedGroup { group_id: (*name).into(), ..Default::default() };
+        move |_, _: Request| -> Reply {
+            let groups = groups.iter().map(group).collect();
+            let error_code = ErrorCode::CoordinatorNotAvailable.code();
+            ListGroupsResponse { groups, error_code, ..Default::default() }.into()
+        }
+    };
+    let broker = coordinating(&[(ApiKey::ListGroups, 5)], listing(&["a", "b"])).await;
+    let GroupList { groups, gaps } = connect_briefly(&broker).await.list_groups(&[], &[]).await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.group.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(matches!(&gaps[..], [gap] if gap.code() == Some(ErrorCode::CoordinatorNotAvailable)), "{gaps:?}");
+    let broker = coordinating(&[(ApiKey::ListGroups, 5)], listing(&[])).await;
+    let error = connect_briefly(&broker).await.list_groups(&[], &[]).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::CoordinatorNotAvailable), "there is nothing else to tell");
 }

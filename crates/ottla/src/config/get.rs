@@ -1,14 +1,13 @@
 //! `ottla config get`.
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use ottla_client::{ConfigEntry, ConfigResource};
 use ottla_types::config::Source;
 use serde::Serialize;
 
 use super::target::Target;
 use crate::cluster::{Cluster, explain};
-use crate::output;
+use crate::output::{self, Table};
 
 /// Arguments of `ottla config get`.
 #[derive(Debug, Args)]
@@ -68,10 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let shown: Vec<Shown<'_>> = chosen.into_iter().map(Shown::of).collect();
         return output::say_json(&shown);
     }
-    if !chosen.is_empty() {
-        output::say(table(&chosen))?;
-    }
-    Ok(())
+    Ok(output::say(table(&chosen))?)
 }
 
 impl Arguments {
@@ -120,18 +116,16 @@ impl<'a> Shown<'a> {
 }
 
 fn table(entries: &[&ConfigEntry]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["key", "value", "source"]);
+    let mut table = Table::new(&["key", "value", "source"]);
     for entry in entries {
         let value = match &entry.value {
             Some(value) => value.clone(),
             None if entry.is_sensitive => "(hidden)".to_owned(),
             None => "(none)".to_owned(),
         };
-        table.add_row([entry.name.clone(), value, source(entry.source).to_owned()]);
+        table.add_row([entry.name.as_str(), &value, source(entry.source)]);
     }
-    table.trim_fmt()
+    table.text()
 }
 
 fn source(source: Option<Source>) -> &'static str {
@@ -211,5 +205,6 @@ mod tests {
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["retention.ms", "5", "topic"], "{text}");
         assert_eq!(lines[2], ["broker.rack", "(none)", "default"], "{text}");
+        assert_eq!(table(&[]).split_whitespace().collect::<Vec<_>>(), ["key", "value", "source"]);
     }
 }

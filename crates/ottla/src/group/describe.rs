@@ -7,9 +7,9 @@ use ottla_client::{Client, CommittedOffset, DescribedGroup, GroupMember, ListedG
 use ottla_types::{ErrorCode, Offset, TopicPartition};
 use serde::Serialize;
 
-use super::{cell, table};
+use super::{cell, known_groups};
 use crate::cluster::{Cluster, explain};
-use crate::output;
+use crate::output::{self, Table, printable};
 
 /// Arguments of `ottla group describe`.
 #[derive(Debug, Args)]
@@ -82,7 +82,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
     let names = match arguments.groups.as_slice() {
         [] => {
-            let groups = client.list_groups(&[], &[]).await.map_err(explain)?;
+            let groups = known_groups(&client, &[], &[]).await?;
             groups.into_iter().filter(is_described).map(|group| group.group).collect()
         }
         named => named.to_vec(),
@@ -190,7 +190,7 @@ impl Described {
 
     fn text(&self) -> String {
         let Self { group, state, members, .. } = self;
-        let head = format!("{group}  {state}  members {}", members.len());
+        let head = format!("{}  {}  members {}", printable(group), printable(state), members.len());
         let table = match &self.partitions {
             Some(partitions) if partitions.is_empty() => return format!("{head}\n  it has no offsets"),
             Some(partitions) => partition_table(partitions),
@@ -214,7 +214,7 @@ impl DescribedMember {
 }
 
 fn partition_table(partitions: &[DescribedPartition]) -> String {
-    let mut table = table(&["topic", "partition", "offset", "end", "lag", "member", "host", "client"]);
+    let mut table = Table::new(&["topic", "partition", "offset", "end", "lag", "member", "host", "client"]);
     for row in partitions {
         table.add_row([
             row.topic.clone(),
@@ -227,11 +227,11 @@ fn partition_table(partitions: &[DescribedPartition]) -> String {
             cell(row.client.as_ref()),
         ]);
     }
-    table.trim_fmt()
+    table.text()
 }
 
 fn member_table(members: &[DescribedMember]) -> String {
-    let mut table = table(&["member", "instance", "host", "client", "count", "partitions"]);
+    let mut table = Table::new(&["member", "instance", "host", "client", "count", "partitions"]);
     for row in members {
         let partitions = Some(row.partitions.join(",")).filter(|text| !text.is_empty());
         table.add_row([
@@ -243,17 +243,17 @@ fn member_table(members: &[DescribedMember]) -> String {
             cell(partitions),
         ]);
     }
-    table.trim_fmt()
+    table.text()
 }
 
 fn states(groups: &[Described]) -> String {
-    let mut table = table(&["group", "state", "members", "coordinator", "assignor"]);
+    let mut table = Table::new(&["group", "state", "members", "coordinator", "assignor"]);
     for group in groups {
         let assignor = Some(&group.assignor).filter(|name| !name.is_empty());
         let members = group.members.len().to_string();
         table.add_row([&group.group, &group.state, &members, &group.coordinator, &cell(assignor)]);
     }
-    table.trim_fmt()
+    table.text()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use clap::Args;
 use ottla_client::ListedGroup;
 use serde::Serialize;
 
-use super::{NOTHING, cell, table};
-use crate::cluster::{Cluster, explain};
-use crate::output;
+use super::{NOTHING, cell, known_groups};
+use crate::cluster::Cluster;
+use crate::output::{self, Table};
 
 /// Arguments of `ottla group list`.
 #[derive(Debug, Args)]
@@ -40,27 +40,24 @@ struct Listed<'a> {
     protocol_type: &'a str,
 }
 
-/// Lists the groups by name.
+/// Lists the groups by name: those that can be told, also where others cannot.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
-    let groups = client.list_groups(&arguments.states, &arguments.types).await.map_err(explain)?;
+    let groups = known_groups(&client, &arguments.states, &arguments.types).await?;
     if arguments.json {
         return output::say_json(&groups.iter().map(Listed::of).collect::<Vec<_>>());
-    }
-    if groups.is_empty() {
-        return Ok(());
     }
     Ok(output::say(text(&groups))?)
 }
 
 fn text(groups: &[ListedGroup]) -> String {
-    let mut table = table(&["group", "state", "type", "protocol type"]);
+    let mut table = Table::new(&["group", "state", "type", "protocol type"]);
     for group in groups {
         let protocol_type = if group.protocol_type.is_empty() { NOTHING } else { &group.protocol_type };
         let (state, group_type) = (cell(group.state.as_deref()), cell(group.group_type.as_deref()));
-        table.add_row([&group.group, &state, &group_type, protocol_type]);
+        table.add_row([group.group.as_str(), &state, &group_type, protocol_type]);
     }
-    table.trim_fmt()
+    table.text()
 }
 
 impl<'a> Listed<'a> {
@@ -89,5 +86,10 @@ mod tests {
         let text = text(&[group]);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["readers", "Empty", "-", "-"]);
+    }
+
+    #[test]
+    fn without_groups_there_is_the_head_of_the_table() {
+        assert_eq!(text(&[]).trim(), "group  state  type  protocol type");
     }
 }

@@ -5,11 +5,11 @@ use ottla_client::Client;
 use ottla_types::{ErrorCode, TopicPartition};
 use serde::Serialize;
 
+use super::cell;
 use super::places::{self, Offsets, Rule};
 use super::topics::{Topic, existing};
-use super::{cell, table};
 use crate::cluster::{Cluster, explain};
-use crate::output;
+use crate::output::{self, Table};
 
 /// Arguments of `ottla group reset-offsets`.
 #[derive(Debug, Args)]
@@ -153,11 +153,11 @@ impl Arguments {
             }
             return Ok(());
         }
-        let mut table = table(&["topic", "partition", "before", "after"]);
+        let mut table = Table::new(&["topic", "partition", "before", "after"]);
         for ResetOffset { topic, partition, before, after } in &reset.offsets {
             table.add_row([topic.clone(), partition.to_string(), cell(*before), after.to_string()]);
         }
-        output::say(table.trim_fmt())?;
+        output::say(table.text())?;
         if !reset.executed {
             output::say("Nothing was changed; --execute does it.")?;
         }

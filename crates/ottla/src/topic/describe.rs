@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use ottla_client::{Client, ConfigEntry, ConfigResource, Topic};
 use ottla_types::config::Source;
 use ottla_types::{BrokerId, ErrorCode, TopicName};
@@ -11,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::topic_name;
 use crate::cluster::{Cluster, explain};
-use crate::output;
+use crate::output::{self, Table, printable};
 
 /// Arguments of `ottla topic describe`.
 #[derive(Debug, Args)]
@@ -128,21 +127,19 @@ impl Described {
             format!("{topic}  id {id}  partitions {count}  replication factor {replication_factor}\n");
         for DescribedConfig { key, value } in &self.configs {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {key}={}", value.as_deref().unwrap_or("(not shown)"));
+            let _ = writeln!(text, "  {key}={}", printable(value.as_deref().unwrap_or("(not shown)")));
         }
         text.push_str(&self.table());
         text
     }
 
     fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
         let has_trouble = self.partitions.iter().any(|p| p.error.is_some() || !p.offline.is_empty());
         let mut head = vec!["partition", "leader", "epoch", "replicas", "isr"];
         if has_trouble {
             head.extend(["offline", "error"]);
         }
-        table.set_header(head);
+        let mut table = Table::new(&head);
         for partition in &self.partitions {
             let mut row = vec![
                 partition.partition.to_string(),
@@ -156,7 +153,7 @@ impl Described {
             }
             table.add_row(row);
         }
-        table.trim_fmt()
+        table.text()
     }
 }
 
