@@ -107,9 +107,9 @@ impl Controller {
             .enumerate()
             .map(|(nth, resource)| {
                 let wanted = wanted(self, nth)?;
-                self.check(resource, &wanted)?;
                 let set = self.set_on(resource);
                 check_min_isr(resource, &set, &wanted)?;
+                self.check(resource, &wanted)?;
                 starts.push(records.len());
                 records.extend(self.void_elr(resource, &set, &wanted));
                 records.extend(difference(resource, &set, &wanted));

@@ -125,17 +125,18 @@ impl Controller {
         let counted = |c| Candidate { fenced: false, in_controlled_shutdown: false, ..c };
         let candidates: Vec<_> = placement::candidates(image).into_iter().map(counted).collect();
         check_replicas(&candidates, index, wanted, None)?;
-        let before = original(state);
-        if !may_resize && before.len() != wanted.len() {
+        let going = state.reassignment.as_ref().map_or(0, |reassignment| reassignment.removing.len());
+        let factor = state.replicas.len().saturating_sub(going);
+        if !may_resize && factor != wanted.len() {
             return Err(Refused::new(
                 ErrorCode::InvalidReplicationFactor,
                 format!(
-                    "The replication factor is changed from {} to {}, and the request does not allow that.",
-                    before.len(),
+                    "The replication factor is changed from {factor} to {}, and the request does not allow that.",
                     wanted.len()
                 ),
             ));
         }
+        let before = original(state);
         let adding: Vec<_> = wanted.iter().copied().filter(|broker| !before.contains(broker)).collect();
         let mut removing: Vec<_> =
             state.replicas.iter().copied().filter(|broker| !wanted.contains(broker)).collect();

@@ -11,7 +11,7 @@ keys! {
     MIN_INSYNC_REPLICAS: i32 = "min.insync.replicas", Some("1"), at_least(1), High, ClusterWide;
     /// Let a replica that is not in sync become leader when no other is left, at the price of acknowledged records.
     UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable",
-        Some("false"), Valid::Any, High, ClusterWide, unused::CLUSTER;
+        Some("false"), Valid::Any, High, ClusterWide;
     /// A follower that has not caught up to the leader's end for this long leaves the in-sync replicas.
     REPLICA_LAG_TIME_MAX_MS: i64 = "replica.lag.time.max.ms", Some("30000"), at_least(1), High, ReadOnly,
         unused::CLUSTER;
