@@ -403,7 +403,7 @@ async fn a_client_that_says_nothing_does_not_keep_others_from_asking() {
 }
 
 #[tokio::test]
-async fn connections_beyond_a_few_are_closed() {
+async fn beyond_a_few_connections_the_longest_idle_is_closed() {
     let broker = TestBroker::start_with(LISTENER).await;
     let mut open = Vec::new();
     for _ in 0..16 {
@@ -411,10 +411,11 @@ async fn connections_beyond_a_few_are_closed() {
         stream.write_all(b"GET").await.unwrap();
         open.push(stream);
     }
-    let mut beyond = TcpStream::connect(broker.metrics_address()).await.unwrap();
+    let beyond = TcpStream::connect(broker.metrics_address()).await.unwrap();
     let mut rest = Vec::new();
-    let read = timeout(PATIENCE, beyond.read_to_end(&mut rest)).await.expect("closed in time");
+    let read = timeout(PATIENCE, open[0].read_to_end(&mut rest)).await.expect("closed in time");
     assert!(read.is_err() || rest.is_empty());
+    drop(beyond);
     broker.stop().await;
 }
 
@@ -481,5 +482,17 @@ async fn without_the_key_nothing_is_listened_on_and_an_address_in_use_is_named()
     assert!(refusal.contains("expected host:port"), "{refusal}");
     let home = Home::new("");
     assert_eq!(home.try_start("").await.unwrap().metrics_address(), None);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_keep_nobody_out() {
+    let broker = TestBroker::start_with(LISTENER).await;
+    let mut idle = Vec::new();
+    for _ in 0..500 {
+        idle.push(TcpStream::connect(broker.metrics_address()).await.unwrap());
+    }
+    assert_eq!(ask(&broker, "GET", "/health").await.status, 200);
+    assert_eq!(ask(&broker, "GET", "/metrics").await.status, 200);
     broker.stop().await;
 }

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -29,6 +29,7 @@ use ottla_types::config::broker::metrics::METRICS_LISTENER;
 use ottla_types::config::listeners::split_host_port;
 
 use super::monitor::Monitor;
+use super::places::Places;
 use crate::server::{LogLimit, stopped};
 
 /// The most connections at a time. A scraper and a prober need two.
@@ -83,8 +84,8 @@ impl HttpServer {
 
     /// Answers until the broker stops.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        let refused = Mutex::new(LogLimit::default());
+        let places = Places::new(MOST_CONNECTIONS);
+        let mut lines = LogLimit::default();
         // Dropped with the listener: nobody minds an answer that is cut off by the end of the broker.
         let mut connections = JoinSet::new();
         loop {
@@ -102,28 +103,39 @@ impl HttpServer {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                let admitted = refused.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
-                if let Some(suppressed) = admitted {
-                    warn!(peer = %stream.peer(), suppressed, "too many connections for /metrics: this one is refused");
-                }
-                continue;
-            };
+            if places.are_taken()
+                && let Some(suppressed) = lines.admit(Instant::now())
+            {
+                let peer = stream.peer();
+                warn!(%peer, suppressed, "too many connections for /metrics: the longest idle one gives way to this one");
+            }
+            // Without an idle one this one is closed: those that are open are being answered, and end soon.
+            let Some(place) = places.take() else { continue };
             let monitor = Arc::clone(&self.monitor);
             process::spawn_in(&mut connections, async move {
                 let peer = stream.peer();
-                if let Err(reason) = serve(stream, &monitor).await {
+                let served = tokio::select! {
+                    served = serve(stream, &monitor, || place.note_asked()) => served,
+                    () = place.gives_way() => Err("it gave way to another".to_owned()),
+                };
+                if let Err(reason) = served {
                     debug!(%peer, reason, "a connection for /metrics ended early");
                 }
-                drop(place);
             });
         }
     }
 }
 
-/// Answers the request of one connection; an error says why it was not answered.
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, monitor: &Monitor) -> Result<(), String> {
-    let service = service_fn(async |request| Ok::<_, Infallible>(answer(monitor, &request).await));
+/// Answers the request of one connection, and tells when it has come; an error says why it was not answered.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    monitor: &Monitor,
+    note_asked: impl Fn(),
+) -> Result<(), String> {
+    let service = service_fn(async |request| {
+        note_asked();
+        Ok::<_, Infallible>(answer(monitor, &request).await)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_PATIENCE)

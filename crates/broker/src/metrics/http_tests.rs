@@ -8,7 +8,7 @@ use super::*;
 async fn exchange(sent: &[u8]) -> (String, Result<(), String>) {
     let (mut client, server) = duplex(64 << 10);
     client.write_all(sent).await.unwrap();
-    let served = serve(server, &Monitor::default()).await;
+    let served = serve(server, &Monitor::default(), || {}).await;
     (read(&mut client).await, served)
 }
 
@@ -30,7 +30,7 @@ async fn a_client_that_sends_its_request_slowly_is_cut_off() {
         }
     };
     let monitor = Monitor::default();
-    let (served, ()) = tokio::join!(serve(server, &monitor), dripping);
+    let (served, ()) = tokio::join!(serve(server, &monitor, || {}), dripping);
     assert!(served.is_err());
     let took = began.elapsed();
     assert!((REQUEST_PATIENCE..=REQUEST_PATIENCE + Duration::from_secs(2)).contains(&took), "{took:?}");
@@ -40,7 +40,7 @@ async fn a_client_that_sends_its_request_slowly_is_cut_off() {
 async fn a_client_that_says_nothing_is_cut_off() {
     let (_client, server) = duplex(1024);
     let began = Instant::now();
-    assert!(serve(server, &Monitor::default()).await.is_err());
+    assert!(serve(server, &Monitor::default(), || {}).await.is_err());
     assert!(began.elapsed() <= REQUEST_PATIENCE + Duration::from_secs(1));
 }
 
@@ -49,7 +49,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
     let (mut client, server) = duplex(100);
     let asking = async { client.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap() };
     let monitor = Monitor::default();
-    let (served, ()) = tokio::join!(serve(server, &monitor), asking);
+    let (served, ()) = tokio::join!(serve(server, &monitor, || {}), asking);
     assert_eq!(served, Err(format!("it took longer than {CONNECTION_PATIENCE:?}")));
 }
 
