@@ -57,6 +57,19 @@ fn an_assignment_that_cannot_be_written_makes_the_members_join_again() {
 }
 
 #[test]
+fn an_assignment_that_is_too_large_is_a_fault_of_the_server_to_who_waited_and_a_rebalance_to_who_comes_later()
+{
+    let mut world = joined(&["a", "b", "c"]);
+    let b = world.sync("b", 1, &[]);
+    let a = world.sync("a", 1, &[("a", "0")]);
+    world.fail_last(1, ErrorCode::MessageTooLarge);
+    let c = world.sync("c", 1, &[]);
+    let told = [a, b, c].map(|ticket| world.synced(ticket).error);
+    let (fault, rebalance) = (ErrorCode::UnknownServerError, ErrorCode::RebalanceInProgress);
+    assert_eq!(told, [fault, fault, rebalance]);
+}
+
+#[test]
 fn an_assignment_that_takes_too_long_to_be_committed_makes_the_members_join_again() {
     let mut world = joined(&["a", "b"]);
     let b = world.sync("b", 1, &[]);

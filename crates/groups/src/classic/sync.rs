@@ -100,7 +100,8 @@ impl ClassicGroup {
         self.transition(State::Stable, turn.now_ms);
     }
 
-    /// The assignment could not be written: members are told, and are to join again.
+    /// The assignment could not be written: members are told, and are to join again. As by Kafka, who waits is told the log's
+    /// error, which for one that is too large is UNKNOWN_SERVER_ERROR, and who syncs later REBALANCE_IN_PROGRESS.
     pub(crate) fn assignment_failed(&mut self, generation: i32, error: ErrorCode, turn: &mut Turn<'_>) {
         if self.awaits_assignment(generation) {
             self.refuse_assignment(error, turn);
