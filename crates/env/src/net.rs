@@ -26,7 +26,7 @@ pub trait Listener: Send + Sync + 'static {
 }
 
 /// An address that is taken, and not listened on yet: who connects is refused.
-pub trait BoundAddr: Send {
+pub trait BoundAddr: Send + Sync {
     /// The address, with the port that the system chose where 0 was asked for.
     fn local_addr(&self) -> SocketAddr;
 
