@@ -16,8 +16,8 @@ use crate::output;
 #[command(after_help = "Examples:\n  \
     ottla log recover --dry-run ottla-data            # every partition of a log directory\n  \
     ottla log recover --dry-run ottla-data/orders-0   # one of them\n\n\
-    The broker recovers its logs when it starts; this shows what it would do. Nothing is changed. It exits with 1 when \
-    a log is damaged in a way that no start repairs.")]
+    The broker recovers its logs when it starts; this shows what it would do, and changes nothing. A broker that runs on \
+    the directory must be stopped before. It exits with 1 when a log is damaged in a way that no start repairs.")]
 pub(crate) struct Arguments {
     /// A log directory (one of `log.dirs`) or a partition's directory in one
     #[arg(value_name = "DIR")]
