@@ -319,6 +319,31 @@ async fn a_log_is_flushed_when_its_time_or_count_has_come() {
 }
 
 #[tokio::test]
+async fn a_log_at_rest_is_not_looked_at_until_it_does_something() {
+    let bench = Bench::new(LogConfig { flush_ms: 1000, ..LogConfig::default() }).await;
+    let restless = || bench.dirs().restless().len();
+    bench.append(batch(1, 1)).await;
+    assert_eq!(restless(), 1);
+    bench.dirs().tend(NOW_MS + 999).await;
+    assert_eq!(restless(), 1, "its records are to be flushed");
+    bench.dirs().tend(NOW_MS + 1000).await;
+    bench.dirs().tend(NOW_MS + 1001).await;
+    assert_eq!(restless(), 0);
+    bench.dirs().set_tail_cache_bytes(0);
+    let log = bench.log();
+    log.read(Offset(0), 1, true, Offset(1)).await.unwrap();
+    assert_eq!(restless(), 1, "a file is open");
+    bench.dirs().tend(NOW_MS + 1002).await;
+    assert_eq!(restless(), 0);
+    log.offset_for_timestamp(0).await.unwrap();
+    assert_eq!(restless(), 1, "a file is open");
+    bench.dirs().tend(NOW_MS + 1003).await;
+    bench.append(batch(1, 1)).await;
+    bench.dirs().tend(NOW_MS + 3000).await;
+    assert_eq!(log.flushed_offset(), Offset(2), "what comes after the rest is flushed in time");
+}
+
+#[tokio::test]
 async fn many_flushes_at_once_share_their_work() {
     let bench = Bench::new(LogConfig::default()).await;
     for _ in 0..10 {

@@ -74,6 +74,7 @@ impl LogDirs {
         let mut logs = write(&self.logs);
         for (partition, made) in made {
             if let Ok(log) = &made {
+                log.stir();
                 logs.insert(partition.clone(), Arc::clone(log));
             }
             results.insert(partition, made);

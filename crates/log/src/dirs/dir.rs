@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::flushes::Flushes;
 use super::opened::Opened;
+use super::restless::Restless;
 use crate::cache::Budget;
 use crate::format::checkpoint::{self, Offsets};
 use crate::format::names::{
@@ -35,6 +36,7 @@ pub(crate) struct LogDir {
     /// Shared by all directories.
     cache: Arc<Budget>,
     opened: Arc<Opened>,
+    restless: Restless,
     /// Shared by all directories.
     stats: Arc<Stats>,
     flushes: Arc<Flushes>,
@@ -123,6 +125,7 @@ impl Claimed {
             others: OnceLock::new(),
             cache: Arc::clone(&owner.cache),
             opened: Arc::clone(&owner.opened),
+            restless: Restless::default(),
             stats: Arc::clone(&owner.stats),
             flushes: Arc::default(),
             recovery_points: Mutex::new(recovery_points),
@@ -190,6 +193,11 @@ impl LogDir {
     /// The logs that wait to be flushed.
     pub(crate) fn flushes(&self) -> &Arc<Flushes> {
         &self.flushes
+    }
+
+    /// The logs that may have something to tend to.
+    pub(crate) fn restless(&self) -> &Restless {
+        &self.restless
     }
 
     /// The files that appends opened.

@@ -9,10 +9,12 @@ mod dir;
 mod flushes;
 mod open;
 mod opened;
+mod restless;
 mod running;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::disk::DiskSpace;
@@ -22,6 +24,7 @@ use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicPartition};
 pub use self::create::NewLog;
 pub(crate) use self::dir::LogDir;
 pub use self::open::{FailedLog, OpenedDirs};
+use self::restless::ALL_EVERY_MS;
 pub(crate) use self::running::PageCache;
 use crate::format::names;
 use crate::sabotage::{Sabotage, is};
@@ -59,6 +62,8 @@ pub struct LogDirs {
     is_whole: bool,
     /// Renamed directories and when they may be removed.
     deleted: Mutex<Vec<(i64, PathBuf)>>,
+    /// When [`Self::tend`] last looked at all logs.
+    all_tended_at_ms: AtomicI64,
     /// Logs are created, deleted and closed one at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -233,7 +238,7 @@ impl LogDirs {
             }
         }
         let mut result = Ok(());
-        for log in self.list() {
+        for log in self.restless() {
             result = result.and(log.remove_deleted(now_ms).await);
         }
         result
@@ -249,14 +254,19 @@ impl LogDirs {
                 Err(Error::Closed { .. } | Error::Offline { .. }) => {}
                 Err(error) => tracing::error!("retention failed: {error}"),
             }
+            if !log.is_at_rest() {
+                log.stir();
+            }
         }
         removed_bytes
     }
 
     /// Flushes the logs whose `flush.ms` has passed, forgets silent producers and closes idle files. To be called every
-    /// now and then.
+    /// now and then. Logs at rest are looked at once a minute.
     pub async fn tend(&self, now_ms: i64) {
-        for log in self.list() {
+        for log in self.take_restless(now_ms) {
+            // Before the look, so that what comes during it is noted.
+            log.note_tended();
             if log.is_flush_due(now_ms) {
                 // A failure has taken the directory offline, loudly.
                 let _reported = log.flush().await;
@@ -264,8 +274,32 @@ impl LogDirs {
             }
             log.expire_producers(now_ms);
             log.release_idle_files();
+            if !log.is_at_rest() {
+                log.stir();
+            }
         }
         self.close_idle().await;
+    }
+
+    /// The logs that may have something to tend to, which note themselves again; now and then all.
+    fn take_restless(&self, now_ms: i64) -> Vec<Arc<Log>> {
+        let noted: Vec<_> = self.dirs.iter().flat_map(|dir| dir.restless().take()).collect();
+        let since_ms = now_ms.saturating_sub(self.all_tended_at_ms.load(Ordering::Relaxed));
+        // A clock that was set back may have them looked at early.
+        if (0..ALL_EVERY_MS).contains(&since_ms) {
+            let logs = read(&self.logs);
+            return noted.iter().filter_map(|partition| logs.get(partition).cloned()).collect();
+        }
+        self.all_tended_at_ms.store(now_ms, Ordering::Relaxed);
+        self.list()
+    }
+
+    /// The logs that may have something to tend to.
+    #[must_use]
+    pub fn restless(&self) -> Vec<Arc<Log>> {
+        let logs = read(&self.logs);
+        let noted = self.dirs.iter().flat_map(|dir| dir.restless().list());
+        noted.filter_map(|partition| logs.get(&partition).cloned()).collect()
     }
 
     /// Waits until appends opened so many files that [`Self::close_idle`] should not wait for the next [`Self::tend`].
@@ -281,7 +315,8 @@ impl LogDirs {
     pub async fn close_idle(&self) {
         for dir in &self.dirs {
             dir.opened().looked();
-            let here = self.list().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir));
+            // Those with records that are not durable are all among them.
+            let here = self.restless().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir));
             dir.flush_idle(&here.collect::<Vec<_>>()).await;
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -107,6 +107,7 @@ impl LogDirs {
             failed: Mutex::new(failed),
             is_whole: failed_dirs.is_empty(),
             deleted: Mutex::new(found.deleted.into_iter().map(|path| (now_ms, path)).collect()),
+            all_tended_at_ms: AtomicI64::new(i64::MIN),
             changing: tokio::sync::Mutex::new(()),
         };
         Ok(OpenedDirs { dirs, failed_dirs, failed_logs })

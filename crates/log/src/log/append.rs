@@ -108,6 +108,7 @@ impl Log {
         // Before the end is published: whoever is woken by it finds the batch here.
         self.recent.push(&batch);
         self.end.store(end_offset.0, Ordering::Release);
+        self.stir();
         let unflushed = end_offset.0.saturating_sub(self.flushed_offset().0);
         let appended = Appended::written(&batch, self.start_offset(), unflushed >= config.flush_messages);
         if segment.wants_index_write()

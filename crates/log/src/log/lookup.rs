@@ -36,6 +36,7 @@ impl Log {
         loop {
             let generation = self.settled_generation().await;
             let result = self.first_at_or_after(timestamp_ms).await;
+            self.stir();
             if self.is_generation(generation) {
                 self.check_not_closed()?;
                 return result;
@@ -51,6 +52,7 @@ impl Log {
         loop {
             let generation = self.settled_generation().await;
             let result = self.newest_record().await;
+            self.stir();
             if self.is_generation(generation) {
                 self.check_not_closed()?;
                 return result;

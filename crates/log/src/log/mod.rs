@@ -68,6 +68,8 @@ pub struct Log {
     names_unsynced: AtomicBool,
     /// The end when somebody last looked whether the log is idle.
     seen_end: AtomicI64,
+    /// Whether its directory knows that there may be something to tend to.
+    is_restless: AtomicBool,
     closed: AtomicBool,
     writer: tokio::sync::Mutex<Writer>,
     flusher: tokio::sync::Mutex<()>,
@@ -238,6 +240,25 @@ impl Log {
                 .iter()
                 .rfind(|segment| segment.base() <= offset)
                 .map_or(0, |segment| segment.bytes_from(offset))
+    }
+
+    /// Has the directory tend to the log: it does something that may leave something to do.
+    pub(crate) fn stir(&self) {
+        if !self.is_restless.load(Ordering::Relaxed) && !self.is_restless.swap(true, Ordering::AcqRel) {
+            self.home.restless().note(&self.partition);
+        }
+    }
+
+    /// The directory looks at the log now: what it does from here on is to be noted again.
+    pub(crate) fn note_tended(&self) {
+        self.is_restless.swap(false, Ordering::SeqCst);
+    }
+
+    /// Whether there is nothing to tend to: all records are durable, no file is open, and none waits for its removal.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.flushed_offset() >= self.end_offset()
+            && lock(&self.deleted).is_empty()
+            && !self.segments().iter().any(|segment| segment.is_open())
     }
 
     pub(crate) fn home(&self) -> &Arc<LogDir> {

@@ -157,6 +157,7 @@ impl OpenLog {
             // A log without a record is closed without a sync: its first flush has all that to do.
             names_unsynced: AtomicBool::new(!self.clean || end == Offset(0)),
             seen_end: AtomicI64::new(end.0),
+            is_restless: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             writer: tokio::sync::Mutex::new(Writer { in_doubt: false, rolling: false, snapshot_at }),
             flusher: tokio::sync::Mutex::new(()),

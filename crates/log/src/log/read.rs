@@ -134,6 +134,7 @@ impl Log {
             return Ok(Read::from(hit));
         }
         let mut read = self.read_segments(&wanted, generation).await?;
+        self.stir();
         let disk_bytes = read.size_bytes;
         if !read.is_empty() {
             self.go_on_in_memory(&wanted, &mut read);

@@ -45,6 +45,7 @@ impl Log {
         }
         let _changing = Changing::begin(self);
         let result = self.truncate_locked(offset, &mut writer, now_ms).await;
+        self.stir();
         if let Err(error) = &result {
             // Neither the old nor the new end can be relied on.
             self.home
@@ -279,7 +280,10 @@ impl Log {
     async fn put_aside(&self, path: &Path, due_ms: i64) -> Result<()> {
         let renamed = names::deleted_file(path);
         match self.disk.rename(path, &renamed).await {
-            Ok(()) => lock(&self.deleted).push((due_ms, renamed)),
+            Ok(()) => {
+                lock(&self.deleted).push((due_ms, renamed));
+                self.stir();
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(e.into()),
         }
