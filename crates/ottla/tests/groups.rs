@@ -189,7 +189,7 @@ fn members_share_the_partitions_and_take_over_when_one_leaves() {
 #[test]
 fn groups_are_listed_with_their_states_and_described_with_who_reads() {
     let cluster = Cluster::start();
-    assert_eq!(cluster.ok("group list"), "");
+    assert_eq!(cluster.ok("group list").trim(), "group  state  type  protocol type");
     cluster.ok("consume orders --group idle");
     let mut member = Member::start(&cluster, "--instance-id one");
     member.next();
