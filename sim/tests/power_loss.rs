@@ -98,12 +98,18 @@ async fn a_truncation_to_nothing_lasts() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_log_that_was_closed_without_a_record_keeps_its_first_flush() {
+/// A disk with a log that was closed in order before anything was appended to it.
+async fn closed_without_a_record() -> SimDisk {
     let disk = SimDisk::new(1);
     let dirs = open(&disk).await;
     create(&dirs).await;
     dirs.close(BrokerEpoch(1)).await.unwrap();
+    disk
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_closed_without_a_record_keeps_its_first_flush() {
+    let disk = closed_without_a_record().await;
     let dirs = open(&disk).await;
     let log = create(&dirs).await;
     append(&log).await;
@@ -116,11 +122,7 @@ async fn a_log_that_was_closed_without_a_record_keeps_its_first_flush() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_torn_of_an_empty_log_after_a_stop_in_order_keeps_nothing_from_opening() {
-    let disk = SimDisk::new(1);
-    let dirs = open(&disk).await;
-    create(&dirs).await;
-    dirs.close(BrokerEpoch(1)).await.unwrap();
-    after_power_losses(&disk).await;
+    after_power_losses(&closed_without_a_record().await).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,9 +7,13 @@
     reason = "tests fail by panicking"
 )]
 
+mod common;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+
+use common::{ottla, stderr};
 
 const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
 
@@ -61,7 +65,7 @@ impl Broker {
 
     /// Runs a client command against the broker, with this on its standard input.
     fn run(&self, line: &str, input: &str) -> Output {
-        run(&format!("{line} -b {}", self.address), input)
+        ottla(&format!("{line} -b {}", self.address), &[], input)
     }
 
     /// The same, which must succeed; gives what it printed.
@@ -77,32 +81,6 @@ impl Drop for Broker {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Runs a command whose arguments are separated by spaces.
-fn run(line: &str, input: &str) -> Output {
-    let mut process = Command::new(OTTLA)
-        .args(line.split_whitespace())
-        .env_remove("RUST_LOG")
-        .env_remove("OTTLA_BOOTSTRAP_SERVERS")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = process.stdin.take().unwrap();
-    let input = input.to_owned();
-    // On a thread, since the command may fill its output before it has read all of this.
-    let writer = std::thread::spawn(move || {
-        let _ = stdin.write_all(input.as_bytes());
-    });
-    let output = process.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -179,7 +157,7 @@ fn failures_exit_with_1_and_say_what_to_do() {
 
     let address = broker.address.clone();
     drop(broker);
-    let output = run(&format!("topic list -b {address}"), "");
+    let output = ottla(&format!("topic list -b {address}"), &[], "");
     assert_eq!(output.status.code(), Some(1));
     let advice = format!("Nothing listens on {address}: start a broker there with `ottla serve`");
     assert!(stderr(&output).contains(&advice), "{}", stderr(&output));
@@ -251,7 +229,7 @@ fn settings_that_are_wrong_are_all_told_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("server.properties");
     std::fs::write(&file, "num.partitions=many\n# fine\nnode.id=-3\n").unwrap();
-    let output = run(&format!("serve {}", file.display()), "");
+    let output = ottla(&format!("serve {}", file.display()), &[], "");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains(&format!("{}:1: num.partitions=many", file.display())), "{said}");
@@ -264,7 +242,7 @@ fn usage_errors_exit_with_2() {
     for line in
         ["", "fly", "topic create", "consume orders --from yesterday", "produce orders --idempotent --acks 1"]
     {
-        assert_eq!(run(line, "").status.code(), Some(2), "{line}");
+        assert_eq!(ottla(line, &[], "").status.code(), Some(2), "{line}");
     }
 }
 
@@ -275,7 +253,7 @@ fn an_address_in_use_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let dirs = data.path().display();
     let line = format!("serve --override listeners=PLAINTEXT://{address} --override log.dirs={dirs}");
-    let output = run(&line, "");
+    let output = ottla(&line, &[], "");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
 }
@@ -316,7 +294,7 @@ fn an_address_of_another_machine_is_not_said_to_be_in_use() {
     let data = tempfile::tempdir().unwrap();
     let dirs = data.path().display();
     let line = format!("serve --override listeners=PLAINTEXT://192.0.2.1:9092 --override log.dirs={dirs}");
-    let output = run(&line, "");
+    let output = ottla(&line, &[], "");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("192.0.2.1:9092") && said.contains("no address of this machine"), "{said}");
@@ -329,7 +307,7 @@ fn a_directory_in_use_is_told_once() {
     let _broker = Broker::start(data.path());
     let dirs = data.path().display();
     let line = format!("serve --override listeners=PLAINTEXT://127.0.0.1:0 --override log.dirs={dirs}");
-    let output = run(&line, "");
+    let output = ottla(&line, &[], "");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert_eq!(said.matches("is held by another process").count(), 1, "{said}");

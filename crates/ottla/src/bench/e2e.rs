@@ -52,11 +52,8 @@ pub(crate) struct Arguments {
 
 /// Measures the way from a producer to a consumer.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // Before there is a topic that would be left behind.
-    let stop = Stop::on_ctrl_c()?;
-    let ground = arguments.place.prepare().await?;
-    let measured = measure(&arguments, &ground, &stop).await;
-    ground.leave().await;
+    let measured =
+        arguments.place.measured(async |ground, stop| measure(&arguments, ground, stop).await).await;
     let (report, first_failure) = measured?;
     report.say(arguments.json)?;
     check(&report, first_failure)?;

@@ -158,7 +158,10 @@ pub(super) struct Pacer {
 impl Pacer {
     /// Starts now.
     pub(super) fn start(schedule: Schedule) -> Self {
-        let start = Instant::now();
+        Self::start_at(Instant::now(), schedule)
+    }
+
+    fn start_at(start: Instant, schedule: Schedule) -> Self {
         let ticks = schedule.rate.map(|rate| tick(start, rate));
         Self { schedule, start, given: 0, measured: 0, due_so_far: 0, ticks }
     }
@@ -243,11 +246,10 @@ mod tests {
 
     #[tokio::test]
     async fn records_are_due_by_the_rate_however_late_they_are_taken() {
-        let mut pacer = Pacer::start(schedule(Some(1000.0), 5, Until::Time(Duration::from_millis(10))));
-        let first = pacer.next().await.unwrap();
-        // Long after the last of them was due.
-        std::thread::sleep(Duration::from_millis(30));
-        let due: Vec<Due> = std::iter::once(first).chain(all(pacer).await).collect();
+        // The first is taken long after the last of them was due.
+        let start = Instant::now().checked_sub(Duration::from_millis(30)).unwrap();
+        let schedule = schedule(Some(1000.0), 5, Until::Time(Duration::from_millis(10)));
+        let due = all(Pacer::start_at(start, schedule)).await;
         assert_eq!(due.len(), 15);
         for (number, due) in due.iter().enumerate() {
             assert_eq!((due.number, due.at), (number as u64, Duration::from_millis(number as u64)));

@@ -4,6 +4,7 @@ use clap::Args;
 use ottla_client::{Client, NewTopic, Topic};
 use ottla_types::TopicName;
 
+use super::stop::Stop;
 use crate::cli::topic_name;
 use crate::cluster::{Cluster, explain};
 use crate::output;
@@ -39,8 +40,22 @@ impl Place {
         self.topic.is_none()
     }
 
+    /// Measures with the topic, which is found or created first. One that was created is deleted again, also if measuring
+    /// fails or is stopped.
+    pub(super) async fn measured<T>(
+        &self,
+        measure: impl AsyncFnOnce(&Ground, &Stop) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        // Before there is a topic that would be left behind.
+        let stop = Stop::on_ctrl_c()?;
+        let ground = self.prepare().await?;
+        let measured = measure(&ground, &stop).await;
+        ground.leave().await;
+        measured
+    }
+
     /// Finds or creates the topic.
-    pub(super) async fn prepare(&self) -> anyhow::Result<Ground> {
+    async fn prepare(&self) -> anyhow::Result<Ground> {
         let client = self.cluster.connect().await?;
         let name = match &self.topic {
             Some(name) => name.clone(),
@@ -67,7 +82,7 @@ impl Place {
 
 impl Ground {
     /// Deletes the topic if it was created here.
-    pub(super) async fn leave(self) {
+    async fn leave(self) {
         if self.is_temporary {
             delete(&self.client, &self.topic.name).await;
         }
