@@ -82,3 +82,17 @@ async fn an_administrator_removes_a_static_member_by_its_instance() {
         assert_eq!(told, [(Some("i"), ErrorCode::None)]);
     }
 }
+
+#[tokio::test]
+async fn ten_thousand_members_leave_at_once() {
+    let broker = TestBroker::start_with(QUICK).await;
+    let mut client = broker.connect().await;
+    client.find_coordinator(6, "g").await;
+    // As long as the shortest ids that a coordinator gives, which are a UUID behind a dash.
+    let ids: Vec<String> = (0..10_000).map(|n| format!("-{n:036}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    for version in 3..=5 {
+        let left = leave(&mut client, version, "g", &ids).await;
+        assert_eq!((error(left.error_code), left.members.len()), (ErrorCode::None, 10_000));
+    }
+}
