@@ -6,12 +6,13 @@ use clap::{Parser, Subcommand};
 use ottla_client::ConfigChange;
 use ottla_types::TopicName;
 
-use crate::{bench, completions, config, consume, group, log, produce, serve, topic};
+use crate::{bench, completions, config, consume, dev, group, log, produce, serve, topic};
 
 /// A partitioned log that speaks Apache Kafka's protocol
 ///
-/// `ottla serve` runs a broker. `ottla log` reads files on disk. `ottla config list` and `ottla completions` need nothing. The
-/// other commands are clients of a broker, ottla or Apache Kafka.
+/// `ottla serve` runs a broker, and `ottla dev` a cluster of them on this machine. `ottla log` reads files on disk.
+/// `ottla config list` and `ottla completions` need nothing. The other commands are clients of a broker, ottla or Apache
+/// Kafka.
 #[derive(Debug, Parser)]
 #[command(
     name = "ottla",
@@ -39,6 +40,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a broker
     Serve(serve::Arguments),
+    /// Run a cluster on this machine to try things on, and pause, kill and restart its brokers
+    Dev(dev::Arguments),
     /// Create, list, describe, alter and delete topics
     Topic(topic::Arguments),
     /// Write lines of standard input to a topic
@@ -120,6 +123,11 @@ mod tests {
     fn every_command_has_help_with_an_example() {
         for line in [
             "ottla serve",
+            "ottla dev",
+            "ottla dev pause",
+            "ottla dev resume",
+            "ottla dev kill",
+            "ottla dev restart",
             "ottla topic create",
             "ottla topic list",
             "ottla topic describe",
@@ -155,6 +163,11 @@ mod tests {
             ("ottla", "Usage"),
             ("ottla fly", "fly"),
             ("ottla serve --override novalue", "novalue"),
+            ("ottla dev --brokers 0", "--brokers"),
+            ("ottla dev --port 70000", "--port"),
+            ("ottla dev pause", "<ID>"),
+            ("ottla dev pause two", "two"),
+            ("ottla dev --ephemeral kill 1", "--ephemeral"),
             ("ottla topic create a/b", "a/b"),
             ("ottla topic create orders --partitions many", "many"),
             ("ottla topic create orders --partitions 0", "--partitions"),

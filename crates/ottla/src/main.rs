@@ -1,7 +1,7 @@
 //! `ottla`: the broker and its command line in one binary. One file per command.
 //!
 //! - [`cli`]: what can be typed.
-//! - [`serve`]: runs a broker.
+//! - [`serve`]: runs a broker. [`dev`]: runs a cluster of them on this machine.
 //! - [`topic`], [`produce`], [`consume`], [`group`]: clients of a broker, ottla's or Kafka's.
 //! - [`config`]: the configuration of topics and brokers, and the table of keys. [`bench`]: measures a broker.
 //! - [`log`]: looks at segments on disk, without a broker.
@@ -19,6 +19,7 @@ mod cluster;
 mod completions;
 mod config;
 mod consume;
+mod dev;
 mod group;
 mod log;
 mod logging;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Dev(arguments) => dev::run(arguments, cli.log_level.as_deref()).await,
             Command::Topic(arguments) => topic::run(arguments).await,
             Command::Produce(arguments) => produce::run(arguments).await,
             Command::Consume(arguments) => consume::run(arguments).await,

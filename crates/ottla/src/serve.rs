@@ -43,6 +43,10 @@ pub(crate) struct Arguments {
     /// Set a key, whatever the file and the environment say (may be repeated)
     #[arg(long = "override", value_name = "KEY=VALUE")]
     overrides: Vec<KeyValue>,
+
+    /// Do not say what could be typed next: `ottla dev` does, for all its brokers together
+    #[arg(long, hide = true)]
+    no_hints: bool,
 }
 
 /// Runs a broker until a signal stops it.
@@ -62,7 +66,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     // Whoever started the broker without reading what it says wants it to run all the same.
-    let _ = output::say(greeting(broker.listeners(), &log_dirs, arguments.file.is_none()));
+    let is_first_steps = arguments.file.is_none() && !arguments.no_hints;
+    let _ = output::say(greeting(broker.listeners(), &log_dirs, is_first_steps));
 
     let failure = tokio::select! {
         biased;
@@ -205,6 +210,7 @@ mod tests {
         Arguments {
             file: file.map(Path::to_owned),
             overrides: overrides.iter().map(|text| text.parse().unwrap()).collect(),
+            no_hints: false,
         }
     }
 

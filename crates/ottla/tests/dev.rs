@@ -1,0 +1,163 @@
+//! `ottla dev` as a person uses it: one terminal runs the cluster, another one tries faults on it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use common::{ok, ottla, stderr};
+
+/// A running `ottla dev`. Killed when dropped, and its broker with it.
+struct Dev {
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+    data: PathBuf,
+}
+
+impl Dev {
+    fn start(data: &Path, options: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ottla"))
+            .args(["dev", "--port", "0", "--data"])
+            .arg(data)
+            .args(options)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, said, data: data.to_owned() }
+    }
+
+    /// Reads what is said until a line has this in it.
+    fn heard(&mut self, part: &str) -> String {
+        let mut said = self.said.by_ref().map_while(Result::ok);
+        said.find(|line| line.contains(part)).unwrap_or_else(|| panic!("nobody said {part}"))
+    }
+
+    /// The address that broker 1 says that it listens on.
+    fn address(&mut self) -> String {
+        let line = self.heard("Listening on ");
+        assert!(line.starts_with("broker 1 | "), "{line}");
+        line.rsplit_once("//").unwrap().1.to_owned()
+    }
+
+    fn fault(&self, command: &str) -> String {
+        format!("dev {command} --data {}", self.data.display())
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Ends it by a signal, and reads what it says until then.
+    fn end(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        self.said.by_ref().for_each(drop);
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // In order if it still runs, for its broker's sake. It is gone after `end`.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal("TERM");
+            self.said.by_ref().for_each(drop);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[test]
+fn faults_from_another_terminal_reach_a_real_broker_and_its_data_stay() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("cluster");
+    let mut dev = Dev::start(&data, &[]);
+    let address = dev.address();
+    let greeting = dev.heard("1 broker runs");
+    assert!(greeting.starts_with("ottla dev | ") && greeting.contains("cluster"), "{greeting}");
+    ok(&format!("topic create orders -b {address}"), "");
+
+    let paused = ok(&dev.fault("pause 1"), "");
+    assert!(paused.contains("broker 1 (process ") && paused.contains("is paused"), "{paused}");
+    ok(&dev.fault("resume 1"), "");
+    assert_eq!(ok(&format!("topic list -b {address}"), ""), "orders\n");
+
+    assert!(ok(&dev.fault("kill 1"), "").contains("was killed"));
+    let refused = ottla(&format!("topic list -b {address}"), &[], "");
+    assert!(stderr(&refused).contains("Nothing listens on"), "{refused:?}");
+    let refused = ottla(&dev.fault("pause 1"), &[], "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("broker 1 does not run: `ottla dev restart 1`"), "{refused:?}");
+
+    ok(&dev.fault("restart 1"), "");
+    let address = dev.address();
+    assert_eq!(ok(&format!("topic list -b {address}"), ""), "orders\n");
+    ok(&dev.fault("restart 1"), "");
+    let address = dev.address();
+    assert_eq!(ok(&format!("topic list -b {address}"), ""), "orders\n");
+
+    let second = ottla(&format!("dev --port 0 --data {}", data.display()), &[], "");
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("runs in"), "{second:?}");
+
+    assert!(dev.end("INT").success());
+    assert!(data.join("broker-1").is_dir());
+    let gone = ottla(&format!("dev pause 1 --data {}", data.display()), &[], "");
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("no cluster of `ottla dev` runs in"), "{gone:?}");
+}
+
+#[test]
+fn an_ephemeral_cluster_leaves_no_data_even_if_a_broker_is_paused_when_it_ends() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("cluster");
+    let mut dev = Dev::start(&data, &["--ephemeral"]);
+    assert!(dev.heard("1 broker runs").contains("deleted at the end"));
+    assert!(data.join("broker-1").is_dir());
+    ok(&dev.fault("pause 1"), "");
+    assert!(dev.end("TERM").success());
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_started() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("cluster");
+    let output = ottla(&format!("dev --port {port} --ephemeral --data {}", data.display()), &[], "");
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(told.contains(&format!("broker 1 cannot listen on 127.0.0.1:{port}")), "{told}");
+    assert!(output.stdout.is_empty() && !data.exists());
+}
+
+#[test]
+fn brokers_that_cannot_start_end_it_with_their_reason() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("cluster");
+    let line = format!("dev --port 0 --ephemeral --override num.partitions=none --data {}", data.display());
+    let output = ottla(&line, &[], "");
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(told.contains("no broker runs any more") && told.contains("num.partitions=none"), "{told}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn the_end_of_standard_output_stops_the_cluster() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(parent.path(), &[]);
+    dev.heard("1 broker runs");
+    let closed = Command::new("true").stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap();
+    dev.said = BufReader::new(closed).lines();
+    // It notices with the next line that it has to say.
+    ok(&dev.fault("pause 1"), "");
+    assert!(dev.child.wait().unwrap().success());
+}
