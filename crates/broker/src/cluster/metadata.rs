@@ -119,10 +119,11 @@ impl Metadata {
     pub(crate) async fn leading(&self) -> Result<LeadershipEpoch, Refused> {
         let mut epoch = self.host.epoch();
         let leading = async {
-            match epoch.wait_for(Option::is_some).await.as_deref() {
-                Ok(Some(epoch)) => *epoch,
+            let leading = epoch.wait_for(Option::is_some).await.ok().and_then(|epoch| *epoch);
+            match leading {
+                Some(epoch) => epoch,
                 // The sender is in `self`.
-                Ok(None) | Err(_) => std::future::pending().await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -215,10 +216,15 @@ impl Metadata {
     /// Waits until the metadata log has failed, and tells why. Safe to cancel.
     pub(crate) async fn failed(&self) -> Arc<str> {
         let mut standing = self.standing.subscribe();
-        match standing.wait_for(|standing| matches!(standing, Standing::Failed(_))).await.as_deref() {
-            Ok(Standing::Failed(reason)) => Arc::clone(reason),
+        let failed = standing.wait_for(|standing| matches!(standing, Standing::Failed(_))).await.ok();
+        let reason = failed.and_then(|standing| match &*standing {
+            Standing::Failed(reason) => Some(Arc::clone(reason)),
+            Standing::Running | Standing::Stopped => None,
+        });
+        match reason {
+            Some(reason) => reason,
             // The sender is in `self`.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 
