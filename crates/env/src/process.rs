@@ -20,8 +20,8 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Holds the tasks of a simulated process.
 pub trait Process: Send + Sync + 'static {
     /// Takes a task over. What is returned runs it when, and as long as, the process runs; it is dropped with the process
-    /// at the latest, and dropping what is returned drops it too.
-    fn hold(&self, task: Task) -> Task;
+    /// at the latest, and dropping what is returned drops it too. `name` is for who looks at what a process is doing.
+    fn hold(&self, name: &'static str, task: Task) -> Task;
 }
 
 thread_local! {
@@ -76,7 +76,7 @@ where
 {
     let result = Arc::new(Mutex::new(None));
     let place = Arc::clone(&result);
-    let task = process.hold(Box::pin(async move {
+    let task = process.hold(std::any::type_name::<F>(), Box::pin(async move {
         let value = future.await;
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
     }));
@@ -101,7 +101,7 @@ mod tests {
     struct Counting(AtomicUsize);
 
     impl Process for Counting {
-        fn hold(&self, task: Task) -> Task {
+        fn hold(&self, _: &'static str, task: Task) -> Task {
             self.0.fetch_add(1, Ordering::Relaxed);
             task
         }
