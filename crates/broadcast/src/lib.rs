@@ -2,6 +2,8 @@
 //!
 //! - [`AtomicBroadcast`]: what the rest of the system knows of it; [`QuorumAdmin`]: what administers a quorum.
 //! - [`single`]: the broadcast of one node, on a file.
+//! - [`raft`]: the broadcast by an embedded quorum.
+//! - [`conformance`]: what every implementation must pass.
 //! - [`MetadataLog`]: that file's log; [`frame`]: its bytes on disk; [`recovery`]: what opening makes of them.
 //!
 //! What is not here: what the records mean (`metadata`), and how bytes travel between nodes (`broker`).
@@ -10,10 +12,13 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod atomic;
+#[allow(clippy::indexing_slicing, reason = "a claim that does not hold panics")]
+pub mod conformance;
 pub mod frame;
 mod log;
 mod pieces;
 pub mod quorum;
+pub mod raft;
 pub mod recovery;
 pub mod single;
 mod state_file;
@@ -26,6 +31,7 @@ pub use atomic::{
 pub use frame::MAX_BATCH_BYTES;
 pub use log::{AppendError, MetadataLog};
 pub use quorum::QuorumAdmin;
+pub use raft::Raft;
 pub use recovery::{OpenError, Opened, Replayed};
 pub use single::Single;
 

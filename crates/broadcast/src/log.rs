@@ -59,10 +59,29 @@ impl MetadataLog {
         dir: &Path,
         replay: &mut (dyn FnMut(Replayed<'_>) -> Result<(), String> + Send),
     ) -> Result<Opened, OpenError> {
+        Self::open_with(disk, dir, replay, false).await
+    }
+
+    /// As [`Self::open`], for a log in which nothing may come after what is missing: it takes no more after any write
+    /// that failed, even where what was written could be taken back.
+    pub(crate) async fn open_strict(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        replay: &mut (dyn FnMut(Replayed<'_>) -> Result<(), String> + Send),
+    ) -> Result<Opened, OpenError> {
+        Self::open_with(disk, dir, replay, true).await
+    }
+
+    async fn open_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        replay: &mut (dyn FnMut(Replayed<'_>) -> Result<(), String> + Send),
+        is_strict: bool,
+    ) -> Result<Opened, OpenError> {
         let recovered = recovery::recover(&disk, dir, replay).await?;
         let (next, snapshot, warnings) = (recovered.next, recovered.snapshot, recovered.warnings.clone());
         let (commands, inbox) = mpsc::channel(QUEUE_LEN);
-        let writer = process::spawn(Writer::new(disk, dir, recovered).run(inbox));
+        let writer = process::spawn(Writer::new(disk, dir, recovered, is_strict).run(inbox));
         Ok(Opened { log: Self { commands, writer }, next, snapshot, warnings })
     }
 
@@ -83,6 +102,16 @@ impl MetadataLog {
         self.ask(|answer| Command::Append { records, answer }).await?
     }
 
+    /// As [`Self::append`], and returns when the batch has its turn: what comes of it is told later.
+    pub(crate) async fn submit(
+        &self,
+        records: Vec<Bytes>,
+    ) -> Result<oneshot::Receiver<Result<Offset, AppendError>>, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Append { records, answer }).await.map_err(|_| ended())?;
+        Ok(answered)
+    }
+
     /// Writes a snapshot: records that lead to the same state as all records up to `upto`. What it makes superfluous
     /// is deleted.
     ///
@@ -101,8 +130,11 @@ impl MetadataLog {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, AppendError> {
         let (answer, answered) = oneshot::channel();
-        let gone = || AppendError::Unknown(Arc::new(io::Error::other("the metadata log's task has ended")));
-        self.commands.send(command(answer)).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())
+        self.commands.send(command(answer)).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())
     }
+}
+
+fn ended() -> AppendError {
+    AppendError::Unknown(Arc::new(io::Error::other("the metadata log's task has ended")))
 }

@@ -3,6 +3,7 @@
 //! Apart from [`AtomicBroadcast`](crate::AtomicBroadcast), and optional: an implementation on an ensemble of its own
 //! makes has no quorum of our nodes. The terms are those of KIP-595 and KIP-853.
 
+use std::fmt;
 use std::time::Duration;
 
 use ottla_types::{BrokerId, DirectoryId, LeadershipEpoch, Offset};
@@ -43,6 +44,12 @@ pub struct VoterKey {
     pub id: BrokerId,
     /// The id of the directory that holds its log and its vote.
     pub directory: DirectoryId,
+}
+
+impl fmt::Display for VoterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.id, self.directory)
+    }
 }
 
 /// Where a voter is reached.

@@ -58,11 +58,13 @@ pub(crate) struct Writer {
     is_sealed: bool,
     /// Set when the log's end on disk is not known any more.
     failed: Option<Arc<io::Error>>,
+    /// Whether any write that fails is the last.
+    is_strict: bool,
     _lock: Box<dyn DirLock>,
 }
 
 impl Writer {
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, recovered: Recovered) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, recovered: Recovered, is_strict: bool) -> Self {
         Self {
             disk,
             dir: dir.to_owned(),
@@ -72,6 +74,7 @@ impl Writer {
             next: recovered.next,
             is_sealed: recovered.is_sealed,
             failed: None,
+            is_strict,
             _lock: recovered.lock,
         }
     }
@@ -165,8 +168,8 @@ impl Writer {
             self.segment.sync().await
         };
         match taken_back.await {
-            Ok(()) => AppendError::Io(Arc::new(error)),
-            Err(_) => self.fail(error),
+            Ok(()) if !self.is_strict => AppendError::Io(Arc::new(error)),
+            Ok(()) | Err(_) => self.fail(error),
         }
     }
 

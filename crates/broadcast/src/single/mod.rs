@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ottla_env::Disk;
+use ottla_env::{Disk, process};
 use ottla_types::{BrokerId, LeadershipEpoch, Offset};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -114,7 +114,7 @@ impl Single {
             epoch,
             is_leading: false,
         };
-        tokio::spawn(driver.run(pieces.into_deliveries(snapshot), inbox));
+        process::spawn(driver.run(pieces.into_deliveries(snapshot), inbox));
         let deliveries = Mutex::new(Some(deliveries));
         let broadcast = Arc::new(Self { commands, shared, closing, deliveries, leader, reader });
         Ok(OpenedSingle { broadcast, next, warnings })

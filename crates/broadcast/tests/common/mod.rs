@@ -186,7 +186,7 @@ impl FaultyDisk {
         let node = match (known, mode) {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(node), _) => node,
-            (None, OpenMode::Existing) => return Err(io::ErrorKind::NotFound.into()),
+            (None, OpenMode::Existing | OpenMode::Read) => return Err(io::ErrorKind::NotFound.into()),
             (None, _) => {
                 let node = {
                     let mut state = self.0.state.lock().unwrap();

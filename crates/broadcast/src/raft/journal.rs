@@ -1,0 +1,438 @@
+//! The log and the vote, on our own storage.
+//!
+//! The log is kept as a journal of what happened to it: entries, truncations, purges, one after another in a
+//! [`MetadataLog`], whose frames, fsyncs and recovery are those of the one-node log. A truncation is an item like any
+//! other: the entries that take the place of what it cut lie behind it, and so are never durable before it. When a purge
+//! has made most of the journal superfluous, a snapshot of the journal (what is purged, and the entries that are left)
+//! takes its place.
+//!
+//! All entries that are not purged are in memory too: as many bytes as there are between two snapshots, and a few.
+//!
+//! The vote is in a file of its own. It is written when everything appended before is durable, as openraft asks for.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader};
+use ottla_env::{Disk, process};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::codec::{Decoder, Encoder};
+use super::types::{Entry, LogId, Payload, Types, Vote};
+use crate::frame::{FrameBuilder, MAX_BATCH_BYTES};
+use crate::recovery::{OpenError, Replayed};
+use crate::{AppendError, MetadataLog, state_file};
+
+/// The directory of the journal, in that of the metadata log.
+const JOURNAL_DIR: &str = "log";
+/// The file of the vote.
+const VOTE_FILE: &str = "vote";
+/// How many bytes of entries go into one message to a peer, about.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+/// How much of the journal may be superfluous before it is written anew.
+const WASTE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The log and the vote of one node.
+#[derive(Clone)]
+pub(crate) struct Journal(Arc<Shared>);
+
+struct Shared {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    log: tokio::sync::RwLock<Option<MetadataLog>>,
+    state: Mutex<State>,
+    vote: watch::Sender<Option<Vote>>,
+    flushing: mpsc::UnboundedSender<Flushing>,
+    /// Why the storage failed.
+    failure: watch::Sender<Option<Arc<str>>>,
+}
+
+/// What the log holds, durable or on its way.
+#[derive(Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    purged: Option<LogId>,
+    /// How many items were ever put into the journal.
+    items: i64,
+    /// Bytes of the journal, and of it those that the entries take.
+    journal_bytes: usize,
+    live_bytes: usize,
+}
+
+/// What is done when something is durable.
+struct Flushing {
+    written: Option<oneshot::Receiver<Result<ottla_types::Offset, AppendError>>>,
+    then: Then,
+}
+
+enum Then {
+    Append(IOFlushed<Types>),
+    Tell(oneshot::Sender<io::Result<()>>),
+    Nothing,
+}
+
+/// An item of the journal.
+enum Item {
+    Entry(Entry),
+    TruncateAfter(Option<LogId>),
+    Purge(LogId),
+}
+
+impl Item {
+    fn encode(&self) -> Bytes {
+        let mut encoder = Encoder::new();
+        match self {
+            Self::Entry(entry) => encoder.u8(1).entry(entry),
+            Self::TruncateAfter(last) => encoder.u8(2).maybe_log_id(last.as_ref()),
+            Self::Purge(upto) => encoder.u8(3).log_id(upto),
+        };
+        encoder.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let decode = |decoder: &mut Decoder| match decoder.u8()? {
+            1 => decoder.entry().map(Self::Entry),
+            2 => decoder.option(Decoder::log_id).map(Self::TruncateAfter),
+            3 => decoder.log_id().map(Self::Purge),
+            _ => Err(super::codec::DecodeError::Invalid("kind of item")),
+        };
+        Decoder::all(Bytes::copy_from_slice(bytes), decode).map_err(|error| error.to_string())
+    }
+}
+
+impl State {
+    fn last(&self) -> Option<LogId> {
+        self.entries.back().map(|entry| entry.log_id).or(self.purged)
+    }
+
+    /// The index of the first entry that is there, or would be the first.
+    fn first_index(&self) -> u64 {
+        match (self.entries.front(), self.purged) {
+            (Some(entry), _) => entry.log_id.index,
+            (None, Some(purged)) => purged.index + 1,
+            (None, None) => 0,
+        }
+    }
+
+    fn replay(&mut self, item: Item, bytes: usize) -> Result<(), String> {
+        self.items += 1;
+        self.journal_bytes += bytes;
+        match item {
+            Item::Entry(entry) => {
+                let expected = self.last().map_or(0, |last| last.index + 1);
+                let found = entry.log_id.index;
+                if found != expected {
+                    return Err(format!("it is entry {found}, and {expected} was expected"));
+                }
+                self.live_bytes += size(&entry);
+                self.entries.push_back(entry);
+            }
+            Item::TruncateAfter(last) => self.truncate_after(last),
+            Item::Purge(upto) => self.purge(upto),
+        }
+        Ok(())
+    }
+
+    fn truncate_after(&mut self, last: Option<LogId>) {
+        while let Some(entry) = self.entries.back()
+            && last.is_none_or(|last| entry.log_id.index > last.index)
+        {
+            self.live_bytes = self.live_bytes.saturating_sub(size(entry));
+            self.entries.pop_back();
+        }
+    }
+
+    fn purge(&mut self, upto: LogId) {
+        while let Some(entry) = self.entries.front()
+            && entry.log_id.index <= upto.index
+        {
+            self.live_bytes = self.live_bytes.saturating_sub(size(entry));
+            self.entries.pop_front();
+        }
+        if self.purged.is_none_or(|purged| purged.index < upto.index) {
+            self.purged = Some(upto);
+        }
+    }
+
+    fn range(&self, from: u64, end: u64) -> impl Iterator<Item = &Entry> {
+        let first = self.first_index();
+        let skipped = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skipped).take_while(move |entry| entry.log_id.index < end)
+    }
+}
+
+/// What an entry takes in the journal, about.
+fn size(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Normal(batch) => batch.len_bytes() + 32,
+        Payload::Blank | Payload::Membership(_) => 256,
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, which must be there and be this process's alone. Returns what the operator should know.
+    pub(crate) async fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Self, Vec<String>), OpenError> {
+        let mut state = State::default();
+        let vote = read_vote(&*disk, dir).await?;
+        let mut replay = |replayed: Replayed<'_>| match replayed {
+            Replayed::FromSnapshot { record, upto } => {
+                state.replay(Item::decode(record)?, record.len())?;
+                state.items = upto.0 + 1;
+                Ok(())
+            }
+            Replayed::Committed { record, .. } => state.replay(Item::decode(record)?, record.len()),
+        };
+        let opened = MetadataLog::open_strict(Arc::clone(&disk), &dir.join(JOURNAL_DIR), &mut replay).await?;
+        state.items = opened.next.0;
+        let (flushing, inbox) = mpsc::unbounded_channel();
+        let journal = Self(Arc::new(Shared {
+            disk,
+            dir: dir.to_owned(),
+            log: tokio::sync::RwLock::new(Some(opened.log)),
+            state: Mutex::new(state),
+            vote: watch::Sender::new(vote),
+            flushing,
+            failure: watch::Sender::new(None),
+        }));
+        process::spawn(flush(inbox, journal.0.failure.clone()));
+        Ok((journal, opened.warnings))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is done under the lock that could panic half way.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The vote, as it is on disk.
+    pub(crate) fn vote(&self) -> watch::Receiver<Option<Vote>> {
+        self.0.vote.subscribe()
+    }
+
+    /// Tells when the storage has failed, and why.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.0.failure.subscribe()
+    }
+
+    /// Notes that the storage has failed.
+    pub(crate) fn fail(&self, reason: &str) {
+        fail(&self.0.failure, reason);
+    }
+
+    /// Whether anything was ever voted for or logged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.vote.borrow().is_none() && self.state().last().is_none()
+    }
+
+    /// The entry with the given index, if it is there.
+    pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
+        self.state().range(index, index.saturating_add(1)).next().filter(|e| e.log_id.index == index).cloned()
+    }
+
+    /// Waits until all is written, and closes the journal.
+    pub(crate) async fn close(&self) {
+        if let Some(log) = self.0.log.write().await.take() {
+            log.close().await;
+        }
+    }
+
+    /// Puts items into the journal, in the order of the calls.
+    async fn submit(&self, items: Vec<Item>, then: Then) -> io::Result<()> {
+        let mut encoded = Vec::with_capacity(items.len());
+        {
+            let mut state = self.state();
+            for item in items {
+                let bytes = item.encode();
+                let len = bytes.len();
+                state.replay(item, len).map_err(io::Error::other)?;
+                encoded.push(bytes);
+            }
+        }
+        let log = self.0.log.read().await;
+        let log = log.as_ref().ok_or_else(closed)?;
+        let mut written = None;
+        // One write takes so much: the journal fails for good with a write, so what comes later is never there without it.
+        let mut rest = encoded.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (mut group, mut bytes) = (Vec::new(), 0);
+            while let Some(next) = rest.next_if(|next| group_takes(bytes, next)) {
+                bytes += next.len() + 4;
+                group.push(next);
+            }
+            if group.is_empty() {
+                return Err(io::Error::other("an entry is larger than the journal takes"));
+            }
+            if let Some(earlier) = written.replace(log.submit(group).await.map_err(append_error)?) {
+                let _ = self.0.flushing.send(Flushing { written: Some(earlier), then: Then::Nothing });
+            }
+        }
+        self.0.flushing.send(Flushing { written, then }).map_err(|_| closed())
+    }
+
+    /// Waits until all that was submitted is durable.
+    async fn flushed(&self) -> io::Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.0.flushing.send(Flushing { written: None, then: Then::Tell(tell) }).map_err(|_| closed())?;
+        told.await.map_err(|_| closed())?
+    }
+
+    /// Writes the journal anew if most of it is superfluous.
+    async fn compact(&self) -> io::Result<()> {
+        let (upto, items) = {
+            let mut state = self.state();
+            let Some(purged) = state.purged else { return Ok(()) };
+            if state.journal_bytes.saturating_sub(state.live_bytes) < WASTE_BYTES {
+                return Ok(());
+            }
+            let kept = state.entries.iter().cloned().map(Item::Entry);
+            let items: Vec<Bytes> =
+                std::iter::once(Item::Purge(purged)).chain(kept).map(|item| item.encode()).collect();
+            state.journal_bytes = items.iter().map(Bytes::len).sum();
+            (ottla_types::Offset(state.items - 1), items)
+        };
+        let log = self.0.log.read().await;
+        log.as_ref().ok_or_else(closed)?.snapshot(upto, items).await.map_err(append_error)
+    }
+}
+
+fn group_takes(bytes: usize, next: &Bytes) -> bool {
+    bytes + FrameBuilder::batch_len(std::slice::from_ref(next)) <= MAX_BATCH_BYTES
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the metadata log is closed")
+}
+
+fn append_error(error: AppendError) -> io::Error {
+    io::Error::other(error)
+}
+
+fn fail(failure: &watch::Sender<Option<Arc<str>>>, reason: &str) {
+    failure.send_if_modified(|known| {
+        let is_first = known.is_none();
+        known.get_or_insert_with(|| reason.into());
+        is_first
+    });
+}
+
+/// Tells, in order, of what has become durable.
+async fn flush(mut inbox: mpsc::UnboundedReceiver<Flushing>, failure: watch::Sender<Option<Arc<str>>>) {
+    let mut failed: Option<String> = None;
+    while let Some(Flushing { written, then }) = inbox.recv().await {
+        if let Some(written) = written {
+            let result = written.await.unwrap_or_else(|_| Err(AppendError::Unknown(Arc::new(closed()))));
+            if let Err(error) = result
+                && failed.is_none()
+            {
+                fail(&failure, &error.to_string());
+                failed = Some(error.to_string());
+            }
+        }
+        let result = failed.as_ref().map_or(Ok(()), |why| Err(io::Error::other(why.clone())));
+        match then {
+            Then::Append(callback) => callback.io_completed(result),
+            // Whoever asked may have gone.
+            Then::Tell(tell) => drop(tell.send(result)),
+            Then::Nothing => {}
+        }
+    }
+}
+
+async fn read_vote(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Vote>> {
+    let Some(content) = state_file::read(disk, dir, VOTE_FILE).await? else { return Ok(None) };
+    match Decoder::all(content, Decoder::vote) {
+        Ok(vote) => Ok(Some(vote)),
+        Err(error) => {
+            let path = dir.join(VOTE_FILE);
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {error}", path.display())))
+        }
+    }
+}
+
+impl RaftLogReader<Types> for Journal {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let from = match range.start_bound() {
+            Bound::Included(from) => *from,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        Ok(self.state().range(from, end).cloned().collect())
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(*self.0.vote.borrow())
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let mut bytes = 0;
+        let state = self.state();
+        let fitting = state.range(start, end).take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += size(entry);
+            is_first || bytes <= MESSAGE_BYTES
+        });
+        Ok(fitting.cloned().collect())
+    }
+}
+
+impl RaftLogStorage<Types> for Journal {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let state = self.state();
+        Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        self.flushed().await?;
+        let mut encoder = Encoder::new();
+        encoder.vote(vote);
+        if let Err(error) = state_file::write(&*self.0.disk, &self.0.dir, VOTE_FILE, &encoder.finish()).await
+        {
+            self.fail(&format!("cannot write the vote: {error}"));
+            return Err(error);
+        }
+        self.0.vote.send_replace(Some(*vote));
+        Ok(())
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let items = entries.into_iter().map(Item::Entry).collect();
+        self.submit(items, Then::Append(callback)).await
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        self.submit(vec![Item::TruncateAfter(last_log_id)], Then::Nothing).await?;
+        self.flushed().await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.submit(vec![Item::Purge(log_id)], Then::Nothing).await?;
+        self.compact().await
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

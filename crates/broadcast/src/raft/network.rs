@@ -1,0 +1,247 @@
+//! Openraft's way to its peers: encodes what it says, and sends a snapshot in chunks.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::RaftNetworkFactory;
+use openraft::RaftNetworkV2;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest,
+    VoteResponse,
+};
+use ottla_types::{BrokerId, Offset};
+
+use super::codec::{DecodeError, Decoder};
+use super::message::{
+    ChunkAnswer, Envelope, Failure, Request, SnapshotChunk, Transferred, decode_appended, decode_barrier,
+    decode_chunk_answer, decode_response, decode_transferred, decode_voted,
+};
+use super::snapshot::SnapshotFile;
+use super::types::{Types, Vote};
+use crate::atomic::BoxFuture;
+use crate::quorum::{VoterEndpoint, VoterKey};
+
+/// How many bytes of a snapshot are sent at once.
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Carries requests to the other nodes of the quorum and brings back their answers. What the bytes say is not its
+/// concern.
+pub trait Peers: Send + Sync + 'static {
+    /// Asks a node. `endpoints` are those that the quorum knows of it. There need be no time limit: who asks has one, and
+    /// drops the future.
+    ///
+    /// # Errors
+    /// The node cannot be reached, or the connection broke: whether it got the request is not known.
+    fn call(
+        &self,
+        to: BrokerId,
+        endpoints: &[VoterEndpoint],
+        request: Bytes,
+    ) -> BoxFuture<'_, io::Result<Bytes>>;
+}
+
+/// Makes clients.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) me: VoterKey,
+    pub(crate) peers: Arc<dyn Peers>,
+    /// How long an answer to entries or a chunk may take.
+    pub(crate) patience: Duration,
+}
+
+/// Speaks to one peer.
+pub(crate) struct Client {
+    network: Network,
+    to: VoterKey,
+    endpoints: Vec<VoterEndpoint>,
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: VoterKey, node: &Vec<VoterEndpoint>) -> Client {
+        self.client(target, node.clone())
+    }
+}
+
+/// Why a peer gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// It cannot be reached.
+    #[error("node {to} cannot be reached: {error}")]
+    Io {
+        /// The node.
+        to: BrokerId,
+        /// Why.
+        error: io::Error,
+    },
+    /// It took too long.
+    #[error("node {to} did not answer within {timeout:?}")]
+    Timeout {
+        /// The node.
+        to: BrokerId,
+        /// How long that is.
+        timeout: Duration,
+    },
+    /// It refused.
+    #[error("node {to} refused: {failure}")]
+    Refused {
+        /// The node.
+        to: BrokerId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Its answer is none.
+    #[error("node {to} gave an answer that is none: {error}")]
+    Malformed {
+        /// The node.
+        to: BrokerId,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+}
+
+impl CallError {
+    fn into_rpc(self) -> RPCError<Types> {
+        match self {
+            // Openraft waits before it tries again.
+            Self::Io { .. } | Self::Refused { .. } => RPCError::Unreachable(Unreachable::new(&self)),
+            Self::Timeout { .. } | Self::Malformed { .. } => RPCError::Network(NetworkError::new(&self)),
+        }
+    }
+}
+
+impl Network {
+    pub(crate) fn client(&self, to: VoterKey, endpoints: Vec<VoterEndpoint>) -> Client {
+        Client { network: self.clone(), to, endpoints }
+    }
+}
+
+impl Client {
+    async fn call<T>(
+        &self,
+        request: Request,
+        timeout: Duration,
+        decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>,
+    ) -> Result<T, CallError> {
+        let to = self.to.id;
+        let bytes = Envelope { from: self.network.me, to: self.to, request }.encode();
+        let answer = tokio::time::timeout(timeout, self.network.peers.call(to, &self.endpoints, bytes)).await;
+        let answer = answer.map_err(|_| CallError::Timeout { to, timeout })?;
+        let answer = answer.map_err(|error| CallError::Io { to, error })?;
+        let answer = decode_response(answer, decode).map_err(|error| CallError::Malformed { to, error })?;
+        answer.map_err(|failure| CallError::Refused { to, failure })
+    }
+
+    /// Asks the leader up to where the log is committed for sure.
+    pub(crate) async fn barrier(&self, timeout: Duration) -> Result<Offset, CallError> {
+        self.call(Request::Barrier, timeout, decode_barrier).await
+    }
+
+    /// Sends the chunks of a snapshot, from where the peer says on, until it has or refuses them all.
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: &SnapshotFile,
+    ) -> Result<Vote, StreamingError<Types>> {
+        let mut position = 0;
+        loop {
+            let bytes = match snapshot.file.read_at(position, CHUNK_BYTES).await {
+                Ok(bytes) => bytes,
+                // The file may have made way for a newer one: openraft asks for the current one when it tries again.
+                Err(error) => return Err(StreamingError::Network(NetworkError::new(&error))),
+            };
+            let crc = crc_fast::crc32_iscsi(&bytes);
+            let (meta, total) = (snapshot.meta.clone(), snapshot.len_bytes);
+            let chunk = SnapshotChunk { vote, meta, total, position, bytes, crc };
+            // The last answer comes when the snapshot is installed.
+            let answer =
+                self.call(Request::Snapshot(chunk), self.network.patience * 4, decode_chunk_answer).await;
+            match answer.map_err(|error| StreamingError::from(error.into_rpc()))? {
+                ChunkAnswer::Done(vote) => return Ok(vote),
+                ChunkAnswer::Next(next) => position = next.min(total),
+            }
+        }
+    }
+}
+
+impl RaftNetworkV2<Types> for Client {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let (previous, last) = (rpc.prev_log_id, rpc.entries.last().map(|entry| entry.log_id));
+        // A sign of life must not be late; entries may have to wait for a disk.
+        let timeout = if last.is_none() { option.hard_ttl() } else { self.network.patience };
+        let answer = self.call(Request::Append(rpc), timeout, decode_appended).await;
+        let answer = answer.map_err(CallError::into_rpc)?;
+        // Openraft takes it for granted that an answer fits what was asked.
+        let fits = match &answer {
+            AppendEntriesResponse::Conflict => previous.is_some(),
+            AppendEntriesResponse::PartialSuccess(upto) => *upto >= previous && *upto <= last.or(previous),
+            AppendEntriesResponse::Success | AppendEntriesResponse::HigherVote(_) => true,
+        };
+        if fits {
+            Ok(answer)
+        } else {
+            let error = DecodeError::Invalid("answer to these entries");
+            Err(CallError::Malformed { to: self.to.id, error }.into_rpc())
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.call(Request::Vote(rpc), option.hard_ttl(), decode_voted).await.map_err(CallError::into_rpc)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.call(Request::PreVote(rpc), option.hard_ttl(), decode_voted).await.map_err(CallError::into_rpc)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: openraft::alias::SnapshotOf<Types, SnapshotFile>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let mut cancel = pin!(cancel);
+        tokio::select! {
+            biased;
+            closed = &mut cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, &snapshot.snapshot) => sent.map(SnapshotResponse::new),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<Transferred, RPCError<Types>> {
+        let answer = self.call(Request::Transfer(rpc), option.hard_ttl(), decode_transferred).await;
+        answer.map_err(CallError::into_rpc)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        // Short, for a node that was restarted is wanted soon; a refused connection costs next to nothing.
+        let longest = self.network.patience;
+        let delays = (0..).map(move |nth: u32| (Duration::from_millis(20) * (1 << nth.min(8))).min(longest));
+        Some(Backoff::new(delays))
+    }
+}
