@@ -64,15 +64,15 @@ pub(crate) async fn find(disk: &dyn Disk, settings: &Settings) -> Result<PathBuf
     Ok(found.unwrap_or_else(|| Path::new(&settings.metadata_log_dir()).join(DIRECTORY)))
 }
 
-/// Refuses a new metadata log beside data.
-pub(crate) fn check(place: &Path, is_new: bool, logs: &LogDirs) -> Result<(), MetadataPlaceError> {
+/// Refuses data beside a metadata log that is new.
+pub(crate) fn check_new(place: &Path, logs: &LogDirs) -> Result<(), MetadataPlaceError> {
     let logs = logs.list();
     match logs.first() {
-        Some(log) if is_new => Err(MetadataPlaceError::MissingForData {
+        Some(log) => Err(MetadataPlaceError::MissingForData {
             place: place.display().to_string(),
             logs: logs.len(),
             example: log.dir().display().to_string(),
         }),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

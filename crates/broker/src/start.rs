@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use ottla_log::{LogDirs, LogDirsConfig};
 use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
-use ottla_metadata::record::{Endpoint, IncarnationId, SecurityProtocol};
+use ottla_metadata::record::{Endpoint, IncarnationId, LastRun, SecurityProtocol};
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
 use ottla_types::config::{Layers, Settings};
@@ -168,9 +168,16 @@ pub(crate) async fn boot(
     for warning in &opened.warnings {
         warn!("{warning}");
     }
+    // Before anything is written to it.
+    let logs = if opened.next == Offset(0) {
+        let logs = open_directories(env, settings, &Image::default()).await?;
+        metadata_place::check_new(&directory, &logs)?;
+        Some(logs)
+    } else {
+        None
+    };
     let metadata = Metadata::follow(settings, opened.broadcast, tasks);
-    let is_new = opened.next == Offset(0);
-    match boot_on(env, settings, bound, &metadata, (&directory, is_new)).await {
+    match boot_on(env, settings, bound, &metadata, logs).await {
         Ok((logs, epoch)) => {
             let cluster_id = logs.cluster_id().into();
             Ok(Booted { node_id: settings.node_id(), cluster_id, epoch, metadata, logs })
@@ -182,24 +189,28 @@ pub(crate) async fn boot(
     }
 }
 
-/// The same on a metadata log, and where that is and whether it is new.
+/// The same on a metadata log, with the log directories where they are open already.
 async fn boot_on(
     env: &Env,
     settings: &Arc<Settings>,
     bound: &[Bound],
     metadata: &Metadata,
-    (directory, is_new): (&Path, bool),
+    logs: Option<LogDirs>,
 ) -> Result<(LogDirs, BrokerEpoch), StartError> {
     metadata.leading().await.map_err(StartError::Replay)?;
-    let logs = open_directories(env, settings, &metadata.skip_steps()).await?;
-    metadata_place::check(directory, is_new, &logs)?;
+    let image = metadata.skip_steps();
+    let logs = match logs {
+        Some(logs) => logs,
+        None => open_directories(env, settings, &image).await?,
+    };
     let registration = Registration {
         id: settings.node_id(),
         incarnation: IncarnationId(env.rng.id_bytes()),
         endpoints: bound.iter().map(|bound| endpoint(env, bound)).collect(),
         rack: settings.get(&node::BROKER_RACK),
         directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
-        ..Registration::default()
+        features: Vec::new(),
+        last_run: logs.clean_broker_epoch().map_or(LastRun::Unclean, LastRun::Clean),
     };
     let epoch = register(metadata, &registration).await.map_err(StartError::Register)?;
     Ok((logs, epoch))

@@ -16,10 +16,10 @@ use ottla_types::{BrokerId, ErrorCode, LeadershipEpoch, Offset};
 use super::replay;
 use super::snapshots::{self, Snapshots};
 use super::steps::Steps;
-use crate::controller::{BATCH_OVERHEAD_BYTES, ControllerHost, not_controller, refused};
+use crate::controller::{ControllerHost, not_controller, refused};
 
-/// How many of the largest batches may be under way: no implementation of the log takes fewer.
-const BATCHES_UNDER_WAY: usize = 2;
+/// How many requests may be under way whose records fill the largest batch; smaller ones count for less.
+const LARGE_REQUESTS_UNDER_WAY: usize = 4;
 
 /// The metadata of the cluster, on this node.
 pub(crate) struct Metadata {
@@ -35,9 +35,9 @@ pub(crate) struct Metadata {
     pub(super) steps: Steps,
     pub(super) snapshots: Snapshots,
     standing: watch::Sender<Standing>,
-    /// Room for batches that are appended and not committed, in bytes.
+    /// Room for requests that are decided and not committed, in bytes.
     room: Semaphore,
-    /// What the largest batch that the log takes has to have room for.
+    /// What a request is set aside before it is decided: what the largest batch takes.
     largest: u32,
 }
 
@@ -60,11 +60,11 @@ impl Metadata {
         log: Arc<dyn AtomicBroadcast>,
         tasks: &mut JoinSet<()>,
     ) -> Arc<Self> {
-        let largest = log.max_batch_bytes().saturating_add(BATCH_OVERHEAD_BYTES);
+        let largest = log.max_batch_bytes();
         let between = settings.get(&METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
         let metadata = Arc::new(Self {
             node_id: settings.node_id(),
-            host: ControllerHost::new(Arc::clone(&log), Arc::clone(settings)),
+            host: ControllerHost::new(Arc::clone(&log), Arc::clone(settings), tasks),
             log,
             image: watch::Sender::default(),
             replayed_end: watch::Sender::new(Offset(0)),
@@ -72,7 +72,9 @@ impl Metadata {
             steps: Steps::default(),
             snapshots: Snapshots::every(usize::try_from(between).unwrap_or(usize::MAX)),
             standing: watch::Sender::default(),
-            room: Semaphore::new(largest.saturating_mul(BATCHES_UNDER_WAY).min(Semaphore::MAX_PERMITS)),
+            room: Semaphore::new(
+                largest.saturating_mul(LARGE_REQUESTS_UNDER_WAY).min(Semaphore::MAX_PERMITS),
+            ),
             largest: u32::try_from(largest).unwrap_or(u32::MAX),
         });
         // Deliveries are taken once; who follows the log already has them.
@@ -149,13 +151,14 @@ impl Metadata {
         let decided = self.host.decide(decide)?;
         // The rest of what was set aside is for others.
         drop(room.split(room.num_permits().saturating_sub(decided.weight)));
-        match decided.appending {
+        match decided.done {
             // What the answer was decided on may be of others, and be lost yet.
             None => self.replayed_in(decided.epoch, decided.end).await?,
-            Some(appending) => match appending.await {
-                Appended::Committed(_) => self.replayed(decided.end).await?,
-                Appended::Rejected(why) => return Err(refused(&why)),
-                Appended::Unknown(reason) => return Err(unavailable(&reason)),
+            Some(done) => match done.await {
+                Ok(Appended::Committed(_)) => self.replayed(decided.end).await?,
+                Ok(Appended::Rejected(why)) => return Err(refused(&why)),
+                Ok(Appended::Unknown(reason)) => return Err(unavailable(&reason)),
+                Err(_) => return Err(unavailable("the broker stops")),
             },
         }
         Ok((decided.answer, decided.end))
@@ -240,12 +243,14 @@ impl Metadata {
             }
             runs
         });
+        self.host.end();
         self.steps.end();
     }
 
     /// Says that the deliveries have ended, since the log was closed.
     pub(super) fn ended(&self) {
         self.stop();
+        self.host.end();
         self.steps.end();
     }
 

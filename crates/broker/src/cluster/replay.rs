@@ -44,7 +44,6 @@ pub(super) async fn run(metadata: Arc<Metadata>, mut deliveries: DeliveryReceive
             Delivery::Failed { reason } => Err(reason.to_string()),
         };
         if let Err(reason) = taken {
-            metadata.host.follow();
             return metadata.fail(&reason);
         }
     }

@@ -12,8 +12,8 @@ use ottla_broadcast::{
     NoQuorum, Read, ReadError, Refused as NotTaken, Single, SnapshotError, SnapshotPiece,
 };
 use ottla_env::disk::RealDisk;
-use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::configs::{Changes, ConfigOp};
+use ottla_metadata::controller::{Cuts, Refused};
 use ottla_metadata::record::{Config, ConfigResource};
 use ottla_metadata::{Controller, Decision, Record};
 use ottla_types::config::Settings;
@@ -78,7 +78,7 @@ async fn a_change_that_is_too_large_is_the_callers_fault_and_leaves_nothing_behi
     assert_eq!(refused.error, ErrorCode::PolicyViolation, "{}", refused.message);
     assert_eq!(retention_now(&on_disk.metadata), (None, None));
     let ((), end) = on_disk.metadata.commit(|controller| retention(controller, "2000")).await.unwrap();
-    assert_eq!(end, Offset(1));
+    assert_eq!(end, Offset(2), "behind what the controller began with");
     assert_eq!(retention_now(&on_disk.metadata).0.as_deref(), Some("2000"));
     on_disk.close().await;
 }
@@ -109,7 +109,7 @@ async fn many_changes_at_once_are_all_committed_and_a_restart_finds_them() {
     }
     let mut ends: Vec<_> = changes.join_all().await.into_iter().map(Result::unwrap).collect();
     ends.sort();
-    assert_eq!(ends, (1..=200).map(Offset).collect::<Vec<_>>(), "each has an offset of its own");
+    assert_eq!(ends, (2..=201).map(Offset).collect::<Vec<_>>(), "each has an offset of its own");
     let (last, _) = retention_now(&on_disk.metadata);
     on_disk.close().await;
     let again = OnDisk::open(dir.path()).await;
@@ -127,7 +127,7 @@ async fn a_change_that_nobody_waits_for_any_more_takes_its_course() {
         assert!(futures_util::poll!(&mut change).is_pending());
     }
     on_disk.metadata.commit(|controller| retention(controller, "2000")).await.unwrap();
-    assert_eq!(on_disk.metadata.host.image().offset(), Some(Offset(1)), "both are there");
+    assert_eq!(on_disk.metadata.host.image().offset(), Some(Offset(2)), "both are there");
     on_disk.close().await;
 }
 
@@ -212,10 +212,11 @@ impl AtomicBroadcast for ByHand {
 
 type Appends = mpsc::UnboundedReceiver<(Vec<Bytes>, oneshot::Sender<Appended>)>;
 
-/// The metadata over a log by hand, on a node that leads: with its deliveries, and what it is asked to append.
+/// The metadata over a log by hand, on a node that leads: with its deliveries, and what it is asked to append. What a
+/// controller begins with is committed, at offset 0.
 async fn by_hand() -> (Arc<Metadata>, mpsc::Sender<Delivery>, Appends, JoinSet<()>) {
     let (delivering, deliveries) = mpsc::channel(8);
-    let (appends, appended) = mpsc::unbounded_channel();
+    let (appends, mut appended) = mpsc::unbounded_channel();
     let log = Arc::new(ByHand {
         deliveries: Mutex::new(Some(deliveries)),
         appends,
@@ -224,6 +225,10 @@ async fn by_hand() -> (Arc<Metadata>, mpsc::Sender<Delivery>, Appends, JoinSet<(
     let mut followers = JoinSet::new();
     let metadata = Metadata::follow(&Arc::new(Settings::default()), log, &mut followers);
     delivering.send(Delivery::Leading { epoch: LeadershipEpoch(1) }).await.unwrap();
+    let (records, answer) = appended.recv().await.unwrap();
+    assert_eq!(records.len(), 1);
+    delivering.send(Delivery::Committed { first: Offset(0), records }).await.unwrap();
+    answer.send(Appended::Committed(Offset(0))).unwrap();
     metadata.leading().await.unwrap();
     (metadata, delivering, appended, followers)
 }
@@ -245,10 +250,10 @@ async fn a_request_that_changes_nothing_is_answered_when_what_it_was_decided_on_
     let mut nothing =
         Box::pin(metadata.commit(|_: &mut Controller| Decision::whole(Vec::new(), "it is so already")));
     assert!(futures_util::poll!(&mut nothing).is_pending());
-    delivering.send(Delivery::Committed { first: Offset(0), records }).await.unwrap();
-    answer.send(Appended::Committed(Offset(0))).unwrap();
-    assert_eq!(nothing.await.unwrap(), ("it is so already", Offset(1)));
-    assert_eq!(first.await.unwrap().unwrap().1, Offset(1));
+    delivering.send(Delivery::Committed { first: Offset(1), records }).await.unwrap();
+    answer.send(Appended::Committed(Offset(1))).unwrap();
+    assert_eq!(nothing.await.unwrap(), ("it is so already", Offset(2)));
+    assert_eq!(first.await.unwrap().unwrap().1, Offset(2));
 }
 
 #[tokio::test]
@@ -278,9 +283,9 @@ async fn what_was_committed_before_the_leadership_ended_is_answered_so_although_
     let (records, answer) = appends.recv().await.unwrap();
     let over = Delivery::NotLeading { epoch: LeadershipEpoch(1), leader: None };
     delivering.send(over).await.unwrap();
-    delivering.send(Delivery::Committed { first: Offset(0), records }).await.unwrap();
-    answer.send(Appended::Committed(Offset(0))).unwrap();
-    assert_eq!(kept.await.unwrap().unwrap().1, Offset(1));
+    delivering.send(Delivery::Committed { first: Offset(1), records }).await.unwrap();
+    answer.send(Appended::Committed(Offset(1))).unwrap();
+    assert_eq!(kept.await.unwrap().unwrap().1, Offset(2));
     assert_eq!(retention_now(&metadata).0.as_deref(), Some("1000"));
 }
 
@@ -294,4 +299,39 @@ async fn a_record_that_does_not_follow_ends_the_changes_and_is_told_as_a_failure
     let refused = metadata.commit(|controller| retention(controller, "2000")).await.unwrap_err();
     assert_eq!(refused.error, ErrorCode::KafkaStorageError);
     drop(waiting);
+}
+
+#[tokio::test]
+async fn a_decision_of_many_batches_is_answered_with_the_last() {
+    let (metadata, delivering, mut appends, _followers) = by_hand().await;
+    // Three batches are more than may be under way at once.
+    let large = |_: &mut Controller| {
+        let value: Arc<str> = "x".repeat(30_000).into();
+        let filler = |nth: usize| {
+            let (resource, key) = (ConfigResource::ClusterDefault, Arc::from(format!("key-{nth}")));
+            Record::Config(Config { resource, key, value: Some(value.clone()) })
+        };
+        let records = (0..3 * MAX_BATCH_BYTES / 30_000).map(filler).collect();
+        Decision { cuts: Cuts::Anywhere, ..Decision::whole(records, ()) }
+    };
+    let mut committing = {
+        let metadata = Arc::clone(&metadata);
+        tokio::spawn(async move { metadata.commit(large).await })
+    };
+    let (mut first, mut batches) = (Offset(1), 0);
+    let committed = loop {
+        tokio::select! {
+            biased;
+            committed = &mut committing => break committed,
+            Some((records, answer)) = appends.recv() => {
+                let count = i64::try_from(records.len()).unwrap();
+                delivering.send(Delivery::Committed { first, records }).await.unwrap();
+                answer.send(Appended::Committed(first)).unwrap();
+                first = Offset(first.0 + count);
+                batches += 1;
+            }
+        }
+    };
+    assert_eq!(committed.unwrap().unwrap().1, first);
+    assert!(batches >= 3, "{batches}");
 }

@@ -1,33 +1,37 @@
 //! The metadata as far as they are replayed, and the decisions that run ahead of them while this node leads.
 //!
-//! A request is decided and its records are handed to the log under one lock and without a pause in between, so that the
-//! order of decisions is the order of the log, and nobody who gives up waiting leaves a decision half done. What then
+//! A request is decided and its records are put in line for the log under one lock and without a pause in between, so that
+//! the order of decisions is the order of the log, and nobody who gives up waiting leaves a decision half done. What then
 //! becomes of it the deliveries of the log say, in order: records are replayed, whether somebody still waits for them or
 //! not, and with the end of the leadership all that is decided and not committed is forgotten.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::warn;
 
-use ottla_broadcast::{Appending, AtomicBroadcast, Refused as NotTaken};
-use ottla_metadata::controller::Refused;
+use ottla_broadcast::{Appended, AtomicBroadcast, Refused as NotTaken};
+use ottla_env::process;
+use ottla_metadata::controller::{Refused, UncleanElection, WhyUnclean};
 use ottla_metadata::image::ReplayError;
 use ottla_metadata::{Controller, Decision, Image, Record};
 use ottla_types::config::Settings;
 use ottla_types::{ErrorCode, LeadershipEpoch, Offset};
 
-/// What a batch takes besides its records, in bytes.
-pub(crate) const BATCH_OVERHEAD_BYTES: usize = 256;
+use super::appender::{self, Appender, weight_of};
 
-/// What a record takes besides its bytes, in bytes.
-const RECORD_OVERHEAD_BYTES: usize = 4;
+/// How many unclean elections of one decision are named.
+const UNCLEAN_NAMED: usize = 10;
 
 /// What is replayed, and what is decided.
 pub(crate) struct ControllerHost {
-    log: Arc<dyn AtomicBroadcast>,
     settings: Arc<Settings>,
+    /// The largest batch that the log takes, in bytes.
+    max_batch_bytes: usize,
     role: Mutex<Role>,
+    /// To the task that appends; `None` when nothing is decided any more.
+    appends: Mutex<Option<mpsc::UnboundedSender<appender::Decided>>>,
     /// The epoch in which this node leads.
     epoch: watch::Sender<Option<LeadershipEpoch>>,
 }
@@ -55,15 +59,29 @@ pub(crate) struct Decided<A> {
     /// The offset after the last record that was decided by then, those of earlier requests included.
     pub(crate) end: Offset,
     /// What becomes of its own records; `None` where it has none.
-    pub(crate) appending: Option<Appending>,
+    pub(crate) done: Option<oneshot::Receiver<Appended>>,
     /// How much room they take while they are under way, in bytes.
     pub(crate) weight: usize,
 }
 
 impl ControllerHost {
-    pub(crate) fn new(log: Arc<dyn AtomicBroadcast>, settings: Arc<Settings>) -> Self {
+    /// A host that has replayed nothing. What it has appended goes through a task among `tasks`.
+    pub(crate) fn new(
+        log: Arc<dyn AtomicBroadcast>,
+        settings: Arc<Settings>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let max_batch_bytes = log.max_batch_bytes();
+        let (appends, decided) = mpsc::unbounded_channel();
+        process::spawn_in(tasks, Appender::new(log).run(decided));
         let role = Mutex::new(Role::Following(Image::default()));
-        Self { log, settings, role, epoch: watch::Sender::new(None) }
+        Self {
+            settings,
+            max_batch_bytes,
+            role,
+            appends: Mutex::new(Some(appends)),
+            epoch: watch::Sender::new(None),
+        }
     }
 
     /// The metadata as far as they are replayed.
@@ -99,13 +117,18 @@ impl ControllerHost {
         self.epoch.send_replace(None);
     }
 
-    /// This node leads from here on.
+    /// This node leads from here on. What an earlier leader may have left undone is done first.
     pub(crate) fn lead(&self, epoch: LeadershipEpoch) {
         let mut role = self.lock();
         let image = role.image().clone();
         let decided_end = end_of(&image);
         let controller = Controller::new(image, Arc::clone(&self.settings));
-        *role = Role::Leading(Box::new(Leading { epoch, controller, decided_end }));
+        let mut leading = Box::new(Leading { epoch, controller, decided_end });
+        // Nobody waits for it: the next decision comes after it in the log, or is lost with it.
+        if let Err(refused) = self.decide_on(&mut leading, Controller::activate) {
+            warn!("the controller cannot begin with what it should: {}", refused.message);
+        }
+        *role = Role::Leading(leading);
         drop(role);
         self.epoch.send_replace(Some(epoch));
     }
@@ -119,36 +142,64 @@ impl ControllerHost {
         self.epoch.send_replace(None);
     }
 
-    /// Decides a request on all that was decided before it, and hands its records to the log.
+    /// Decides a request on all that was decided before it, and puts its records in line for the log.
     ///
     /// # Errors
-    /// This node does not lead, or the log does not take the records. Nothing is changed then.
+    /// This node does not lead, or the log would not take the records. Nothing is changed then.
     pub(crate) fn decide<A>(
         &self,
         decide: impl FnOnce(&mut Controller) -> Decision<A>,
     ) -> Result<Decided<A>, Refused> {
         let mut role = self.lock();
-        let Role::Leading(leading) = &mut *role else { return Err(not_controller()) };
+        match &mut *role {
+            Role::Leading(leading) => self.decide_on(leading, decide),
+            Role::Following(_) => Err(not_controller()),
+        }
+    }
+
+    fn decide_on<A>(
+        &self,
+        leading: &mut Leading,
+        decide: impl FnOnce(&mut Controller) -> Decision<A>,
+    ) -> Result<Decided<A>, Refused> {
         // A clone costs a few reference counts.
         let before = leading.controller.clone();
-        let Decision { records, answer, .. } = decide(&mut leading.controller);
-        let epoch = leading.epoch;
-        if records.is_empty() {
-            return Ok(Decided { answer, epoch, end: leading.decided_end, appending: None, weight: 0 });
-        }
-        let batch: Vec<Bytes> = records.iter().map(Record::to_bytes).collect();
-        let (count, weight) = (batch.len(), weight_of(&batch));
-        match self.log.append(epoch, batch) {
-            Ok(appending) => {
-                let count = i64::try_from(count).unwrap_or(i64::MAX);
-                leading.decided_end = Offset(leading.decided_end.0.saturating_add(count));
-                Ok(Decided { answer, epoch, end: leading.decided_end, appending: Some(appending), weight })
-            }
-            Err(not_taken) => {
+        let decision = decide(&mut leading.controller);
+        let (batches, unclean, answer) = match decision.batches(self.max_batch_bytes) {
+            Ok(batches) => batches,
+            Err(too_large) => {
                 leading.controller = before;
-                Err(refused(&not_taken))
+                return Err(Refused { error: ErrorCode::PolicyViolation, message: too_large.to_string() });
             }
+        };
+        let epoch = leading.epoch;
+        if batches.is_empty() {
+            return Ok(Decided { answer, epoch, end: leading.decided_end, done: None, weight: 0 });
         }
+        let weight = batches.iter().map(|batch| weight_of(&batch.bytes)).sum();
+        let count = batches.iter().map(|batch| batch.bytes.len()).sum::<usize>();
+        let (done, outcome) = oneshot::channel();
+        let batches = batches.into_iter().map(|batch| batch.bytes).collect();
+        if !self.put_in_line(appender::Decided { epoch, batches, done }) {
+            leading.controller = before;
+            return Err(not_controller());
+        }
+        tell(leading.controller.speculative(), &unclean);
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        leading.decided_end = Offset(leading.decided_end.0.saturating_add(count));
+        Ok(Decided { answer, epoch, end: leading.decided_end, done: Some(outcome), weight })
+    }
+
+    /// Whether there is still somebody to append it.
+    fn put_in_line(&self, decided: appender::Decided) -> bool {
+        let appends = self.appends.lock().unwrap_or_else(PoisonError::into_inner);
+        appends.as_ref().is_some_and(|appends| appends.send(decided).is_ok())
+    }
+
+    /// Nothing is decided any more, and the task that appends ends.
+    pub(crate) fn end(&self) {
+        self.follow();
+        *self.appends.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Role> {
@@ -165,14 +216,28 @@ impl Role {
     }
 }
 
-/// What a batch under way is counted for: its records with their lengths, and what holds them.
-fn weight_of(batch: &[Bytes]) -> usize {
-    BATCH_OVERHEAD_BYTES + batch.iter().map(|record| record.len() + RECORD_OVERHEAD_BYTES).sum::<usize>()
-}
-
 /// The offset after the last record that an image stands for.
 pub(crate) fn end_of(image: &Image) -> Offset {
     Offset(image.offset().map_or(0, |last| last.0.saturating_add(1)))
+}
+
+/// Tells of leaders that may lack records: somebody should look at what is lost. There can be one for each partition of a
+/// broker, so only the first few are named.
+fn tell(image: &Image, elections: &[UncleanElection]) {
+    for election in elections.iter().take(UNCLEAN_NAMED) {
+        let topic = image.topic(election.topic).map_or_else(String::new, |topic| topic.name.to_string());
+        let why = match election.why {
+            WhyUnclean::LastKnownLeader => "it led last, and nobody is left who is known to hold everything",
+            WhyUnclean::Allowed => "the topic or the operator prefers any leader to none",
+        };
+        warn!(
+            leader = %election.leader,
+            "unclean election: the leader of {topic}-{} may lack records that were committed: {why}", election.index
+        );
+    }
+    if let Some(more) = elections.len().checked_sub(UNCLEAN_NAMED).filter(|more| *more > 0) {
+        warn!("unclean election: so it is with {more} more partitions");
+    }
 }
 
 /// What a client is told when the log does not take what it asked for.
