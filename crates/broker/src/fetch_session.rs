@@ -1,6 +1,6 @@
 //! Fetch sessions (KIP-227): what a client said it wants to fetch, remembered between its requests.
 //!
-//! Pure: the time and the candidate session ids come in as arguments. What is not here: reading. The Fetch handler
+//! Pure: the time and the source of session ids come in as arguments. What is not here: reading. The Fetch handler
 //! asks the cache for the partitions of a request, reads them, and lets the session choose which of the answers the
 //! client does not know yet.
 
@@ -208,7 +208,7 @@ impl SessionCache {
         (self.sessions.len(), self.entries)
     }
 
-    /// Finds or opens the session of a request. `random` makes the id of a new session.
+    /// Finds or opens the session of a request. `random` gives the id of a new session, and is asked for no other.
     ///
     /// # Errors
     /// FETCH_SESSION_ID_NOT_FOUND, FETCH_SESSION_TOPIC_ID_ERROR or INVALID_FETCH_SESSION_EPOCH: the client opens a
@@ -219,7 +219,7 @@ impl SessionCache {
         wants: Vec<(PartitionKey, Want)>,
         forgotten: &[PartitionKey],
         now: Duration,
-        random: u64,
+        random: impl FnOnce() -> u64,
     ) -> Result<Context, ErrorCode> {
         if matches!(header.epoch, INITIAL_EPOCH | FINAL_EPOCH) {
             self.close(header.session_id);
@@ -270,7 +270,7 @@ impl SessionCache {
         uses_topic_ids: bool,
         wants: &[(PartitionKey, Want)],
         now: Duration,
-        random: u64,
+        random: impl FnOnce() -> u64,
     ) -> Option<Arc<Mutex<Session>>> {
         if self.sessions.len() >= self.slots && !self.evict_for(wants.len(), now) {
             return None;
@@ -282,7 +282,7 @@ impl SessionCache {
         for (key, want) in wants {
             entries.put(key.clone(), *want);
         }
-        let id = self.free_id(random);
+        let id = self.free_id(random());
         let size = entries.turns.len();
         self.entries += size;
         let session = Session { id, uses_topic_ids, epoch: next_epoch(INITIAL_EPOCH), entries };

@@ -4,7 +4,7 @@
 //! With one replica the high watermark is the log's end, or what of it is durable where `flush.messages` asks for that.
 //! What decides it for more is the `replica` machine's, which takes its place behind [`Partition::high_watermark`].
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ottla_log::{Appended, Log};
 use ottla_records::{Codec, Compression, Prepared, ProduceRules, TimestampType};
@@ -27,7 +27,6 @@ pub(crate) struct Partition {
     state: RwLock<State>,
 }
 
-#[derive(Clone)]
 struct State {
     leadership: Leadership,
     config: Arc<PartitionConfig>,
@@ -117,12 +116,12 @@ impl Partition {
         Self { id, topic_id, log, traffic, waiters, committed, state: RwLock::new(state) }
     }
 
-    fn state(&self) -> State {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn config(&self) -> Arc<PartitionConfig> {
-        self.state().config
+        Arc::clone(&self.state().config)
     }
 
     pub(crate) fn leadership(&self) -> Leadership {

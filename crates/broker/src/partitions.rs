@@ -1,6 +1,6 @@
 //! The partitions that have a replica on this broker, found by the topic's name or id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ottla_types::{TopicId, TopicName};
@@ -33,18 +33,43 @@ pub(crate) struct Partitions {
 #[derive(Debug, Default)]
 struct Table {
     ids: HashMap<TopicName, TopicId>,
-    by_id: HashMap<TopicId, HashMap<i32, Arc<Partition>>>,
+    by_id: HashMap<TopicId, BTreeMap<i32, Arc<Partition>>>,
+}
+
+impl Table {
+    fn topic(&self, topic: TopicRef<'_>) -> Option<&BTreeMap<i32, Arc<Partition>>> {
+        let id = match topic {
+            TopicRef::Id(id) => id,
+            TopicRef::Name(name) => *self.ids.get(name)?,
+        };
+        self.by_id.get(&id)
+    }
 }
 
 impl Partitions {
     /// The partition, if it has a replica here.
     pub(crate) fn get(&self, topic: TopicRef<'_>, index: i32) -> Option<Arc<Partition>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let id = match topic {
-            TopicRef::Id(id) => id,
-            TopicRef::Name(name) => *table.ids.get(name)?,
+        table.topic(topic)?.get(&index).cloned()
+    }
+
+    /// As [`Self::get`] for many partitions, of which those of a topic come together as a rule: a fetch asks for all of its
+    /// partitions again and again.
+    pub(crate) fn get_all<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a TopicKey, i32)>,
+    ) -> Vec<Option<Arc<Partition>>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut current: Option<(&TopicKey, Option<&BTreeMap<i32, Arc<Partition>>>)> = None;
+        let find = |(key, index): (&'a TopicKey, i32)| {
+            let topic = match current {
+                Some((of, topic)) if of == key => topic,
+                _ => table.topic(key.into()),
+            };
+            current = Some((key, topic));
+            topic?.get(&index).cloned()
         };
-        table.by_id.get(&id)?.get(&index).cloned()
+        wanted.map(find).collect()
     }
 
     pub(crate) fn insert(&self, partition: Arc<Partition>) {
@@ -59,15 +84,13 @@ impl Partitions {
         if table.ids.get(name) == Some(&id) {
             table.ids.remove(name);
         }
-        let mut partitions: Vec<_> = table.by_id.remove(&id).unwrap_or_default().into_values().collect();
-        partitions.sort_by_key(|partition| partition.id.partition);
-        partitions
+        table.by_id.remove(&id).unwrap_or_default().into_values().collect()
     }
 
     /// All partitions, by the names of their topics.
     pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let mut partitions: Vec<_> = table.by_id.values().flat_map(HashMap::values).cloned().collect();
+        let mut partitions: Vec<_> = table.by_id.values().flat_map(BTreeMap::values).cloned().collect();
         drop(table);
         partitions.sort_by(|one, other| one.id.cmp(&other.id));
         partitions
@@ -76,9 +99,6 @@ impl Partitions {
     /// A topic's partitions, by index.
     pub(crate) fn of_topic(&self, id: TopicId) -> Vec<Arc<Partition>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let mut partitions: Vec<_> =
-            table.by_id.get(&id).map(|topic| topic.values().cloned().collect()).unwrap_or_default();
-        partitions.sort_by_key(|partition: &Arc<Partition>| partition.id.partition);
-        partitions
+        table.by_id.get(&id).map(|topic| topic.values().cloned().collect()).unwrap_or_default()
     }
 }

@@ -1,7 +1,8 @@
 //! Fetch: reads record batches, waiting for them where there are too few (KIP-74, KIP-227, KIP-320, KIP-516, KIP-595).
 //!
 //! A request is read once at once. Only if that gives less than it asks for does it register with its partitions,
-//! and then it reads again: what was appended in between is found, what comes later wakes it.
+//! and then it reads again: what was appended in between is found, what comes later wakes it. Woken, it reads without
+//! registering, for nearly always that is enough.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         wants,
         &forgotten,
         core.env.clock.monotonic(),
-        core.env.rng.next_u64(),
+        || core.env.rng.next_u64(),
     );
     let session = match session {
         Ok(session) => session,
@@ -121,10 +122,17 @@ struct Round {
 }
 
 impl Fetch {
+    /// The partitions of the request, in order, as far as they are here.
+    fn find(&self) -> Vec<Result<Arc<Partition>, ErrorCode>> {
+        let keys = self.session.wants().iter().map(|(key, _)| key);
+        let found = self.core.partitions.get_all(keys.clone().map(|key| (&key.topic, key.partition)));
+        let missing = |key: &PartitionKey| self.core.find_partition((&key.topic).into(), key.partition);
+        keys.zip(found).map(|(key, found)| found.map_or_else(|| missing(key), Ok)).collect()
+    }
+
     async fn read(&self) -> Round {
         let mut round = Round { answers: Vec::with_capacity(self.session.wants().len()), ..Round::default() };
-        for (key, want) in self.session.wants() {
-            let partition = self.core.find_partition((&key.topic).into(), key.partition);
+        for ((key, want), partition) in self.session.wants().iter().zip(self.find()) {
             let read = match &partition {
                 Ok(partition) => self.read_partition(partition, want, round.bytes).await,
                 Err(error) => Err(*error),
@@ -215,29 +223,33 @@ impl Fetch {
     /// Reads until there is enough, or until the deadline.
     async fn read_when_enough(&self, deadline: Instant) -> Round {
         loop {
-            // A new waiter for each look: what is appended during the look counts towards the next.
-            let waiter = Waiter::new(self.min_bytes);
-            let places = self.register(&waiter);
+            if let Some(round) = self.wait(deadline).await {
+                return round;
+            }
             let round = self.read().await;
             if self.is_enough(&round) || Instant::now() >= deadline {
                 return round;
             }
-            let is_missing_some = !waiter.count(i64::try_from(round.available).unwrap_or(i64::MAX));
-            if is_missing_some && is_heard(&round, &places) {
-                // An elapsed deadline is no error: the next look is the last.
-                let _elapsed = tokio::time::timeout_at(deadline, waiter.wait()).await;
-            }
-            drop(places);
         }
     }
 
-    /// Places at the partitions of the request, in their order, as far as they are here.
-    fn register(&self, waiter: &Arc<Waiter>) -> Vec<Option<Place>> {
-        let partition = |(key, _): &(PartitionKey, Want)| {
-            let partition = self.core.find_partition((&key.topic).into(), key.partition).ok()?;
-            Some(partition.wait(waiter))
-        };
-        self.session.wants().iter().map(partition).collect()
+    /// Waits until enough was appended, until something else happened, or until the deadline. What is there already may be
+    /// enough: then that is the answer.
+    async fn wait(&self, deadline: Instant) -> Option<Round> {
+        // A new waiter each time: what is appended during the look counts towards the next.
+        let waiter = Waiter::new(self.min_bytes);
+        let place = |partition: Result<Arc<Partition>, ErrorCode>| Some(partition.ok()?.wait(&waiter));
+        let places: Vec<Option<Place>> = self.find().into_iter().map(place).collect();
+        let round = self.read().await;
+        if self.is_enough(&round) || Instant::now() >= deadline {
+            return Some(round);
+        }
+        let is_missing_some = !waiter.count(i64::try_from(round.available).unwrap_or(i64::MAX));
+        if is_missing_some && is_heard(&round, &places) {
+            // An elapsed deadline is no error: the next look is the last.
+            let _elapsed = tokio::time::timeout_at(deadline, waiter.wait()).await;
+        }
+        None
     }
 
     /// Counts what is answered for a partition.
