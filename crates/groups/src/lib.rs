@@ -15,6 +15,7 @@ mod classic;
 mod config;
 mod deadlines;
 mod effect;
+mod followup;
 mod group;
 mod groups;
 mod offsets;
