@@ -103,7 +103,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Forgets all that is decided and not committed.
+    /// Forgets all that is decided and not committed. Some of a decision may be, so who goes on leading calls
+    /// [`Self::activate`] next.
     pub fn abandon(&mut self) {
         self.outstanding = 0;
         self.speculative = self.committed.clone();

@@ -245,6 +245,13 @@ impl Image {
 }
 
 impl PartitionState {
+    /// How many replicas the partition is to have: those that are about to go do not count.
+    #[must_use]
+    pub fn replication_factor(&self) -> usize {
+        let going = self.reassignment.as_ref().map_or(0, |reassignment| reassignment.removing.len());
+        self.replicas.len().saturating_sub(going)
+    }
+
     /// The directory of a replica; `None` if the broker holds none.
     #[must_use]
     pub fn directory(&self, broker: BrokerId) -> Option<DirectoryId> {

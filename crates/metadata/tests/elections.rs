@@ -54,6 +54,18 @@ fn the_eligible_replica_that_comes_back_first_leads_an_empty_isr() {
 }
 
 #[test]
+fn who_is_in_sync_leads_before_who_is_eligible() {
+    let mut cluster = three("min.insync.replicas=3");
+    cluster.set_fenced(1, true);
+    cluster.set_fenced(1, false);
+    assert_eq!(cluster.t(0), "2@1 isr 2,3 elr 1");
+    let preferred = elect(&mut cluster, ElectionType::Preferred, "t", 0);
+    assert_eq!(preferred, Err(ErrorCode::PreferredLeaderNotAvailable));
+    cluster.set_fenced(2, true);
+    assert_eq!(cluster.t(0), "3@2 isr 3 elr 1,2");
+}
+
+#[test]
 fn without_permission_nobody_leads_who_may_lack_records() {
     let mut cluster = three("");
     cluster.set_isr(0, &[1]);

@@ -261,12 +261,11 @@ fn check_partitions(image: &Image) {
         for (index, state) in topic.partitions() {
             count += 1;
             let name = format!("{}-{index}: {state:?}", topic.name);
-            assert!(!state.isr.is_empty(), "{name}");
             assert!(state.isr.iter().all(|id| state.replicas.contains(id)), "{name}");
             assert!(state.leader.is_none_or(|id| state.isr.contains(&id)), "{name}");
-            let is_fenced = |id: BrokerId| image.broker(id).unwrap().fenced;
-            assert!(state.leader.is_none_or(|id| !is_fenced(id)), "{name}");
-            let could_lead = state.isr.iter().any(|id| !is_fenced(*id));
+            let is_fenced = |id: &BrokerId| image.broker(*id).unwrap().fenced;
+            assert!(!state.isr.iter().any(is_fenced), "{name}");
+            let could_lead = state.isr.iter().chain(state.elr.iter()).any(|id| !is_fenced(id));
             assert!(state.leader.is_some() || !could_lead, "{name} could be led");
             assert!(
                 state.leader_epoch >= LeaderEpoch(0) && state.partition_epoch.0 >= state.leader_epoch.0,

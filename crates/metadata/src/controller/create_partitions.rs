@@ -67,7 +67,7 @@ impl Controller {
             return Err(too_many_partitions());
         }
         let first = i32::try_from(existing).unwrap_or(i32::MAX);
-        let replication_factor = topic.partitions().next().map_or(1, |(_, state)| state.replicas.len());
+        let replication_factor = topic.partitions().next().map_or(1, |(_, state)| state.replication_factor());
         let candidates = placement::candidates(&self.speculative);
         let placed = match &more.assignments {
             Some(assignments) if assignments.len() != additional => {

@@ -110,17 +110,22 @@ impl<'a> Target<'a> {
     /// The change that makes the partition what is wanted; `None` if it is that already.
     pub(in super::super) fn change(mut self, min_isr: usize, can_lead: CanLead<'_>) -> Option<Changed> {
         self.complete_reassignment();
-        let elr = self.eligible(min_isr);
-        let elected = self.elect(elr, can_lead);
+        let mut elected = self.elect(self.eligible(min_isr), can_lead);
         if elected.unclean.is_some() {
             self.recovery = LeaderRecovery::Recovering;
+        } else if elected.isr != self.isr {
+            // An eligible replica that leads may be the only one that was missing.
+            self.isr.clone_from(&elected.isr);
+            if self.complete_reassignment() {
+                elected = self.elect(self.eligible(min_isr), can_lead);
+            }
         }
         self.difference(elected)
     }
 
-    /// Ends the reassignment if all replicas that stay are in sync (KIP-455).
-    fn complete_reassignment(&mut self) {
-        let Some(Reassignment { removing, .. }) = &self.reassignment else { return };
+    /// Ends the reassignment if all replicas that stay are in sync (KIP-455), and says whether it did.
+    fn complete_reassignment(&mut self) -> bool {
+        let Some(Reassignment { removing, .. }) = &self.reassignment else { return false };
         let stays = |broker: &BrokerId| !removing.contains(broker);
         let isr: Vec<_> = self.isr.iter().copied().filter(stays).collect();
         let mut replicas = self.replicas.iter().filter(|(broker, _)| stays(broker));
@@ -130,6 +135,7 @@ impl<'a> Target<'a> {
             self.isr = isr;
             self.reassignment = None;
         }
+        is_done
     }
 
     /// Who besides the ISR holds everything committed (KIP-966). At most all replicas can be in sync, so fewer replicas

@@ -125,8 +125,7 @@ impl Controller {
         let counted = |c| Candidate { fenced: false, in_controlled_shutdown: false, ..c };
         let candidates: Vec<_> = placement::candidates(image).into_iter().map(counted).collect();
         check_replicas(&candidates, index, wanted, None)?;
-        let going = state.reassignment.as_ref().map_or(0, |reassignment| reassignment.removing.len());
-        let factor = state.replicas.len().saturating_sub(going);
+        let factor = state.replication_factor();
         if !may_resize && factor != wanted.len() {
             return Err(Refused::new(
                 ErrorCode::InvalidReplicationFactor,
