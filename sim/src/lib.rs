@@ -2,17 +2,28 @@
 //! must hold whatever happens.
 //!
 //! - [`disk`]: a disk in memory that loses, tears and reorders what was not synced, and fails in other ways.
+//! - [`engine`]: one thread, one clock, one order of events; the tasks of each simulated process.
+//! - [`net`]: a network in memory, between machines.
+//! - [`world`]: machines, each with a process that can be killed, paused and started, a disk and clocks.
+//! - [`faults`]: what goes wrong, and is repaired.
+//! - [`brokers`]: brokers and their clients under faults.
+//! - [`run`]: one seed, or many.
 //! - [`log_crash`]: random workloads over a broker's logs, crashed at every change of the disk.
 //! - [`invariants`]: what must hold, one file each.
-//! - [`rng`], [`clock`], [`world`]: randomness, time and the rest of an [`ottla_env::Env`].
+//! - [`rng`], [`clock`]: randomness, and the time of a world without machines.
 //!
 //! What is not here: anything that a broker runs. Nothing depends on this crate.
 
 #![forbid(unsafe_code)]
 
+pub mod brokers;
 pub mod clock;
 pub mod disk;
+pub mod engine;
+pub mod faults;
 pub mod invariants;
 pub mod log_crash;
+pub mod net;
 pub mod rng;
+pub mod run;
 pub mod world;

@@ -10,6 +10,7 @@ mod golden;
 mod interop;
 mod jars;
 mod process;
+mod sim;
 mod tidy;
 mod wire_check;
 mod workspace;
@@ -33,6 +34,8 @@ enum Task {
     WireCheck(wire_check::Arguments),
     /// Crashes the log at every change of a simulated disk, in many random workloads
     Crash(crash::Arguments),
+    /// Runs whole clusters under faults, each from one seed
+    Sim(sim::Arguments),
     /// Runs the fuzz targets for a bounded time
     Fuzz(fuzz::Arguments),
     /// Resolves Apache Kafka's jars with Maven and prints their folders
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Tidy(arguments) => tidy::run(&arguments),
         Task::WireCheck(arguments) => wire_check::run(&arguments),
         Task::Crash(arguments) => crash::run(&arguments),
+        Task::Sim(arguments) => sim::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Jars(arguments) => jars::run(&arguments),
         Task::Golden(arguments) => golden::run(&arguments),

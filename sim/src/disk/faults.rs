@@ -16,6 +16,8 @@ pub struct Faults {
     pub sync_errors_per_mille: u32,
     /// The bytes that all files together may have. What does not fit is refused, after the part that fits.
     pub capacity_bytes: Option<u64>,
-    /// Each call takes so long, on tokio's clock.
+    /// Each call takes so long.
     pub latency: Option<Range<Duration>>,
+    /// Each sync of a file or directory takes so long; `None`: as long as any other call.
+    pub sync_latency: Option<Range<Duration>>,
 }

@@ -40,7 +40,7 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> DiskFuture<'_, ()> {
-        self.disk.call(|state| state.sync(self.ino, &self.path))
+        self.disk.call_sync(|state| state.sync(self.ino, &self.path))
     }
 
     fn path(&self) -> &PathBuf {

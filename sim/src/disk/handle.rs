@@ -15,12 +15,14 @@ use super::faults::Faults;
 use super::file::SimFile;
 use super::loss::{Crash, CrashPoint};
 use super::state::State;
+use crate::engine::Timeline;
 use crate::rng::SimRng;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Debug, Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    timeline: Option<Timeline>,
 }
 
 impl SimDisk {
@@ -31,7 +33,13 @@ impl SimDisk {
     }
 
     pub(super) fn of(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), timeline: None }
+    }
+
+    /// The same disk, slow to the microsecond. On tokio's clock alone calls take whole milliseconds.
+    #[must_use]
+    pub fn on(self, timeline: Timeline) -> Self {
+        Self { timeline: Some(timeline), ..self }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -140,9 +148,29 @@ impl SimDisk {
         &self,
         call: impl FnOnce(&mut State) -> io::Result<T> + Send + 'a,
     ) -> DiskFuture<'a, T> {
+        let range = self.state().faults.latency.clone();
+        self.call_within(range, call)
+    }
+
+    /// Makes a call that syncs.
+    pub(super) fn call_sync<'a, T: Send + 'a>(
+        &self,
+        call: impl FnOnce(&mut State) -> io::Result<T> + Send + 'a,
+    ) -> DiskFuture<'a, T> {
+        let range = {
+            let state = self.state();
+            state.faults.sync_latency.clone().or_else(|| state.faults.latency.clone())
+        };
+        self.call_within(range, call)
+    }
+
+    fn call_within<'a, T: Send + 'a>(
+        &self,
+        range: Option<Range<Duration>>,
+        call: impl FnOnce(&mut State) -> io::Result<T> + Send + 'a,
+    ) -> DiskFuture<'a, T> {
         let latency = {
             let mut state = self.state();
-            let range = state.faults.latency.clone();
             match range {
                 None => return DiskFuture::ready(call(&mut state)),
                 Some(range) => {
@@ -153,7 +181,10 @@ impl SimDisk {
         };
         let disk = self.clone();
         DiskFuture::Pending(Box::pin(async move {
-            tokio::time::sleep(latency).await;
+            match &disk.timeline {
+                Some(timeline) => timeline.sleep(latency).await,
+                None => tokio::time::sleep(latency).await,
+            }
             call(&mut disk.state())
         }))
     }
@@ -193,7 +224,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, ()> {
-        self.call(move |state| state.sync_dir(path))
+        self.call_sync(move |state| state.sync_dir(path))
     }
 
     fn lock<'a>(&'a self, path: &'a Path) -> DiskFuture<'a, Box<dyn DirLock>> {
@@ -225,7 +256,7 @@ struct SimLock {
 
 impl DirLock for SimLock {
     fn sync_all(&self) -> DiskFuture<'_, bool> {
-        self.disk.call(|state| state.sync_all(&self.path).map(|()| true))
+        self.disk.call_sync(|state| state.sync_all(&self.path).map(|()| true))
     }
 }
 

@@ -1,4 +1,9 @@
-//! An [`Env`] in which everything comes from a seed. There is no network yet: connecting fails.
+//! A world in which everything comes from a seed: [`World`] with its machines, or [`env`] for one disk alone, without a
+//! network.
+
+mod clock;
+mod node;
+mod nodes;
 
 use std::io;
 use std::sync::Arc;
@@ -6,6 +11,8 @@ use std::sync::Arc;
 use ottla_env::net::{BoundAddr, ListenOptions, Net, NetFuture, Stream};
 use ottla_env::{Disk, Env, Timestamp};
 
+pub use self::node::{Program, Started};
+pub use self::nodes::World;
 use crate::clock::SimClock;
 use crate::rng::{RngPort, SimRng};
 
