@@ -216,7 +216,12 @@ pub(crate) fn all_seen(members: &[&Member], count: i64) -> Result<()> {
         Ok(missing.is_empty().then_some(()))
     })?;
     done.with_context(|| {
-        format!("{} of {count} records are not seen, first {:?}", missing.len(), missing.first())
+        let ended: Vec<_> = members.iter().filter(|m| m.with(|told| told.ended)).map(|m| &m.name).collect();
+        format!(
+            "{} of {count} records are not seen, first {:?}; members that have ended: {ended:?}",
+            missing.len(),
+            missing.first()
+        )
     })
 }
 

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
@@ -33,8 +33,16 @@ def run(description):
         auto_offset_reset="earliest", partition_assignment_strategy=[assignor], fetch_max_wait_ms=50)
     consumer.subscribe([wanted["topic"]], listener=Told())
     while not leave.is_set():
-        # When its time is over in the middle of a join, kafka-python 3.0.12 never takes what the join assigns.
-        found = consumer.poll(2000)
+        try:
+            # When its time is over in the middle of a join, kafka-python 3.0.12 never takes what the join assigns.
+            found = consumer.poll(2000)
+        except errors.KafkaError as error:
+            # While no broker can be reached, poll() now and then raises the failure of its own search for one.
+            if not error.retriable:
+                raise
+            print(repr(error), file=sys.stderr)
+            leave.wait(0.1)
+            continue
         for records in found.values():
             for record in records:
                 say("record", record.partition, record.offset, record.value.decode())
