@@ -4,6 +4,8 @@
 mod cluster;
 mod common;
 
+use std::time::Duration;
+
 use ottla_broadcast::conformance::{self, chaos};
 
 use cluster::{Alone, Quorum};
@@ -41,7 +43,11 @@ async fn the_broadcast_of_one_node_survives_chaos() {
 async fn quorum_chaos(size: usize, seeds: std::ops::Range<u64>, steps: usize) -> chaos::Report {
     let mut sum = chaos::Report::default();
     for seed in seeds {
-        let report = chaos::survive(&mut Quorum::new(size, size, seed), seed, steps).await;
+        let mut quorum = Quorum::new(size, size, seed);
+        // Of virtual time, of which a history takes a fraction.
+        let limit = Duration::from_secs(600);
+        let history = tokio::time::timeout(limit, chaos::survive(&mut quorum, seed, steps)).await;
+        let report = history.unwrap_or_else(|_| panic!("seed {seed} comes to no end"));
         sum.committed += report.committed;
         sum.unknown += report.unknown;
         sum.unknown_in_log += report.unknown_in_log;
