@@ -19,6 +19,8 @@ pub struct Detector {
     brokers: BTreeMap<BrokerId, Watched>,
     elected: Moment,
     slowest_to_speak: Option<Duration>,
+    /// How many brokers count as live that are not watched: the controller's own node, if it is one.
+    unwatched: usize,
     /// Until then, on the attentive clock, silence convicts nobody: what came in while this controller did not run is
     /// still being read.
     catching_up_until: Duration,
@@ -47,10 +49,25 @@ impl Detector {
             brokers.insert(registered.broker, watched);
         }
         let catching_up_until = elected.attentive;
-        let mut detector =
-            Self { timing, attention, brokers, elected, slowest_to_speak: None, catching_up_until };
+        let mut detector = Self {
+            timing,
+            attention,
+            brokers,
+            elected,
+            slowest_to_speak: None,
+            unwatched: 0,
+            catching_up_until,
+        };
         detector.plan(elected);
         detector
+    }
+
+    /// The same, where the controller's own node is a live broker that nobody needs to watch: it is one of those among whom
+    /// the silent may be the majority, and is never silent itself.
+    #[must_use]
+    pub fn beside_own_broker(mut self) -> Self {
+        self.unwatched = 1;
+        self
     }
 
     /// Takes in what happened. Any input does what is due, so that a tick matters only when nothing else comes. The time
@@ -175,7 +192,7 @@ impl Detector {
     /// Dials whom there is a reason to dial, and fences whose silence is too long.
     fn judge(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let company = self.company();
-        let silent = Silent::of(&self.brokers, now, company);
+        let silent = Silent::of(&self.brokers, self.unwatched, now, company);
         for (&broker, watched) in self.brokers.iter_mut().filter(|(_, watched)| watched.is_live()) {
             if watched.is_overdue(now, company) {
                 watched.dialing.ask_in_silence(now.attentive);
@@ -216,7 +233,7 @@ fn fence(broker: BrokerId, watched: &mut Watched, now: Moment, evidence: Evidenc
 
 /// How many are silent together.
 struct Silent {
-    /// Those that are watched.
+    /// Those that are not fenced.
     live: usize,
     /// Those of them that are overdue.
     overdue: usize,
@@ -225,9 +242,9 @@ struct Silent {
 }
 
 impl Silent {
-    fn of(brokers: &BTreeMap<BrokerId, Watched>, now: Moment, company: Company) -> Self {
+    fn of(brokers: &BTreeMap<BrokerId, Watched>, unwatched: usize, now: Moment, company: Company) -> Self {
         let live = brokers.values().filter(|watched| watched.is_live());
-        let (live, overdue) = live.fold((0, 0), |(live, overdue), watched| {
+        let (live, overdue) = live.fold((unwatched, 0), |(live, overdue), watched| {
             (live + 1, overdue + usize::from(watched.is_overdue(now, company)))
         });
         let mut fenced_since: Vec<Duration> = brokers

@@ -296,6 +296,21 @@ fn the_only_broker_is_the_majority() {
 }
 
 #[test]
+fn the_controllers_own_broker_counts_among_the_live_and_is_never_silent() {
+    let mut script = Script::calm(1);
+    script.detector = script.detector.beside_own_broker();
+    script.silence(&[1]);
+    script.run(1000);
+    assert_eq!(script.fences(), [(10_400, 1)], "one of two is no majority");
+
+    let mut script = Script::calm(2);
+    script.detector = script.detector.beside_own_broker();
+    script.silence(&[1, 2]);
+    script.run(5000);
+    assert_eq!(script.fences(), [], "two of three are one");
+}
+
+#[test]
 fn a_wrong_suspicion_costs_one_fencing_and_doubles_the_tolerance() {
     let mut script = Script::calm(3);
     script.silence(&[2]);
