@@ -136,8 +136,10 @@ fn read(
                 // Nobody listens when this program ends.
                 let _ = events.send(Event::Listening(run));
             }
-            if !text.trim_ascii().is_empty() {
-                last = String::from_utf8_lossy(text.trim_ascii()).into_owned();
+            let words = text.trim_ascii();
+            if !words.is_empty() {
+                // It is told by the same program, which says its name itself.
+                last = String::from_utf8_lossy(words.strip_prefix(b"ottla: ").unwrap_or(words)).into_owned();
             }
             // It is read on when nobody prints, or the process would stand still.
             let _ = lines.send(Line { from: Some(run.id), text }).await;
