@@ -22,6 +22,7 @@ use crate::quorum::VoterKey;
 const VERSION: u8 = 1;
 
 /// A message, and between whom.
+#[derive(Debug)]
 pub(crate) struct Envelope {
     pub(crate) from: VoterKey,
     pub(crate) to: VoterKey,
@@ -29,6 +30,7 @@ pub(crate) struct Envelope {
 }
 
 /// What is asked.
+#[derive(Debug, Clone)]
 pub(crate) enum Request {
     /// Entries, or none as a sign of life.
     Append(AppendEntriesRequest<Types>),

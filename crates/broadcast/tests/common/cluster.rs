@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,16 +26,21 @@ use crate::common::{Dice, FaultyDisk};
 
 /// A process that can be killed: all of its tasks end at once.
 #[derive(Default)]
-pub struct Killable(Mutex<Vec<AbortHandle>>);
+pub struct Killable {
+    tasks: Mutex<Vec<AbortHandle>>,
+    /// How often any of its tasks was woken.
+    polls: AtomicUsize,
+}
 
 /// What a task runs in: all that it spawns is of its process too.
-struct Within(Arc<dyn Process>, Task);
+struct Within(Arc<Killable>, Task);
 
 impl Future for Within {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let process = Arc::clone(&self.0);
+        self.0.polls.fetch_add(1, Ordering::Relaxed);
+        let process: Arc<dyn Process> = Arc::new(Handle(Arc::clone(&self.0)));
         process::within(&process, || self.1.as_mut().poll(cx))
     }
 }
@@ -45,9 +51,8 @@ struct Handle(Arc<Killable>);
 impl Process for Handle {
     fn hold(&self, _: &'static str, task: Task) -> Task {
         let (handle, registration) = AbortHandle::new_pair();
-        self.0.0.lock().unwrap().push(handle);
-        let process: Arc<dyn Process> = Arc::new(Handle(Arc::clone(&self.0)));
-        let held = Abortable::new(Within(process, task), registration);
+        self.0.tasks.lock().unwrap().push(handle);
+        let held = Abortable::new(Within(Arc::clone(&self.0), task), registration);
         Box::pin(async move {
             // Whether it ended by itself or was ended.
             let _ = held.await;
@@ -57,7 +62,7 @@ impl Process for Handle {
 
 impl Killable {
     pub fn kill(&self) {
-        for task in self.0.lock().unwrap().drain(..) {
+        for task in self.tasks.lock().unwrap().drain(..) {
             task.abort();
         }
     }
@@ -97,10 +102,10 @@ pub struct Wires {
     pub cut: Mutex<BTreeSet<(usize, usize)>>,
     /// Every message's way takes this long.
     pub latency: Mutex<Duration>,
-    pub calls: std::sync::atomic::AtomicUsize,
-    pub bytes: std::sync::atomic::AtomicUsize,
+    pub calls: AtomicUsize,
+    pub bytes: AtomicUsize,
     /// The largest request.
-    pub largest: std::sync::atomic::AtomicUsize,
+    pub largest: AtomicUsize,
 }
 
 /// The network as one node sees it.
@@ -127,7 +132,7 @@ impl Wires {
 
 impl Peers for Wire {
     fn call(&self, to: BrokerId, _: &[VoterEndpoint], request: Bytes) -> BoxFuture<'_, io::Result<Bytes>> {
-        use std::sync::atomic::Ordering::Relaxed;
+        use Ordering::Relaxed;
         let to = to.0 as usize - 1;
         self.wires.calls.fetch_add(1, Relaxed);
         self.wires.bytes.fetch_add(request.len(), Relaxed);
@@ -207,6 +212,11 @@ impl Quorum {
         self.wires.nodes.lock().unwrap()[nth] = Some(Arc::clone(&raft));
         self.nodes[nth] = Some(Arc::clone(&raft));
         raft
+    }
+
+    /// How often the tasks of a node were woken since it was started.
+    pub fn polls(&self, nth: usize) -> usize {
+        self.processes[nth].polls.load(Ordering::Relaxed)
     }
 
     fn stop(&mut self, nth: usize) {

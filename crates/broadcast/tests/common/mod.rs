@@ -153,6 +153,12 @@ impl FaultyDisk {
         state.files[state.names[path]].cached.clone()
     }
 
+    /// What is on the platter of a file.
+    pub fn durable(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.0.state.lock().unwrap();
+        state.durable_names.get(path).map(|node| state.files[*node].durable.clone())
+    }
+
     /// The names of all files, without their directory, except the lock.
     pub fn file_names(&self) -> Vec<String> {
         let state = self.0.state.lock().unwrap();
