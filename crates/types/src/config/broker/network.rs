@@ -29,9 +29,10 @@ keys! {
         Low, ReadOnly;
     /// Requested size of a connection's send buffer; -1 leaves it to the system.
     SOCKET_SEND_BUFFER_BYTES: i32 = "socket.send.buffer.bytes", Some("102400"), at_least(-1), High, ReadOnly;
-    /// Requested size of a connection's receive buffer; -1 leaves it to the system.
+    /// Requested size of a connection's receive buffer; -1 leaves it to the system, which lets it grow with what a producer
+    /// sends. Kafka's default is 102400, less than a busy producer's request, which then comes in several waves.
     SOCKET_RECEIVE_BUFFER_BYTES: i32 = "socket.receive.buffer.bytes",
-        Some("102400"), at_least(-1), High, ReadOnly;
+        Some("-1"), at_least(-1), High, ReadOnly;
     /// The largest request. A connection that announces a larger one is closed.
     SOCKET_REQUEST_MAX_BYTES: i32 = "socket.request.max.bytes",
         Some("104857600"), at_least(1), High, ReadOnly;
