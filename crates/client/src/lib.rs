@@ -7,7 +7,7 @@
 //! - [`GroupConsumer`]: reads the partitions that its group gives it, and commits how far it is.
 //! - [`groups`]: consumer groups listed, described and deleted, and their offsets read and set, as methods of [`Client`].
 //! - [`admin`]: creating, changing, deleting and listing topics, as methods of [`Client`].
-//! - [`configs`]: configuration described and changed, likewise.
+//! - [`configs`]: configuration described and changed, likewise. [`cluster`]: the cluster and its brokers described.
 //!
 //! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
 //! come from [`ottla_env::Net`], wall-clock time and randomness from [`ottla_env::Env`], and waiting is tokio's.
@@ -20,6 +20,7 @@
 pub mod address;
 pub mod admin;
 pub mod client;
+pub mod cluster;
 pub mod configs;
 pub mod connection;
 pub mod consumer;
@@ -34,6 +35,7 @@ mod retry;
 pub use address::Address;
 pub use admin::{CreatedTopic, NewTopic};
 pub use client::{Client, ClientOptions};
+pub use cluster::{ClusterBroker, ClusterDescription};
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym};
 pub use connection::{Connection, ConnectionOptions, Pending};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};

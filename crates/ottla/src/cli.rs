@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use ottla_client::ConfigChange;
 use ottla_types::TopicName;
 
-use crate::{bench, completions, config, consume, dev, group, log, produce, serve, topic};
+use crate::{bench, cluster_commands, completions, config, consume, dev, group, log, produce, serve, topic};
 
 /// A partitioned log that speaks Apache Kafka's protocol
 ///
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     /// Run a cluster on this machine to try things on, and pause, kill and restart its brokers
     Dev(dev::Arguments),
+    /// Show what a cluster is made of
+    Cluster(cluster_commands::Arguments),
     /// Create, list, describe, alter and delete topics
     Topic(topic::Arguments),
     /// Write lines of standard input to a topic
@@ -128,6 +130,8 @@ mod tests {
             "ottla dev resume",
             "ottla dev kill",
             "ottla dev restart",
+            "ottla cluster info",
+            "ottla cluster brokers",
             "ottla topic create",
             "ottla topic list",
             "ottla topic describe",

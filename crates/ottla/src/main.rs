@@ -3,6 +3,7 @@
 //! - [`cli`]: what can be typed.
 //! - [`serve`]: runs a broker. [`dev`]: runs a cluster of them on this machine.
 //! - [`topic`], [`produce`], [`consume`], [`group`]: clients of a broker, ottla's or Kafka's.
+//! - [`cluster_commands`]: what a cluster is made of.
 //! - [`config`]: the configuration of topics and brokers, and the table of keys. [`bench`]: measures a broker.
 //! - [`log`]: looks at segments on disk, without a broker.
 //! - [`cluster`]: how the clients find their broker, and what they say when they do not.
@@ -16,6 +17,7 @@
 mod bench;
 mod cli;
 mod cluster;
+mod cluster_commands;
 mod completions;
 mod config;
 mod consume;
@@ -60,6 +62,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Dev(arguments) => dev::run(arguments, cli.log_level.as_deref()).await,
+            Command::Cluster(arguments) => cluster_commands::run(arguments).await,
             Command::Topic(arguments) => topic::run(arguments).await,
             Command::Produce(arguments) => produce::run(arguments).await,
             Command::Consume(arguments) => consume::run(arguments).await,

@@ -148,6 +148,8 @@ async fn a_restart_kills_who_takes_too_long() {
     let started = cluster.ask(Order::Restart, 1).await.unwrap();
     assert!(started.contains("broker 1 was started again"), "{started}");
     cluster.heard("has not stopped").await;
+    // Only then does it not hear.
+    cluster.heard("Listening on").await;
     let error = cluster.stop().await.unwrap_err();
     assert!(error.contains("killed before they had stopped: broker 1"), "{error}");
 }
