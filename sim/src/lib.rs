@@ -7,6 +7,7 @@
 //! - [`world`]: machines, each with a process that can be killed, paused and started, a disk and clocks.
 //! - [`faults`]: what goes wrong, and is repaired.
 //! - [`brokers`]: brokers and their clients under faults.
+//! - [`quorum`]: the voters of the metadata log under faults.
 //! - [`run`]: one seed, or many.
 //! - [`log_crash`]: random workloads over a broker's logs, crashed at every change of the disk.
 //! - [`invariants`]: what must hold, one file each.
@@ -24,6 +25,7 @@ pub mod faults;
 pub mod invariants;
 pub mod log_crash;
 pub mod net;
+pub mod quorum;
 pub mod rng;
 pub mod run;
 pub mod world;

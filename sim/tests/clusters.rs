@@ -4,7 +4,7 @@
 
 use ottla_sim::run::{Profile, run_once, run_seed};
 
-const PROFILES: [Profile; 1] = [Profile::Broker];
+const PROFILES: [Profile; 2] = [Profile::Broker, Profile::Quorum];
 
 #[test]
 fn a_seed_does_the_same_every_time_and_with_words_too() {

@@ -46,6 +46,19 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same disk with a directory on it, durably: a mount point, that was there before any program.
+    #[must_use]
+    pub fn with_dir(self, path: &Path) -> Self {
+        {
+            let mut state = self.state();
+            let made = state.create_dir_all(path).and_then(|()| state.sync_all(path));
+            if let Err(error) = made {
+                panic!("a new disk without faults refuses a directory: {error}");
+            }
+        }
+        self
+    }
+
     /// The disk as a port.
     #[must_use]
     pub fn port(&self) -> Arc<dyn Disk> {

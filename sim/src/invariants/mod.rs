@@ -3,14 +3,19 @@
 //! Each is a pure function of what was done and what is seen; the error says what was expected and what is there.
 
 pub mod acknowledged_records_are_kept;
+pub mod appends_are_kept;
 pub mod clean_marker_is_true;
 pub mod damage_is_never_served;
 pub mod derived_files_are_expendable;
+pub mod durable_votes;
+pub mod election_safety;
 pub mod epochs_follow_the_records;
+pub mod every_append_is_answered;
 pub mod every_request_is_answered;
 pub mod failed_fsync_ends_acknowledgement;
 pub mod fsynced_prefix_survives;
 pub mod idempotent_records_are_written_once;
+pub mod logs_agree;
 pub mod nothing_panics;
 pub mod producers_follow_the_records;
 pub mod reads_never_change;

@@ -11,7 +11,7 @@ pub mod campaign;
 
 use std::fmt;
 
-use crate::brokers;
+use crate::{brokers, quorum};
 use crate::engine::{self, NodeId};
 use crate::invariants::Violation;
 use crate::world::World;
@@ -21,12 +21,15 @@ use crate::world::World;
 pub enum Profile {
     /// One broker with producers and a consumer; kills, losses of power, pauses, bad links.
     Broker,
+    /// Three or five voters of the metadata log; the same, and partitions.
+    Quorum,
 }
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Broker => "broker",
+            Self::Quorum => "quorum",
         })
     }
 }
@@ -94,6 +97,7 @@ pub fn run_once(profile: Profile, seed: u64, keeps_words: bool) -> Result<Report
             let world = World::new(seed, timeline, keeps_words);
             let outcome = match profile {
                 Profile::Broker => brokers::run(&world).await,
+                Profile::Quorum => quorum::run(&world).await,
             };
             let outcome = outcome.and_then(|operations| {
                 crate::invariants::nothing_panics::check(&world.panics())?;

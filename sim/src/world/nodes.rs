@@ -1,6 +1,7 @@
 //! A world of machines: each with an address, a disk, clocks, and one process.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::disk::{Crash, Faults, SimDisk};
 use crate::engine::{Kind, NodeId, SimProcess, Timeline, Trace};
 use crate::net::SimNet;
 use crate::rng::{RngPort, SimRng};
+
+/// Where a machine's disk is mounted. What programs make below it they have to make durable themselves.
+pub const MOUNT: &str = "/data";
 
 /// How long a healthy disk takes to sync a file.
 const SYNC: std::ops::Range<Duration> = Duration::from_micros(200)..Duration::from_millis(2);
@@ -88,7 +92,7 @@ impl World {
         let node = Node {
             name: name.to_owned(),
             program,
-            disk: self.healthy(SimDisk::new(seed)),
+            disk: self.healthy(SimDisk::new(seed).with_dir(Path::new(MOUNT))),
             clock: Arc::new(NodeClock::new(self.timeline.clone())),
             running: None,
             has_power: true,
