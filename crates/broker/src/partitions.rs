@@ -30,14 +30,17 @@ pub(crate) struct Partitions {
     table: RwLock<Table>,
 }
 
+/// The partitions of a topic, by index.
+type Topic = BTreeMap<i32, Arc<Partition>>;
+
 #[derive(Debug, Default)]
 struct Table {
     ids: HashMap<TopicName, TopicId>,
-    by_id: HashMap<TopicId, BTreeMap<i32, Arc<Partition>>>,
+    by_id: HashMap<TopicId, Topic>,
 }
 
 impl Table {
-    fn topic(&self, topic: TopicRef<'_>) -> Option<&BTreeMap<i32, Arc<Partition>>> {
+    fn topic(&self, topic: TopicRef<'_>) -> Option<&Topic> {
         let id = match topic {
             TopicRef::Id(id) => id,
             TopicRef::Name(name) => *self.ids.get(name)?,
@@ -60,7 +63,7 @@ impl Partitions {
         wanted: impl Iterator<Item = (&'a TopicKey, i32)>,
     ) -> Vec<Option<Arc<Partition>>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let mut current: Option<(&TopicKey, Option<&BTreeMap<i32, Arc<Partition>>>)> = None;
+        let mut current: Option<(&TopicKey, Option<&Topic>)> = None;
         let find = |(key, index): (&'a TopicKey, i32)| {
             let topic = match current {
                 Some((of, topic)) if of == key => topic,
