@@ -24,6 +24,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use crate::cli::KeyValue;
 use crate::output;
@@ -37,6 +38,9 @@ const DEFAULT_DATA: &str = "./ottla-dev";
 
 /// How long brokers may take to stop. A broker closes its logs and hands its leaderships over in that time.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Signals of one kind that come within this time are one.
+const ONE_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Arguments of `ottla dev`.
 #[derive(Debug, Args)]
@@ -184,7 +188,9 @@ fn greeting(layout: &Layout, folder: &Folder, data: &Path, is_ephemeral: bool) -
     let option = |name: &str, value: String, is_default: bool| {
         if is_default { String::new() } else { format!(" {name} {value}") }
     };
-    let server = option("-b", format!("127.0.0.1:{}", layout.port), layout.port == 9092 || layout.port == 0);
+    // The system's choice is told where the broker says that it listens.
+    let port = if layout.port == 0 { "PORT".to_owned() } else { layout.port.to_string() };
+    let server = option("-b", format!("127.0.0.1:{port}"), layout.port == 9092);
     let data = option("--data", folder.path().display().to_string(), data == Path::new(DEFAULT_DATA));
     let last = layout.brokers;
     format!(
@@ -209,7 +215,13 @@ fn stop_signals() -> anyhow::Result<mpsc::UnboundedReceiver<&'static str>> {
     for (kind, name) in kinds {
         let mut stream = signal(kind).with_context(|| format!("cannot listen to {name}"))?;
         let sender = sender.clone();
-        tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(name).is_ok() {} });
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() && sender.send(name).is_ok() {
+                // `timeout` and its like send one signal twice: to the process and to its group.
+                let end = Instant::now() + ONE_SIGNAL;
+                while let Ok(Some(())) = timeout_at(end, stream.recv()).await {}
+            }
+        });
     }
     Ok(receiver)
 }
