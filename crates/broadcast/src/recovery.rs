@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_env::Disk;
-use ottla_env::disk::{DirLock, File, OpenMode};
+use ottla_env::disk::{DirLock, File, OpenMode, create_dir_durably};
 use ottla_types::Offset;
 
 use crate::frame::{self, Damage, FRAME_HEAD_LEN, FileKind, FrameHead, HEADER_LEN, MARK};
@@ -112,10 +112,7 @@ pub(crate) async fn recover(
     dir: &Path,
     replay: &mut Replay<'_>,
 ) -> Result<Recovered, OpenError> {
-    disk.create_dir_all(dir).await?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        disk.sync_dir(parent).await?;
-    }
+    create_dir_durably(&**disk, dir).await?;
     let lock = disk.lock(&dir.join("lock")).await?;
     let mut warnings = Vec::new();
     let files = Files::list(disk, dir).await?;

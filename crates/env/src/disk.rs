@@ -125,6 +125,31 @@ pub trait Disk: Send + Sync + 'static {
     }
 }
 
+/// Makes a directory and the missing ones above it, durably. One that is there already may be one that an earlier process
+/// made, and did not live to sync.
+///
+/// # Errors
+/// The disk fails.
+pub async fn create_dir_durably(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    disk.create_dir_all(path).await?;
+    sync_names_above(disk, path).await
+}
+
+/// Makes the names durable that lead to `path`. A directory above that this process may not read was not made by it.
+///
+/// # Errors
+/// The disk fails.
+pub async fn sync_names_above(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    for above in path.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_dir(above).await {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// The room on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
+use ottla_env::disk::create_dir_durably;
 use ottla_env::{Disk, Rng, process};
 use tokio::sync::{mpsc, watch};
 
@@ -91,10 +92,7 @@ impl Raft {
         peers: Arc<dyn Peers>,
     ) -> Result<OpenedRaft, OpenError> {
         let me = config.me;
-        disk.create_dir_all(dir).await?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_dir(parent).await?;
-        }
+        create_dir_durably(&*disk, dir).await?;
         let lock = disk.lock(&dir.join("lock")).await?;
         let (journal, warnings) = Journal::open(Arc::clone(&disk), dir).await?;
         let leadership = Arc::new(Leadership::new(me, journal.vote()));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use bytes::Bytes;
 use ottla_env::Disk;
-use ottla_env::disk::DirLock;
+use ottla_env::disk::{DirLock, sync_names_above};
 use ottla_types::{BrokerEpoch, DirectoryId, Offset, TopicPartition};
 use tokio::sync::Notify;
 
@@ -134,18 +134,6 @@ impl Claimed {
             lock: Mutex::new(Some(self.lock.into())),
         })
     }
-}
-
-/// Makes the names durable that lead to `path`. A directory above that this process may not read was not made by it.
-async fn sync_names_above(disk: &dyn Disk, path: &Path) -> Result<()> {
-    for above in path.ancestors().skip(1) {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        match disk.sync_dir(above).await {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
-            synced => synced?,
-        }
-    }
-    Ok(())
 }
 
 fn check_same(file: &Path, key: &'static str, found: &str, expected: &str) -> Result<()> {
