@@ -3,6 +3,7 @@
 //! - [`AtomicBroadcast`]: what the rest of the system knows of it; [`QuorumAdmin`]: what administers a quorum.
 //! - [`single`]: the broadcast of one node, on a file.
 //! - [`raft`]: the broadcast by an embedded quorum.
+//! - [`bootstrap`]: how a node finds its quorum, or forms one.
 //! - [`conformance`]: what every implementation must pass.
 //! - [`MetadataLog`]: that file's log; [`frame`]: its bytes on disk; [`recovery`]: what opening makes of them.
 //!
@@ -12,6 +13,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod atomic;
+pub mod bootstrap;
 #[allow(clippy::indexing_slicing, reason = "a claim that does not hold panics")]
 pub mod conformance;
 pub mod frame;

@@ -91,6 +91,13 @@ impl Machine {
         self.position().next
     }
 
+    /// The offset after the last record of the log up to the given entry; of what is not delivered yet, nothing is known.
+    pub(crate) fn end_at(&self, index: u64) -> Offset {
+        let position = self.position();
+        let after = position.batches.partition_point(|(_, id)| id.index <= index);
+        position.batches.get(after).map_or(position.next, |(first, _)| *first)
+    }
+
     /// The snapshot that is there.
     pub(crate) fn current_snapshot(&self) -> Option<SnapshotFile> {
         self.position().snapshot.clone()

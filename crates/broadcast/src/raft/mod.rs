@@ -4,11 +4,13 @@
 //! - `journal`, `codec`: the log and the vote on our storage; `snapshot`: files of snapshots.
 //! - `machine`: committed records on their way out; `leadership`: the epochs of this node; `keeper`: the task that keeps
 //!   both and openraft together; `appends`: records on their way in.
+//! - `admin`: who votes.
 //! - `message`, `network`, `server`: what nodes say to each other. How bytes travel is [`Peers`].
 //!
 //! What differs from openraft's own idea of leading: an epoch of ours ends for good with the first sign that it may (see
 //! `leadership`), while openraft would go on with the same term when a silent quorum is heard again.
 
+mod admin;
 mod appends;
 mod codec;
 mod journal;

@@ -1,0 +1,170 @@
+//! Who votes, and how far each node is: [`QuorumAdmin`] on openraft.
+//!
+//! A change of the voters is openraft's joint consensus: two entries of the log, of which each needs the majorities that it
+//! says. A new voter is sent the log first, and votes when it has what there was when it was asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::{Instant as _, WatchReceiver};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use ottla_types::LeadershipEpoch;
+
+use super::Raft;
+use super::types::Types;
+use crate::atomic::BoxFuture;
+use crate::quorum::{QuorumAdmin, QuorumError, QuorumState, ReplicaState, Voter, VoterEndpoint, VoterKey};
+
+/// How long a new voter may take to catch up. Kafka waits for `controller.quorum.request.timeout.ms` (2 s), which a snapshot
+/// of a large cluster does not fit into.
+const CATCH_UP: Duration = Duration::from_secs(30);
+
+type Change = ChangeMembers<VoterKey, Vec<VoterEndpoint>>;
+
+impl Raft {
+    /// The epoch that this node leads in.
+    fn led(&self) -> Result<LeadershipEpoch, QuorumError> {
+        self.leadership.state().leading.ok_or(QuorumError::NotLeader { leader: self.leadership.leader() })
+    }
+
+    fn voters(&self) -> BTreeSet<VoterKey> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.voter_ids().collect()
+    }
+
+    async fn change(&self, change: Change) -> Result<(), QuorumError> {
+        match self.raft.change_membership(change, false).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(error)) => Err(self.refused(error)),
+            Err(RaftError::Fatal(error)) => Err(QuorumError::Unknown(error.to_string())),
+        }
+    }
+
+    fn refused(&self, error: ClientWriteError<Types>) -> QuorumError {
+        match error {
+            ClientWriteError::ForwardToLeader(_) => {
+                QuorumError::NotLeader { leader: self.leadership.leader() }
+            }
+            ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)) => {
+                QuorumError::InProgress
+            }
+            ClientWriteError::ChangeMembershipError(error) => QuorumError::Invalid(error.to_string()),
+            error => QuorumError::Unknown(error.to_string()),
+        }
+    }
+
+    async fn add(&self, voter: Voter) -> Result<(), QuorumError> {
+        self.led()?;
+        check(&voter)?;
+        let key = voter.key;
+        if self.voters().iter().any(|known| known.id == key.id) {
+            return Err(QuorumError::Duplicate(key.id));
+        }
+        self.change(Change::AddNodes(BTreeMap::from([(key, voter.endpoints)]))).await?;
+        if !self.catches_up(key).await {
+            // A learner that is not there costs attempts to reach it.
+            let _ = self.change(Change::RemoveNodes(BTreeSet::from([key]))).await;
+            return Err(QuorumError::NotCaughtUp(key.id));
+        }
+        self.change(Change::AddVoterIds(BTreeSet::from([key]))).await
+    }
+
+    /// Waits until a node has all that the log holds now.
+    async fn catches_up(&self, key: VoterKey) -> bool {
+        let mut metrics = self.raft.metrics();
+        let asked = metrics.borrow_watched().last_log_index;
+        let caught_up = async {
+            loop {
+                let matched = {
+                    let metrics = metrics.borrow_watched();
+                    metrics.replication.as_ref().and_then(|nodes| nodes.get(&key).copied().flatten())
+                };
+                if matched.map(|id| id.index) >= asked {
+                    return true;
+                }
+                if metrics.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(CATCH_UP, caught_up).await.unwrap_or(false)
+    }
+
+    async fn remove(&self, key: VoterKey) -> Result<(), QuorumError> {
+        self.led()?;
+        let voters = self.voters();
+        if !voters.contains(&key) {
+            return Err(QuorumError::NotFound(key));
+        }
+        if voters.len() == 1 {
+            return Err(QuorumError::Invalid(format!("node {} is the only voter", key.id)));
+        }
+        self.change(Change::RemoveVoters(BTreeSet::from([key]))).await
+    }
+
+    async fn update(&self, voter: Voter) -> Result<(), QuorumError> {
+        self.led()?;
+        check(&voter)?;
+        if !self.voters().contains(&voter.key) {
+            return Err(QuorumError::NotFound(voter.key));
+        }
+        self.change(Change::SetNodes(BTreeMap::from([(voter.key, voter.endpoints)]))).await
+    }
+
+    fn state(&self) -> Result<QuorumState, QuorumError> {
+        let epoch = self.led()?;
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let replica = |(key, endpoints): (&VoterKey, &Vec<VoterEndpoint>)| {
+            let voter = Voter { key: *key, endpoints: endpoints.clone() };
+            if *key == self.me {
+                let log_end = Some(self.machine.next());
+                return ReplicaState { voter, log_end, last_answer: Some(Duration::ZERO) };
+            }
+            let matched = metrics.replication.as_ref().and_then(|nodes| nodes.get(key).copied().flatten());
+            let heard = metrics.heartbeat.as_ref().and_then(|nodes| nodes.get(key).copied().flatten());
+            let log_end = matched.map(|id| self.machine.end_at(id.index));
+            ReplicaState { voter, log_end, last_answer: heard.map(|heard| heard.elapsed()) }
+        };
+        let voters: BTreeSet<VoterKey> = metrics.membership_config.voter_ids().collect();
+        let (voting, observing): (Vec<_>, Vec<_>) =
+            metrics.membership_config.nodes().partition(|(key, _)| voters.contains(key));
+        Ok(QuorumState {
+            leader: self.me.id,
+            epoch,
+            high_watermark: self.machine.next(),
+            voters: voting.into_iter().map(replica).collect(),
+            observers: observing.into_iter().map(replica).collect(),
+        })
+    }
+}
+
+fn check(voter: &Voter) -> Result<(), QuorumError> {
+    if voter.endpoints.is_empty() {
+        return Err(QuorumError::Invalid(format!("node {} has no endpoint", voter.key.id)));
+    }
+    if voter.key.id.0 < 0 {
+        return Err(QuorumError::Invalid(format!("{} is no node id", voter.key.id)));
+    }
+    Ok(())
+}
+
+impl QuorumAdmin for Raft {
+    fn describe(&self) -> BoxFuture<'_, Result<QuorumState, QuorumError>> {
+        Box::pin(std::future::ready(self.state()))
+    }
+
+    fn add_voter(&self, voter: Voter) -> BoxFuture<'_, Result<(), QuorumError>> {
+        Box::pin(self.add(voter))
+    }
+
+    fn remove_voter(&self, voter: VoterKey) -> BoxFuture<'_, Result<(), QuorumError>> {
+        Box::pin(self.remove(voter))
+    }
+
+    fn update_voter(&self, voter: Voter) -> BoxFuture<'_, Result<(), QuorumError>> {
+        Box::pin(self.update(voter))
+    }
+}
