@@ -116,7 +116,8 @@ pub enum Input {
     Unregistered(BrokerId),
     /// The controller unfenced a broker: from now on it is watched.
     Unfenced(BrokerId, BrokerEpoch),
-    /// The controller fenced a broker by itself, as after a controlled shutdown: it is watched no more.
+    /// A broker was fenced: because of [`Effect::Fence`], which changes nothing more, or by the controller itself, as after
+    /// a controlled shutdown, and it is watched no more.
     Fenced(BrokerId, BrokerEpoch),
     /// A broker sent a heartbeat.
     Heartbeat(BrokerId, BrokerEpoch),

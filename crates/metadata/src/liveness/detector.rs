@@ -122,7 +122,12 @@ impl Detector {
             Input::Unfenced(broker, epoch) => {
                 self.with(now, broker, epoch, |watched, _| watched.unfenced(now))
             }
-            Input::Fenced(broker, epoch) => self.with(now, broker, epoch, |watched, _| watched.fenced(None)),
+            Input::Fenced(broker, epoch) => self.with(now, broker, epoch, |watched, _| {
+                // What this detector asked for comes back this way too, and is still a suspicion.
+                if watched.is_live() {
+                    watched.fenced(None);
+                }
+            }),
             Input::Heartbeat(broker, epoch) => self.heartbeat(now, broker, epoch),
             Input::ConnectionLost(broker, epoch) => self.with(now, broker, epoch, |watched, _| {
                 if watched.is_live() {

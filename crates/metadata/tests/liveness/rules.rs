@@ -330,6 +330,19 @@ fn a_wrong_suspicion_costs_one_fencing_and_doubles_the_tolerance() {
 }
 
 #[test]
+fn a_suspicion_stays_one_when_the_fencing_is_committed() {
+    let mut script = Script::calm(3);
+    script.silence(&[2]);
+    script.run(700);
+    assert_eq!(script.fences(), [(10_400, 2)]);
+    script.input(Input::Fenced(BrokerId(2), EPOCH));
+    script.speak(2);
+    script.run(1);
+    script.unfence(2);
+    assert_eq!(script.tolerance_ms(2), 1000);
+}
+
+#[test]
 fn a_broker_that_is_back_after_its_session_was_suspected_rightly() {
     let mut script = Script::calm(3);
     script.silence(&[2]);
