@@ -31,7 +31,8 @@ pub(crate) struct Cli {
 
     /// What to log to standard error: a level (error, warn, info, debug, trace) or directives such as
     /// `info,ottla_broker=debug`. It goes before RUST_LOG
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = crate::logging::check)]
+    // Behind each command's own options in its help.
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = crate::logging::check, display_order = 900)]
     pub(crate) log_level: Option<String>,
 }
 
