@@ -115,6 +115,7 @@ impl HttpServer {
             process::spawn_in(&mut connections, async move {
                 let peer = stream.peer();
                 let served = tokio::select! {
+                    biased;
                     served = serve(stream, &monitor, || place.note_asked()) => served,
                     () = place.gives_way() => Err("it gave way to another".to_owned()),
                 };
