@@ -11,13 +11,13 @@ use tracing::{info, warn};
 use ottla_env::{Env, process};
 use ottla_log::LogDirs;
 use ottla_metadata::controller::Refused;
-use ottla_metadata::controller::create_topics::{CreateTopics, NewTopic};
+use ottla_metadata::controller::create_topics::NewTopic;
 use ottla_metadata::{Controller, Decision};
 use ottla_types::config::Settings;
 use ottla_types::config::broker::network;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
 
-use crate::cluster::{Metadata, follower};
+use crate::cluster::{Channel, Metadata, follower, heartbeats};
 use crate::coordinator::GroupCoordinator;
 use crate::dispatch::Dispatch;
 use crate::failure::{self, Failure};
@@ -47,6 +47,8 @@ pub(crate) struct Core {
     /// Of this broker's registration.
     pub(crate) epoch: BrokerEpoch,
     pub(crate) metadata: Arc<Metadata>,
+    /// To the active controller.
+    pub(crate) channel: Channel,
     pub(crate) logs: LogDirs,
     pub(crate) partitions: Partitions,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
@@ -122,8 +124,7 @@ impl Core {
             .iter()
             .map(|name| NewTopic::named(name.as_str(), TopicId::from_random(self.env.rng.id_bytes())))
             .collect();
-        let request = CreateTopics { topics, validate_only: false, seed: self.env.rng.next_u64() };
-        match self.change(|controller| controller.create_topics(&request)).await {
+        match self.create_topics(topics).await {
             Ok(answers) => {
                 for (name, answer) in names.iter().zip(answers) {
                     match answer {
@@ -161,7 +162,7 @@ impl Broker {
     /// Says what is wrong and what to do; nothing listens then.
     pub async fn start(env: Env, settings: Settings) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let bound = start::bind(&env, &settings).await?;
+        let start::Addresses { clients: bound, controllers } = start::bind(&env, &settings).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let monitor = Arc::new(Monitor::default());
@@ -172,16 +173,18 @@ impl Broker {
             process::spawn_in(&mut tasks, http.run(stopped.clone()));
         }
         let mut followers = JoinSet::new();
-        let booted = start::boot(&env, &settings, &bound, &mut followers).await?;
+        let booted = start::boot(&env, &settings, &bound, controllers, &mut followers, &stopped).await?;
+        let metadata = Arc::clone(&booted.channel.controller.metadata);
         let slots = settings.get(&network::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
-        let limits = start::connection_limits(&booted.metadata.image().layers(booted.node_id, &settings));
+        let limits = start::connection_limits(&metadata.image().layers(booted.node_id, &settings));
         let admission = Admission::new(limits);
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,
             epoch: booted.epoch,
-            metadata: booted.metadata,
+            metadata,
+            channel: booted.channel,
             logs: booted.logs,
             partitions: Partitions::default(),
             fetch_sessions: Mutex::new(sessions),
@@ -199,6 +202,10 @@ impl Broker {
         let offline = start::open_logs(&core).await;
         core.groups.take_up(&core.partitions, &core.metadata.image()).await;
         process::spawn_in(&mut followers, follower::run(Arc::clone(&core)));
+        if let Some(node) = booted.node {
+            // It is set once, here.
+            let _ = node.core.set(Arc::downgrade(&core));
+        }
         start::tell_offline(&core, &offline).await;
         let shared = |traffic| Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
@@ -221,6 +228,9 @@ impl Broker {
             listeners.push((name.to_string(), listener.local_addr()));
             let (name, shared) = (Arc::clone(name), shared(Arc::clone(traffic)));
             process::spawn_in(&mut tasks, Acceptor { name, listener, shared }.run());
+        }
+        if core.channel.has_others() {
+            process::spawn_in(&mut tasks, heartbeats::run(Arc::clone(&core), stopped.clone()));
         }
         process::spawn_in(&mut tasks, upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));

@@ -1,6 +1,7 @@
 //! From frames to handlers and back: the one place that knows which handler serves which API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ impl Dispatch {
 impl Service for Dispatch {
     async fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes, read_at: Instant) -> Handled {
         let size = LENGTH_SIZE + frame.len();
+        let whole = self.core.channel.has_others().then(|| frame.clone());
         let (header, mut reader) = match parse_request(frame) {
             Ok(parsed) => parsed,
             Err(error) => return Handled::Close(error.to_string()),
@@ -56,6 +58,10 @@ impl Service for Dispatch {
             peer: peer.clone(),
         };
         trace!(api = %context.api, version = context.version, peer = %peer.address, "request");
+        if let Some(whole) = whole.filter(|_| is_the_controllers(context.api)) {
+            reply.begun.waits();
+            return Handled::Later(Box::pin(forward(Arc::clone(&self.core), context, request, whole, reply)));
+        }
         match route(&self.core, &context, request).await {
             Answer::Now(response) => reply.encode(&response),
             Answer::Later(response) => {
@@ -68,6 +74,72 @@ impl Service for Dispatch {
             }
             Answer::Close(reason) => Handled::Close(reason),
         }
+    }
+}
+
+/// How long a request may wait for an active controller: `request.timeout.ms` of most clients.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whether a request is the active controller's to decide, whichever broker it came to (KIP-590).
+fn is_the_controllers(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::CreatePartitions
+            | ApiKey::AlterConfigs
+            | ApiKey::IncrementalAlterConfigs
+    )
+}
+
+/// Has the active controller answer, which may be this node.
+async fn forward(
+    core: Arc<Core>,
+    context: RequestContext,
+    request: Request,
+    whole: Bytes,
+    reply: Reply,
+) -> Handled {
+    // Where there was none in time, the answer of this node says that.
+    if let Ok(Some(answer)) = core.channel.forward(&context.peer, whole, FORWARD_TIMEOUT).await {
+        reply.begun.ends();
+        return match i32::try_from(answer.len()) {
+            Ok(len) => Handled::Now(vec![Bytes::copy_from_slice(&len.to_be_bytes()), answer]),
+            Err(_) => Handled::Close("the answer of the active controller is too large".to_owned()),
+        };
+    }
+    match settled(route(&core, &context, request).await).await {
+        Ok(response) => reply.encode(&response),
+        Err(reason) => Handled::Close(reason),
+    }
+}
+
+/// Answers a request that another broker hands on: header and body in, header and body out.
+///
+/// # Errors
+/// It is none that may be handed on.
+pub(crate) async fn forwarded(core: &Arc<Core>, peer: &Peer, request: Bytes) -> Result<Bytes, String> {
+    let (header, mut reader) = parse_request(request).map_err(|error| error.to_string())?;
+    let (api, version) = (header.api, header.api_version);
+    if !is_the_controllers(api) || !api.served().contains(version) {
+        return Err(format!("{api} v{version} is not the controller's"));
+    }
+    let request = Request::decode(api, version, &mut reader).map_err(|error| error.to_string())?;
+    let client_id = header.client_id.as_ref().map(Str::detached);
+    let context = RequestContext { api, version, client_id, peer: peer.clone() };
+    let response = settled(route(core, &context, request).await).await?;
+    let frame =
+        encode_response(header.correlation_id, version, &response).map_err(|error| error.to_string())?;
+    Ok(frame.into_bytes().slice(LENGTH_SIZE..))
+}
+
+/// The response, once it is there.
+async fn settled(answer: Answer) -> Result<Response, String> {
+    match answer {
+        Answer::Now(response) => Ok(response),
+        Answer::Later(response) => Ok(response.await),
+        Answer::Close(reason) => Err(reason),
+        Answer::Silent => Err("there is no answer".to_owned()),
     }
 }
 
@@ -107,9 +179,7 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::DescribeTopicPartitions(request) => {
             handlers::describe_topic_partitions::handle(core, request).into()
         }
-        Request::FindCoordinator(request) => {
-            handlers::find_coordinator::handle(core, context, request).await
-        }
+        Request::FindCoordinator(request) => handlers::find_coordinator::handle(core, context, request).await,
         Request::JoinGroup(request) => handlers::join_group::handle(core, context, request).await,
         Request::SyncGroup(request) => handlers::sync_group::handle(core, context, request).await,
         Request::Heartbeat(request) => handlers::heartbeat::handle(core, request).await,

@@ -25,8 +25,7 @@ impl Core {
         if let Some(id) = left.next() {
             return Ok(ProducerId(id));
         }
-        let block =
-            self.change(|controller| controller.allocate_producer_ids(self.node_id, self.epoch)).await??;
+        let block = self.channel.allocate_producer_ids(self.node_id, self.epoch).await?;
         *left = block.first.0..block.first.0 + i64::from(block.len);
         left.next().map(ProducerId).ok_or_else(|| Refused {
             error: ottla_types::ErrorCode::UnknownServerError,

@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use ottla_broadcast::Single;
 use ottla_env::{BoundAddr, Env, ListenOptions, Listener};
 use ottla_log::{LogDirs, LogDirsConfig};
 use ottla_metadata::Image;
@@ -18,19 +19,24 @@ use ottla_metadata::record::{Endpoint, IncarnationId, LastRun, SecurityProtocol}
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
 use ottla_types::config::{Layers, Settings};
-use ottla_types::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicPartition};
 
 use crate::broker::Core;
-use crate::cluster::Metadata;
+use crate::cluster::join::{self, Joined};
+use crate::cluster::{BootstrapError, Channel, Metadata};
+use crate::controller::ControllerNode;
 use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{Replica, log_config, topic_config};
-use crate::server::{ConnectionLimits, ConnectionSettings};
+use crate::server::{ConnectionLimits, ConnectionSettings, LogLimit};
 
 /// Requests in memory at once where `queued.max.request.bytes` sets no limit: nothing here is unbounded.
 const DEFAULT_REQUEST_MEMORY: u32 = 512 << 20;
 
 /// The most that can be asked for: a semaphore counts the bytes.
 const MAX_REQUEST_MEMORY: u32 = 1 << 31;
+
+/// How long to wait before asking again to be registered.
+const REGISTER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,23 @@ pub enum StartError {
     /// The metadata log cannot be used.
     #[error(transparent)]
     Metadata(#[from] ottla_broadcast::OpenError),
+    /// Who this node is in the metadata quorum cannot be told.
+    #[error("the metadata directory: {0}")]
+    Identity(std::io::Error),
+    /// The voters do not fit together.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// Too few voters were there.
+    #[error(
+        "node {node_id} found no metadata quorum within {timeout_ms} ms (initial.broker.registration.timeout.ms): are the \
+         nodes of controller.quorum.voters running, and reached at the addresses listed there?"
+    )]
+    NoQuorum {
+        /// This node.
+        node_id: BrokerId,
+        /// How long it waited.
+        timeout_ms: u64,
+    },
     /// The metadata log holds what cannot be replayed, or failed at once.
     #[error("{}", .0.message)]
     Replay(Refused),
@@ -78,24 +101,39 @@ pub(crate) struct Bound {
     pub(crate) address: Box<dyn BoundAddr>,
 }
 
+/// The addresses of a node.
+#[derive(Default)]
+pub(crate) struct Addresses {
+    pub(crate) clients: Vec<Bound>,
+    /// For other nodes; none where there are no other voters.
+    pub(crate) controllers: Vec<Bound>,
+}
+
+/// Whether this node is its own quorum.
+fn is_alone(settings: &Settings) -> bool {
+    settings.quorum_voters().len() <= 1
+}
+
 /// A broker that has its identity, and its place in the metadata.
 pub(crate) struct Booted {
     pub(crate) node_id: BrokerId,
     pub(crate) cluster_id: Arc<str>,
     pub(crate) epoch: BrokerEpoch,
-    pub(crate) metadata: Arc<Metadata>,
+    pub(crate) channel: Channel,
+    pub(crate) node: Option<Arc<ControllerNode>>,
     pub(crate) logs: LogDirs,
 }
 
-/// Takes the addresses for clients, so that one that cannot be had is told before anything else is done. Who connects is
+/// Takes the addresses, so that one that cannot be had is told before anything else is done. Who connects is
 /// refused until they are listened on: recovery may take its time, and a client that waited for it would not try another
 /// broker meanwhile.
-pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, StartError> {
+pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Addresses, StartError> {
     check_roles(settings)?;
     let options = listen_options(settings);
-    let mut bound = Vec::new();
+    let is_alone = is_alone(settings);
+    let mut bound = Addresses::default();
     for config in settings.listeners().map_err(StartError::Listeners)?.all {
-        if config.audience == Audience::Controllers {
+        if config.audience == Audience::Controllers && is_alone {
             info!(listener = %config.name, "not opened: a quorum of one has nobody to listen to");
             continue;
         }
@@ -108,7 +146,10 @@ pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Vec<Bound>, S
         }
         let address =
             env.net.bind(&config.bind.host, config.bind.port, options).await.map_err(StartError::Bind)?;
-        bound.push(Bound { config, address });
+        match config.audience {
+            Audience::Clients => bound.clients.push(Bound { config, address }),
+            Audience::Controllers => bound.controllers.push(Bound { config, address }),
+        }
     }
     Ok(bound)
 }
@@ -127,19 +168,29 @@ fn listen_options(settings: &Settings) -> ListenOptions {
     }
 }
 
-/// Refuses what one node alone cannot be.
+/// Refuses what a node cannot be yet.
 fn check_roles(settings: &Settings) -> Result<(), StartError> {
-    let voters = settings.get(&node::CONTROLLER_QUORUM_VOTERS);
-    if voters.len() > 1 {
+    let voters = settings.quorum_voters();
+    let node_id = settings.node_id();
+    if voters.len() > 1 && !voters.iter().any(|voter| voter.id == node_id) {
         return Err(StartError::NotYet(format!(
-            "controller.quorum.voters names {} nodes, and clusters of more than one are not there yet",
+            "node {node_id} is not among controller.quorum.voters, and brokers that do not vote are not there yet: add it, or \
+             set node.id right"
+        )));
+    }
+    let listeners = settings.listeners().map_err(StartError::Listeners)?.all;
+    if voters.len() > 1 && !listeners.iter().any(|listener| listener.audience == Audience::Controllers) {
+        return Err(StartError::NotYet(format!(
+            "controller.quorum.voters names {} nodes, and this one has no listener for the others: name one in listeners and in \
+             controller.listener.names",
             voters.len()
         )));
     }
     let servers = settings.get(&node::CONTROLLER_QUORUM_BOOTSTRAP_SERVERS);
     if servers.len() > 1 {
         return Err(StartError::NotYet(format!(
-            "controller.quorum.bootstrap.servers names {} nodes, and clusters of more than one are not there yet",
+            "controller.quorum.bootstrap.servers names {} nodes, and joining a quorum by them is not there yet: list the voters in \
+             controller.quorum.voters",
             servers.len()
         )));
     }
@@ -160,30 +211,35 @@ fn check_roles(settings: &Settings) -> Result<(), StartError> {
 pub(crate) async fn boot(
     env: &Env,
     settings: &Arc<Settings>,
-    bound: &[Bound],
+    clients: &[Bound],
+    controllers: Vec<Bound>,
     tasks: &mut JoinSet<()>,
+    stopped: &watch::Receiver<bool>,
 ) -> Result<Booted, StartError> {
     let directory = metadata_place::find(&*env.disk, settings).await?;
-    let opened = Single::open(Arc::clone(&env.disk), &directory, settings.node_id()).await?;
-    for warning in &opened.warnings {
-        warn!("{warning}");
-    }
-    // Before anything is written to it.
-    let logs = if opened.next == Offset(0) {
-        let logs = open_directories(env, settings, &Image::default()).await?;
-        metadata_place::check_new(&directory, &logs)?;
-        Some(logs)
+    let (joined, logs) = if is_alone(settings) {
+        let (log, is_new) = join::alone(env, settings, &directory).await?;
+        // Before anything is written to it.
+        let logs = if is_new {
+            let logs = open_directories(env, settings, &Image::default(), None).await?;
+            metadata_place::check_new(&directory, &logs)?;
+            Some(logs)
+        } else {
+            None
+        };
+        let controller = join::follow(env, settings, log, tasks)?;
+        (Joined::alone(controller), logs)
     } else {
-        None
+        (join::as_voter(env, settings, &directory, controllers, tasks, stopped).await?, None)
     };
-    let metadata = Metadata::follow(settings, opened.broadcast, tasks);
-    match boot_on(env, settings, bound, &metadata, logs).await {
+    match boot_on(env, settings, clients, &joined, logs).await {
         Ok((logs, epoch)) => {
             let cluster_id = logs.cluster_id().into();
-            Ok(Booted { node_id: settings.node_id(), cluster_id, epoch, metadata, logs })
+            let Joined { channel, node } = joined;
+            Ok(Booted { node_id: settings.node_id(), cluster_id, epoch, channel, node, logs })
         }
         Err(error) => {
-            metadata.close().await;
+            joined.metadata().close().await;
             Err(error)
         }
     }
@@ -193,36 +249,50 @@ pub(crate) async fn boot(
 async fn boot_on(
     env: &Env,
     settings: &Arc<Settings>,
-    bound: &[Bound],
-    metadata: &Metadata,
+    clients: &[Bound],
+    joined: &Joined,
     logs: Option<LogDirs>,
 ) -> Result<(LogDirs, BrokerEpoch), StartError> {
-    metadata.leading().await.map_err(StartError::Replay)?;
+    let metadata = joined.metadata();
+    if joined.node.is_none() {
+        metadata.leading().await.map_err(StartError::Replay)?;
+    }
     let image = metadata.skip_steps();
     let logs = match logs {
         Some(logs) => logs,
-        None => open_directories(env, settings, &image).await?,
+        None => {
+            let cluster_id = joined.channel.cluster_id.get().map(|id| id.to_string());
+            open_directories(env, settings, &image, cluster_id).await?
+        }
     };
     let registration = Registration {
         id: settings.node_id(),
         incarnation: IncarnationId(env.rng.id_bytes()),
-        endpoints: bound.iter().map(|bound| endpoint(env, bound)).collect(),
+        endpoints: clients.iter().map(|bound| endpoint(env, bound)).collect(),
         rack: settings.get(&node::BROKER_RACK),
         directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
         features: Vec::new(),
         last_run: logs.clean_broker_epoch().map_or(LastRun::Unclean, LastRun::Clean),
     };
-    let epoch = register(metadata, &registration).await.map_err(StartError::Register)?;
-    Ok((logs, epoch))
+    let epoch = match joined.node {
+        None => register(metadata, &registration).await,
+        Some(_) => register_with_quorum(settings, &joined.channel, &registration).await,
+    };
+    Ok((logs, epoch.map_err(StartError::Register)?))
 }
 
 /// Locks and opens the log directories, and the logs in them.
-async fn open_directories(env: &Env, settings: &Settings, image: &Image) -> Result<LogDirs, StartError> {
+async fn open_directories(
+    env: &Env,
+    settings: &Settings,
+    image: &Image,
+    cluster_id: Option<String>,
+) -> Result<LogDirs, StartError> {
     let node_id = settings.node_id();
     let at_a_time = settings.get(&log::NUM_RECOVERY_THREADS_PER_DATA_DIR);
     let config = LogDirsConfig {
         dirs: settings.log_dirs().into_iter().map(PathBuf::from).collect(),
-        cluster_id: None,
+        cluster_id,
         node_id,
         opened_at_a_time: usize::try_from(at_a_time).unwrap_or(1),
     };
@@ -266,6 +336,43 @@ fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
 async fn register(metadata: &Metadata, registration: &Registration) -> Result<BrokerEpoch, Refused> {
     let epoch = metadata.commit(|controller| controller.register_broker(registration, false)).await?.0?;
     metadata.commit(|controller| controller.set_fenced(registration.id, epoch, false)).await?.0?;
+    metadata.skip_steps();
+    Ok(epoch)
+}
+
+/// Registers with whichever node leads the quorum, and waits until this one has replayed that. Its heartbeats unfence it.
+async fn register_with_quorum(
+    settings: &Settings,
+    channel: &Channel,
+    registration: &Registration,
+) -> Result<BrokerEpoch, Refused> {
+    let timeout = u64::try_from(settings.get(&node::INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(timeout);
+    let mut limit = LogLimit::default();
+    let epoch = loop {
+        let refused = match channel.register(registration).await {
+            Ok(epoch) => break epoch,
+            // The controller may not know yet that the run before is over.
+            Err(refused)
+                if matches!(
+                    refused.error,
+                    ErrorCode::NotController | ErrorCode::DuplicateBrokerRegistration
+                ) =>
+            {
+                refused
+            }
+            Err(refused) => return Err(refused),
+        };
+        if tokio::time::Instant::now() >= deadline {
+            return Err(refused);
+        }
+        if let Some(suppressed) = limit.admit(tokio::time::Instant::now()) {
+            info!(suppressed, "waiting to be registered: {}", refused.message);
+        }
+        tokio::time::sleep(REGISTER_PAUSE).await;
+    };
+    let metadata = &channel.controller.metadata;
+    metadata.replayed_registration(registration.id, epoch).await?;
     metadata.skip_steps();
     Ok(epoch)
 }

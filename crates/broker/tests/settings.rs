@@ -15,6 +15,7 @@ const ASKED_FOR_BY: &[(&str, &str)] = &[
     ("compression.lz4.level", "config.compression_type"),
     ("compression.zstd.level", "config.compression_type"),
     ("controller.listener.names", ".listeners()"),
+    ("controller.quorum.voters", ".quorum_voters()"),
     ("inter.broker.listener.name", ".listeners()"),
     ("listener.security.protocol.map", ".listeners()"),
     ("listeners", ".listeners()"),

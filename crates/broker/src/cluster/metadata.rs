@@ -5,18 +5,18 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
-use ottla_broadcast::{Appended, AtomicBroadcast};
+use ottla_broadcast::{Appended, AtomicBroadcast, LeaderHint};
 use ottla_env::process;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::{Controller, Decision, Image};
 use ottla_types::config::Settings;
 use ottla_types::config::broker::node::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS;
-use ottla_types::{BrokerId, ErrorCode, LeadershipEpoch, Offset};
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeadershipEpoch, Offset, TopicName};
 
 use super::replay;
 use super::snapshots::{self, Snapshots};
 use super::steps::Steps;
-use crate::controller::{ControllerHost, not_controller, refused};
+use crate::controller::{ControllerHost, Liveness, not_controller, refused};
 
 /// How many requests may be under way whose records fill the largest batch; smaller ones count for less.
 const LARGE_REQUESTS_UNDER_WAY: usize = 4;
@@ -25,7 +25,7 @@ const LARGE_REQUESTS_UNDER_WAY: usize = 4;
 pub(crate) struct Metadata {
     node_id: BrokerId,
     pub(super) log: Arc<dyn AtomicBroadcast>,
-    pub(super) host: ControllerHost,
+    pub(crate) host: Arc<ControllerHost>,
     /// What requests see.
     image: watch::Sender<Arc<Image>>,
     /// The offset below which everything is replayed.
@@ -34,6 +34,8 @@ pub(crate) struct Metadata {
     applied_end: watch::Sender<Offset>,
     pub(super) steps: Steps,
     pub(super) snapshots: Snapshots,
+    /// Hears of brokers that come and go.
+    pub(super) liveness: Arc<Liveness>,
     standing: watch::Sender<Standing>,
     /// Room for requests that are decided and not committed, in bytes.
     room: Semaphore,
@@ -58,19 +60,21 @@ impl Metadata {
     pub(crate) fn follow(
         settings: &Arc<Settings>,
         log: Arc<dyn AtomicBroadcast>,
+        liveness: &Arc<Liveness>,
         tasks: &mut JoinSet<()>,
     ) -> Arc<Self> {
         let largest = log.max_batch_bytes();
         let between = settings.get(&METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
         let metadata = Arc::new(Self {
             node_id: settings.node_id(),
-            host: ControllerHost::new(Arc::clone(&log), Arc::clone(settings), tasks),
+            host: Arc::new(ControllerHost::new(Arc::clone(&log), Arc::clone(settings), tasks)),
             log,
             image: watch::Sender::default(),
             replayed_end: watch::Sender::new(Offset(0)),
             applied_end: watch::Sender::new(Offset(0)),
             steps: Steps::default(),
             snapshots: Snapshots::every(usize::try_from(between).unwrap_or(usize::MAX)),
+            liveness: Arc::clone(liveness),
             standing: watch::Sender::default(),
             room: Semaphore::new(
                 largest.saturating_mul(LARGE_REQUESTS_UNDER_WAY).min(Semaphore::MAX_PERMITS),
@@ -93,6 +97,34 @@ impl Metadata {
     /// The broker that clients are told to send administrative requests to: any takes them, so it is this one.
     pub(crate) fn controller_id(&self) -> BrokerId {
         self.node_id
+    }
+
+    /// This node's id.
+    pub(crate) fn node_id(&self) -> BrokerId {
+        self.node_id
+    }
+
+    /// Whether this node is the active controller.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.host.epoch().borrow().is_some()
+    }
+
+    /// Who seems to lead.
+    pub(crate) fn leader(&self) -> watch::Receiver<LeaderHint> {
+        self.log.leader()
+    }
+
+    /// Waits until everything is replayed that was committed anywhere before the call. Safe to cancel.
+    ///
+    /// # Errors
+    /// The log has failed, or too few nodes agree on who leads: to be asked again.
+    pub(crate) async fn catch_up(&self) -> Result<(), Refused> {
+        let end = self
+            .log
+            .read_barrier()
+            .await
+            .map_err(|error| Refused { error: ErrorCode::NotController, message: error.to_string() })?;
+        self.replayed(end).await
     }
 
     /// Makes an image what requests see.
@@ -177,6 +209,34 @@ impl Metadata {
         }
     }
 
+    /// Waits until a broker's registration is replayed. Safe to cancel.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub(crate) async fn replayed_registration(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<(), Refused> {
+        let mut replayed = self.replayed_end.subscribe();
+        let is_there = |_: &Offset| {
+            let image = self.host.image();
+            image.broker(broker).is_some_and(|broker| broker.registration.epoch >= epoch)
+        };
+        tokio::select! {
+            biased;
+            _ = replayed.wait_for(is_there) => Ok(()),
+            refused = self.over() => Err(refused),
+        }
+    }
+
+    /// Waits until requests see a topic. Safe to cancel.
+    pub(crate) async fn carried_out_topic(&self, name: &TopicName) {
+        let mut image = self.image.subscribe();
+        // The sender is in `self`.
+        let _ = image.wait_for(|image| image.topic_by_name(name.as_str()).is_some()).await;
+    }
+
     /// Room for the largest batch.
     async fn room(&self) -> Result<SemaphorePermit<'_>, Refused> {
         tokio::select! {
@@ -189,7 +249,7 @@ impl Metadata {
     }
 
     /// Waits until everything below an offset is replayed.
-    async fn replayed(&self, end: Offset) -> Result<(), Refused> {
+    pub(crate) async fn replayed(&self, end: Offset) -> Result<(), Refused> {
         let mut replayed = self.replayed_end.subscribe();
         tokio::select! {
             biased;

@@ -4,10 +4,20 @@
 //! - `replay`: the task that takes the deliveries of the log, in order.
 //! - `steps`: what is replayed and not yet carried out; `follower`: the task that carries it out.
 //! - `snapshots`: the task that writes snapshots of the log.
+//! - `join`: how a node comes to the log; `identity`, `bootstrap`: how it becomes a voter; `links`: connections to the others.
+//! - `creating`: topics that this broker itself wants.
+//! - `channel`: the way to the active controller; `heartbeats`: the task that tells it that this broker lives.
 //!
 //! What is not here: which logs there are to be made or deleted for a change (`replicas`).
 
+mod bootstrap;
+mod channel;
+mod creating;
 pub(crate) mod follower;
+pub(crate) mod heartbeats;
+mod identity;
+pub(crate) mod join;
+mod links;
 mod metadata;
 mod replay;
 mod snapshots;
@@ -16,4 +26,8 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bootstrap::{Bootstrap, BootstrapError};
+pub(crate) use channel::Channel;
+pub(crate) use identity::{ClusterId, Identity};
+pub(crate) use links::Links;
 pub(crate) use metadata::Metadata;

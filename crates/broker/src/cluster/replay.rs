@@ -71,6 +71,7 @@ impl Metadata {
             let run = std::mem::replace(&mut decoded, rest);
             let image = self.host.replay(first, &run).map_err(|error| error.to_string())?;
             first = end_of(&image);
+            run.iter().for_each(|record| self.liveness.replayed(record));
             self.steps.add(image, run, bytes);
         }
         self.snapshots.note(bytes);

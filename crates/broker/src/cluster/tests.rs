@@ -11,6 +11,7 @@ use ottla_broadcast::{
     Appended, Appending, AtomicBroadcast, BoxFuture, Delivery, DeliveryReceiver, LeaderHint, MAX_BATCH_BYTES,
     NoQuorum, Read, ReadError, Refused as NotTaken, Single, SnapshotError, SnapshotPiece,
 };
+use ottla_env::Env;
 use ottla_env::disk::RealDisk;
 use ottla_metadata::controller::configs::{Changes, ConfigOp};
 use ottla_metadata::controller::{Cuts, Refused};
@@ -20,6 +21,7 @@ use ottla_types::config::Settings;
 use ottla_types::{BrokerId, ErrorCode, LeadershipEpoch, Offset};
 
 use super::Metadata;
+use crate::controller::Liveness;
 
 /// The metadata over a log on disk.
 struct OnDisk {
@@ -31,7 +33,7 @@ impl OnDisk {
     async fn open(dir: &Path) -> Self {
         let opened = Single::open(Arc::new(RealDisk::new()), dir, BrokerId(1)).await.unwrap();
         let mut followers = JoinSet::new();
-        let metadata = Metadata::follow(&Arc::new(Settings::default()), opened.broadcast, &mut followers);
+        let metadata = follow(opened.broadcast, &mut followers);
         metadata.leading().await.unwrap();
         Self { metadata, followers }
     }
@@ -40,6 +42,12 @@ impl OnDisk {
         self.metadata.close().await;
         while self.followers.join_next().await.is_some() {}
     }
+}
+
+fn follow(log: Arc<dyn AtomicBroadcast>, followers: &mut JoinSet<()>) -> Arc<Metadata> {
+    let settings = Arc::new(Settings::default());
+    let (liveness, _) = Liveness::new(&Env::real(), &settings, "PLAINTEXT".to_owned());
+    Metadata::follow(&settings, log, &liveness, followers)
 }
 
 /// Sets `log.retention.ms` by way of a decision, as a request does.
@@ -223,7 +231,7 @@ async fn by_hand() -> (Arc<Metadata>, mpsc::Sender<Delivery>, Appends, JoinSet<(
         hint: watch::Sender::default(),
     });
     let mut followers = JoinSet::new();
-    let metadata = Metadata::follow(&Arc::new(Settings::default()), log, &mut followers);
+    let metadata = follow(log, &mut followers);
     delivering.send(Delivery::Leading { epoch: LeadershipEpoch(1) }).await.unwrap();
     let (records, answer) = appended.recv().await.unwrap();
     assert_eq!(records.len(), 1);

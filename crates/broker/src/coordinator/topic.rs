@@ -5,9 +5,8 @@ use std::sync::PoisonError;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
-use ottla_metadata::controller::create_topics::{CreateTopics, CreatedTopic, NewTopic};
+use ottla_metadata::controller::create_topics::{CreatedTopic, NewTopic};
 use ottla_types::config::Settings;
 use ottla_types::config::broker::coordinators::{
     OFFSETS_TOPIC_NUM_PARTITIONS, OFFSETS_TOPIC_REPLICATION_FACTOR, OFFSETS_TOPIC_SEGMENT_BYTES,
@@ -24,7 +23,7 @@ impl Core {
         if image.topic_by_name(CONSUMER_OFFSETS).is_some() {
             return true;
         }
-        let topic = offsets_topic(&self.settings, &image, TopicId::from_random(self.env.rng.id_bytes()));
+        let topic = offsets_topic(&self.settings, TopicId::from_random(self.env.rng.id_bytes()));
         match self.create_offsets_topic(topic).await {
             Ok(topic) => {
                 let replicas = topic.replication_factor;
@@ -45,9 +44,13 @@ impl Core {
     }
 
     async fn create_offsets_topic(&self, topic: NewTopic) -> Result<CreatedTopic, Refused> {
-        let request =
-            CreateTopics { topics: vec![topic], validate_only: false, seed: self.env.rng.next_u64() };
-        let mut answers = self.change(|controller| controller.create_topics(&request)).await?;
+        if self.channel.has_others() && topic.replication_factor > 1 {
+            // Offsets would be lost with the first change of a leader, and nobody would notice.
+            let message =
+                "data are not copied to replicas yet: set offsets.topic.replication.factor to 1".to_owned();
+            return Err(Refused { error: ErrorCode::PolicyViolation, message });
+        }
+        let mut answers = self.create_topics(vec![topic]).await?;
         answers.pop().unwrap_or_else(|| {
             let message = "The controller gave no answer.".to_owned();
             Err(Refused { error: ErrorCode::UnknownServerError, message })
@@ -57,16 +60,14 @@ impl Core {
 
 /// The topic as its keys say. Kafka refuses to make it with more replicas than there are brokers, also where
 /// `offsets.topic.replication.factor` is not set and means 3. Here a number that nobody set is no reason to have no
-/// groups: the topic then gets as many replicas as there are brokers, up to that.
-fn offsets_topic(settings: &Settings, image: &Image, id: TopicId) -> NewTopic {
+/// groups: the topic then gets one replica, as long as data are not copied to others.
+fn offsets_topic(settings: &Settings, id: TopicId) -> NewTopic {
     let wanted = settings.get(&OFFSETS_TOPIC_REPLICATION_FACTOR);
-    let brokers = image.brokers().filter(|broker| !broker.fenced).count();
-    let possible = i16::try_from(brokers).unwrap_or(i16::MAX).max(1);
     let is_set = settings.is_set(&OFFSETS_TOPIC_REPLICATION_FACTOR);
     let config = |key: &str, value: String| (key.to_owned(), Some(value));
     NewTopic {
         partitions: settings.get(&OFFSETS_TOPIC_NUM_PARTITIONS),
-        replication_factor: if is_set { wanted } else { wanted.min(possible) },
+        replication_factor: if is_set { wanted } else { 1 },
         configs: vec![
             config("cleanup.policy", "compact".to_owned()),
             config("compression.type", "producer".to_owned()),
@@ -82,11 +83,11 @@ mod tests {
 
     fn replicas(properties: &str) -> i16 {
         let (settings, _) = Settings::parse("f", properties).unwrap();
-        offsets_topic(&settings, &Image::default(), TopicId([7; 16])).replication_factor
+        offsets_topic(&settings, TopicId([7; 16])).replication_factor
     }
 
     #[test]
-    fn a_number_of_replicas_that_nobody_set_is_no_more_than_there_are_brokers() {
+    fn a_number_of_replicas_that_nobody_set_is_one() {
         assert_eq!(replicas(""), 1);
         assert_eq!(replicas("offsets.topic.replication.factor=2\n"), 2, "and one that is set is kept");
     }
@@ -96,7 +97,7 @@ mod tests {
         let (settings, _) =
             Settings::parse("f", "offsets.topic.num.partitions=5\noffsets.topic.segment.bytes=4096\n")
                 .unwrap();
-        let topic = offsets_topic(&settings, &Image::default(), TopicId([7; 16]));
+        let topic = offsets_topic(&settings, TopicId([7; 16]));
         assert_eq!((topic.name.as_str(), topic.partitions), ("__consumer_offsets", 5));
         let configs: Vec<_> =
             topic.configs.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();

@@ -197,6 +197,16 @@ async fn append(
     data: PartitionProduceData,
 ) -> Result<(PartitionProduceResponse, Option<Unflushed>), Refused> {
     let leadership = partition.check_leader(LeaderEpoch::NONE)?;
+    if leadership.replicas > 1 {
+        // Nobody is told that data are safe that are on one disk.
+        return Err(Refused {
+            message: Some(format!(
+                "{} has {} replicas, and this version does not copy data to replicas yet: use a topic with one replica",
+                partition.id, leadership.replicas
+            )),
+            ..Refused::from(ErrorCode::PolicyViolation)
+        });
+    }
     let config = partition.config();
     let min_in_sync = leadership.min_in_sync(&config);
     if acks == Acks::InSync && leadership.in_sync < min_in_sync {

@@ -62,6 +62,9 @@ pub(crate) trait Service: Send + Sync + 'static {
         frame: Bytes,
         read_at: Instant,
     ) -> impl Future<Output = Handled> + Send + 'a;
+
+    /// Takes note that a connection has ended, whichever side ended it. Its address was nobody else's until now.
+    fn ended(&self, _peer: &Peer) {}
 }
 
 /// Who is connected, and where.

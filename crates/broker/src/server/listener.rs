@@ -112,7 +112,9 @@ impl<S: Service> Acceptor<S> {
         let lines = Arc::clone(lines);
         process::spawn_in(connections, async move {
             let listener = Arc::clone(&peer.listener);
-            let ended = serve(stream, peer, shared).await;
+            let service = Arc::clone(&shared.service);
+            let ended = serve(stream, peer.clone(), shared).await;
+            service.ended(&peer);
             match ended {
                 Ended::Frame(_) | Ended::Protocol(_) => {
                     traffic.note_broken();

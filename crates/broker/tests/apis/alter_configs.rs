@@ -70,13 +70,15 @@ async fn values_of_brokers_are_replaced_too() {
     let broker = TestBroker::start().await;
     let mut client = broker.connect().await;
     for version in VERSIONS {
-        let wanted = resource(BROKER, "", &[("max.connections", Some("1000"))]);
+        // min.insync.replicas is set for all brokers from the first start on, and stays (KIP-966).
+        let kept = ("min.insync.replicas", Some("1"));
+        let wanted = resource(BROKER, "", &[("max.connections", Some("1000")), kept]);
         assert_eq!(alter_one(&mut client, version, wanted).await, ErrorCode::None);
         assert_eq!(
             client.config(BROKER, "1", "max.connections").await,
             Some(("1000".to_owned(), ON_CLUSTER))
         );
-        assert_eq!(alter_one(&mut client, version, resource(BROKER, "", &[])).await, ErrorCode::None);
+        assert_eq!(alter_one(&mut client, version, resource(BROKER, "", &[kept])).await, ErrorCode::None);
         assert_eq!(client.config(BROKER, "1", "max.connections").await.unwrap().0, "2147483647");
     }
 }
@@ -92,7 +94,7 @@ async fn each_resource_is_answered_for_itself_and_a_refused_one_stays_as_it_is()
             resource(TOPIC, "b", &[("retention.bytes", Some("2")), ("no.such.key", Some("1"))]),
             resource(TOPIC, "u", &[]),
             resource(TOPIC, "a", &[("retention.bytes", Some("3"))]),
-            resource(BROKER, "", &[("node.id", Some("7"))]),
+            resource(BROKER, "", &[("node.id", Some("7")), ("min.insync.replicas", Some("1"))]),
             resource(BROKER, "2", &[]),
             resource(99, "x", &[]),
         ];

@@ -226,6 +226,11 @@ impl Client {
         Self { stream, client_id: "test", next_correlation_id: 1, unanswered: VecDeque::new() }
     }
 
+    /// Connects to an address.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(address).await.unwrap())
+    }
+
     /// Sends a request in a version, and waits for the answer.
     pub(crate) async fn call<R>(&mut self, version: i16, request: R) -> R::Response
     where

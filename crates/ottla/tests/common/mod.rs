@@ -180,7 +180,7 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// Reads what the broker says on its standard output until it names the address that it listens on.
-fn listening_address(child: &mut Child) -> SocketAddr {
+pub(crate) fn listening_address(child: &mut Child) -> SocketAddr {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
         let (_, rest) = line.split_once("127.0.0.1:")?;

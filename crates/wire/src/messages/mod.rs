@@ -141,20 +141,20 @@ apis! {
     /// Changes the versions of features.
     UpdateFeatures = 57, update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse}, for Nobody;
     /// Hands a client's request on to the active controller.
-    Envelope = 58, envelope::{EnvelopeRequest, EnvelopeResponse}, for Nobody;
+    Envelope = 58, envelope::{EnvelopeRequest, EnvelopeResponse}, for Nodes;
     /// Describes the cluster's nodes.
     DescribeCluster = 60, describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
     /// Describes the producers that partitions remember.
     DescribeProducers = 61, describe_producers::{DescribeProducersRequest, DescribeProducersResponse};
     /// Makes a broker known to the active controller.
-    BrokerRegistration = 62, broker_registration::{BrokerRegistrationRequest, BrokerRegistrationResponse}, for Nobody;
+    BrokerRegistration = 62, broker_registration::{BrokerRegistrationRequest, BrokerRegistrationResponse}, for Nodes;
     /// Tells the active controller that a broker lives.
-    BrokerHeartbeat = 63, broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse}, for Nobody;
+    BrokerHeartbeat = 63, broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse}, for Nodes;
     /// Forgets a broker.
     UnregisterBroker = 64, unregister_broker::{UnregisterBrokerRequest, UnregisterBrokerResponse}, for Nobody;
     /// Gives a broker a block of producer ids.
     AllocateProducerIds = 67,
-        allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse}, for Nobody;
+        allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse}, for Nodes;
     /// Tells in which directories replicas lie.
     AssignReplicasToDirs = 73,
         assign_replicas_to_dirs::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse}, for Nobody;
@@ -170,9 +170,9 @@ apis! {
     /// Tells where a voter is reached.
     UpdateRaftVoter = 82, update_raft_voter::{UpdateRaftVoterRequest, UpdateRaftVoterResponse}, for Nobody;
     /// Carries what voters say to each other.
-    RaftEnvelope = 16001, raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse}, for Nobody;
+    RaftEnvelope = 16001, raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse}, for Nodes;
     /// Reads the committed records of the metadata log.
     PullMetadata = 16002, pull_metadata::{PullMetadataRequest, PullMetadataResponse}, for Nobody;
     /// Asks a voter who it is, before the first vote.
-    QuorumProbe = 16003, quorum_probe::{QuorumProbeRequest, QuorumProbeResponse}, for Nobody;
+    QuorumProbe = 16003, quorum_probe::{QuorumProbeRequest, QuorumProbeResponse}, for Nodes;
 }

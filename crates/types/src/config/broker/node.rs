@@ -29,10 +29,10 @@ keys! {
         Some("false"), Valid::Any, Low, ReadOnly, unused::CLUSTER;
     /// The shortest time without a leader after which a voter stands for election; drawn at random above it.
     CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS: i32 = "controller.quorum.election.timeout.ms",
-        Some("300"), at_least(0), High, ReadOnly, unused::CLUSTER;
+        Some("300"), at_least(0), High, ReadOnly;
     /// How long a voter hears nothing from the quorum's leader before it asks for an election.
     CONTROLLER_QUORUM_FETCH_TIMEOUT_MS: i32 = "controller.quorum.fetch.timeout.ms",
-        Some("500"), at_least(0), High, ReadOnly, unused::CLUSTER;
+        Some("500"), at_least(0), High, ReadOnly;
     /// The longest pause before a candidate that lost stands again.
     CONTROLLER_QUORUM_ELECTION_BACKOFF_MAX_MS: i32 = "controller.quorum.election.backoff.max.ms",
         Some("1000"), at_least(0), High, ReadOnly, unused::CLUSTER;
@@ -55,13 +55,12 @@ keys! {
         Some("3600000"), at_least(0), High, ReadOnly;
     /// How often a broker tells the controller that it lives. Its rhythm is what a missed heartbeat is measured by.
     BROKER_HEARTBEAT_INTERVAL_MS: i32 = "broker.heartbeat.interval.ms",
-        Some("100"), at_least(1), Medium, ReadOnly, unused::CLUSTER;
+        Some("100"), at_least(1), Medium, ReadOnly;
     /// A broker that was silent for this long is dead, whatever else is known of it.
-    BROKER_SESSION_TIMEOUT_MS: i32 = "broker.session.timeout.ms", Some("6000"), at_least(1), Medium, ReadOnly,
-        unused::CLUSTER;
+    BROKER_SESSION_TIMEOUT_MS: i32 = "broker.session.timeout.ms", Some("6000"), at_least(1), Medium, ReadOnly;
     /// How long a starting broker tries to register before it gives up.
     INITIAL_BROKER_REGISTRATION_TIMEOUT_MS: i32 = "initial.broker.registration.timeout.ms",
-        Some("60000"), Valid::Any, Medium, ReadOnly, unused::CLUSTER;
+        Some("60000"), Valid::Any, Medium, ReadOnly;
     /// With ZooKeeper: without a keep-alive for this long the broker is dead.
     ZOOKEEPER_SESSION_TIMEOUT_MS: i32 = "zookeeper.session.timeout.ms",
         Some("6000"), at_least(1), High, ReadOnly, unused::ZOOKEEPER;

@@ -1,0 +1,156 @@
+//! The way to the active controller: this node where it leads, and else the one that seems to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use ottla_metadata::controller::Refused;
+use ottla_metadata::controller::brokers::Registration;
+use ottla_metadata::controller::brokers::heartbeat::{Heartbeat, HeartbeatAnswer};
+use ottla_metadata::controller::producer_ids::ProducerIds;
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
+use ottla_wire::envelope::{DefaultPrincipalData, EnvelopeRequest};
+
+use super::identity::ClusterId;
+use super::links::Links;
+use crate::controller::{
+    ActiveController, heartbeat_request, not_controller, producer_ids, producer_ids_request, refused_code,
+    registration_request,
+};
+use crate::server::Peer;
+
+/// How long one attempt may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a heartbeat may take: the next one is due.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks the active controller.
+pub(crate) struct Channel {
+    pub(crate) controller: ActiveController,
+    pub(crate) cluster_id: ClusterId,
+    /// To the other nodes; `None` where there are none.
+    pub(crate) links: Option<Arc<Links>>,
+}
+
+impl Channel {
+    /// Whether another node may be the active controller.
+    pub(crate) fn has_others(&self) -> bool {
+        self.links.is_some()
+    }
+
+    /// Registers this broker.
+    ///
+    /// # Errors
+    /// The active controller cannot be reached or refuses.
+    pub(crate) async fn register(&self, broker: &Registration) -> Result<BrokerEpoch, Refused> {
+        let Some((links, leader)) = self.elsewhere()? else { return self.controller.register(broker).await };
+        let cluster_id = self.cluster_id.get().map(AsRef::as_ref).unwrap_or_default();
+        let request = registration_request(broker, cluster_id);
+        let response = links.call(leader, request, TIMEOUT).await.map_err(unreachable)?;
+        refused_code(response.error_code)?;
+        Ok(BrokerEpoch(response.broker_epoch))
+    }
+
+    /// Tells that this broker lives.
+    ///
+    /// # Errors
+    /// The active controller cannot be reached or refuses.
+    pub(crate) async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, Refused> {
+        let Some((links, leader)) = self.elsewhere()? else {
+            return self.controller.heartbeat(heartbeat).await;
+        };
+        let request = heartbeat_request(heartbeat);
+        let response = links.call(leader, request, HEARTBEAT_TIMEOUT).await.map_err(unreachable)?;
+        refused_code(response.error_code)?;
+        Ok(HeartbeatAnswer {
+            is_caught_up: response.is_caught_up,
+            is_fenced: response.is_fenced,
+            in_controlled_shutdown: false,
+            should_shut_down: response.should_shut_down,
+        })
+    }
+
+    /// Gets a block of producer ids.
+    ///
+    /// # Errors
+    /// The active controller cannot be reached or refuses.
+    pub(crate) async fn allocate_producer_ids(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<ProducerIds, Refused> {
+        let Some((links, leader)) = self.elsewhere()? else {
+            return self.controller.allocate_producer_ids(broker, epoch).await;
+        };
+        let response = links.call(leader, producer_ids_request(broker, epoch), TIMEOUT).await;
+        producer_ids(&response.map_err(unreachable)?)
+    }
+
+    /// Hands a client's request on (KIP-590), over changes of the leader, until there is an answer or the time is over.
+    /// `None` where this node has come to lead: it answers itself.
+    ///
+    /// # Errors
+    /// There was no active controller to be reached in time.
+    pub(crate) async fn forward(
+        &self,
+        peer: &Peer,
+        request: Bytes,
+        timeout: Duration,
+    ) -> Result<Option<Bytes>, Refused> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let refused = match self.forward_once(peer, request.clone()).await {
+                Err(refused) if refused.error == ErrorCode::NotController => refused,
+                done => return done,
+            };
+            if tokio::time::Instant::now() + PAUSE >= deadline {
+                return Err(refused);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn forward_once(&self, peer: &Peer, request: Bytes) -> Result<Option<Bytes>, Refused> {
+        let Some((links, leader)) = self.elsewhere()? else { return Ok(None) };
+        let address = match peer.address.ip() {
+            std::net::IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
+            std::net::IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
+        };
+        // Nobody is asked who they are yet.
+        let anonymous = DefaultPrincipalData {
+            kind: "User".into(),
+            name: "ANONYMOUS".into(),
+            ..DefaultPrincipalData::default()
+        };
+        let envelope = EnvelopeRequest {
+            request_data: request,
+            request_principal: anonymous.to_bytes().ok(),
+            client_host_address: address,
+            ..EnvelopeRequest::default()
+        };
+        let response = links.call(leader, envelope, TIMEOUT).await.map_err(unreachable)?;
+        refused_code(response.error_code)?;
+        response.response_data.map(Some).ok_or_else(not_controller)
+    }
+
+    /// The way to another node, if that one seems to lead; `None` if this one does.
+    fn elsewhere(&self) -> Result<Option<(&Links, BrokerId)>, Refused> {
+        let metadata = &self.controller.metadata;
+        let Some(links) = self.links.as_deref().filter(|_| !metadata.is_leading()) else { return Ok(None) };
+        let leader = metadata.leader().borrow().leader;
+        match leader.filter(|leader| *leader != metadata.node_id()) {
+            Some(leader) => Ok(Some((links, leader))),
+            None => Err(not_controller()),
+        }
+    }
+}
+
+/// Whoever cannot be reached leads no longer, for all that is known here: to be asked again.
+fn unreachable(error: std::io::Error) -> Refused {
+    Refused { error: ErrorCode::NotController, message: format!("the active controller: {error}") }
+}

@@ -1,0 +1,126 @@
+//! Connections to the controllers' listeners of other nodes, one for each node, opened when they are needed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use ottla_broadcast::BoxFuture;
+use ottla_broadcast::quorum::VoterEndpoint;
+use ottla_broadcast::raft::Peers;
+use ottla_client::connection::Call;
+use ottla_client::{Address, Connection, ConnectionOptions};
+use ottla_env::Net;
+use ottla_types::config::listeners::Voter;
+use ottla_types::{BrokerId, ErrorCode};
+use ottla_wire::private::raft_envelope::RaftEnvelopeRequest;
+
+use super::identity::ClusterId;
+
+/// How long a connection may take to come to stand. Within a cluster one that takes longer is none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The largest answer: a batch of the metadata log with what is around it.
+const MAX_RESPONSE_BYTES: u32 = 64 << 20;
+
+/// The connections of one purpose: what is urgent does not wait behind what is slow.
+pub(crate) struct Links {
+    net: Arc<dyn Net>,
+    node_id: BrokerId,
+    cluster_id: ClusterId,
+    addresses: BTreeMap<BrokerId, Address>,
+    open: Mutex<BTreeMap<BrokerId, Slot>>,
+    options: ConnectionOptions,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
+
+impl Links {
+    pub(crate) fn new(
+        net: &Arc<dyn Net>,
+        node_id: BrokerId,
+        cluster_id: &ClusterId,
+        voters: &[Voter],
+    ) -> Self {
+        let address = |voter: &Voter| (voter.id, Address::new(&voter.host, voter.port));
+        Self {
+            net: Arc::clone(net),
+            node_id,
+            cluster_id: cluster_id.clone(),
+            addresses: voters.iter().map(address).collect(),
+            open: Mutex::default(),
+            options: ConnectionOptions {
+                client_id: format!("node-{node_id}"),
+                connect_timeout: CONNECT_TIMEOUT,
+                max_response_bytes: MAX_RESPONSE_BYTES,
+                ..ConnectionOptions::default()
+            },
+        }
+    }
+
+    /// Asks a node, and waits for its answer at most so long.
+    ///
+    /// # Errors
+    /// It cannot be reached, or gave no answer: whether it got the request is not known.
+    pub(crate) async fn call<R: Call>(
+        &self,
+        to: BrokerId,
+        request: R,
+        timeout: Duration,
+    ) -> io::Result<R::Response> {
+        let unknown = || io::Error::other(format!("no address is known of node {to}"));
+        let address = self.addresses.get(&to).ok_or_else(unknown)?;
+        let asking = async {
+            let connection = self.connection(to, address).await?;
+            connection.start(request, timeout)?.wait().await
+        };
+        match tokio::time::timeout(timeout, asking).await {
+            Ok(answered) => answered.map_err(io::Error::other),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer from node {to}"))),
+        }
+    }
+
+    async fn connection(&self, to: BrokerId, address: &Address) -> Result<Connection, ottla_client::Error> {
+        let slot = {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(open.entry(to).or_default())
+        };
+        let mut slot = slot.lock().await;
+        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok(connection.clone());
+        }
+        *slot = None;
+        let connection = Connection::open(&*self.net, address, &self.options).await?;
+        *slot = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+impl Peers for Links {
+    fn call(
+        &self,
+        to: BrokerId,
+        // The settings say where voters are.
+        _endpoints: &[VoterEndpoint],
+        request: Bytes,
+    ) -> BoxFuture<'_, io::Result<Bytes>> {
+        Box::pin(async move {
+            let envelope = RaftEnvelopeRequest {
+                cluster_id: self.cluster_id.get().map(|id| id.as_ref().into()).unwrap_or_default(),
+                from_id: self.node_id.0,
+                to_id: to.0,
+                payload: request,
+                ..RaftEnvelopeRequest::default()
+            };
+            let answer = Links::call(self, to, envelope, self.options.request_timeout).await?;
+            match ErrorCode::from_code(answer.error_code) {
+                Some(ErrorCode::None) => Ok(answer.payload),
+                _ => {
+                    Err(io::Error::other(format!("node {to} refused a message: error {}", answer.error_code)))
+                }
+            }
+        })
+    }
+}

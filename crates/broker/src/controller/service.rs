@@ -1,0 +1,196 @@
+//! What is served on the listeners of controllers: the other nodes of the cluster, and nobody else.
+//!
+//! Anything that may take its time is answered later, so that what voters say to each other does not wait for it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
+use ottla_wire::api_versions::{ApiVersion, ApiVersionsResponse};
+use ottla_wire::envelope::EnvelopeResponse;
+use ottla_wire::frame::encode_response;
+use ottla_wire::header::parse_request;
+use ottla_wire::private::quorum_probe::QuorumProbeResponse;
+use ottla_wire::private::raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse};
+use ottla_wire::{ApiKey, Audience, Request, Response};
+
+use super::requests::{
+    ActiveController, heartbeat, heartbeat_response, producer_ids_response, registration,
+    registration_response,
+};
+use crate::broker::Core;
+use crate::cluster::Bootstrap;
+use crate::dispatch;
+use crate::server::{Handled, Peer, Service};
+
+/// The requests of other nodes.
+pub(crate) struct ControllerService {
+    pub(crate) node: Arc<ControllerNode>,
+}
+
+/// What they are answered from.
+pub(crate) struct ControllerNode {
+    /// The connections on which brokers speak for their registrations, by the brokers' addresses.
+    pub(crate) speaking: Mutex<BTreeMap<SocketAddr, (BrokerId, BrokerEpoch)>>,
+    pub(crate) bootstrap: Arc<Bootstrap>,
+    pub(crate) controller: ActiveController,
+    /// The broker of this node, once it has started.
+    pub(crate) core: OnceLock<Weak<Core>>,
+}
+
+impl Service for ControllerService {
+    async fn call<'a>(&'a self, peer: &'a Peer, frame: Bytes, _: Instant) -> Handled {
+        let (header, mut reader) = match parse_request(frame) {
+            Ok(parsed) => parsed,
+            Err(error) => return Handled::Close(error.to_string()),
+        };
+        let (api, version, id) = (header.api, header.api_version, header.correlation_id);
+        if api == ApiKey::ApiVersions && !api.served().contains(version) {
+            let unsupported = ApiVersionsResponse {
+                error_code: ErrorCode::UnsupportedVersion.code(),
+                ..ControllerNode::api_versions()
+            };
+            return reply(id, 0, &unsupported.into());
+        }
+        if !is_for_nodes(api) || !api.served().contains(version) {
+            return Handled::Close(format!("{api} v{version} is not served to nodes"));
+        }
+        let request = match Request::decode(api, version, &mut reader) {
+            Ok(request) => request,
+            Err(error) => return Handled::Close(error.to_string()),
+        };
+        let (node, peer) = (Arc::clone(&self.node), peer.clone());
+        match request {
+            Request::ApiVersions(_) => reply(id, version, &ControllerNode::api_versions().into()),
+            Request::QuorumProbe(_) => reply(id, version, &node.probed().into()),
+            request => Handled::Later(Box::pin(async move {
+                if let Request::BrokerHeartbeat(heartbeat) = &request {
+                    let speaker = (BrokerId(heartbeat.broker_id), BrokerEpoch(heartbeat.broker_epoch));
+                    node.speaking().insert(peer.address, speaker);
+                }
+                match node.answer(&peer, request).await {
+                    Some(response) => reply(id, version, &response),
+                    None => Handled::Close(format!("{api} has no handler")),
+                }
+            })),
+        }
+    }
+
+    /// A broker whose connection ended may have died.
+    fn ended(&self, peer: &Peer) {
+        let speaker = self.node.speaking().remove(&peer.address);
+        if let Some((broker, epoch)) = speaker {
+            self.node.controller.liveness.connection_lost(broker, epoch);
+        }
+    }
+}
+
+impl ControllerNode {
+    fn speaking(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, (BrokerId, BrokerEpoch)>> {
+        self.speaking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, peer: &Peer, request: Request) -> Option<Response> {
+        let controller = &self.controller;
+        Some(match request {
+            Request::RaftEnvelope(request) => self.carry(request).await.into(),
+            Request::BrokerRegistration(request) => {
+                let answer = match self.check_cluster(&request.cluster_id) {
+                    Ok(()) => match registration(request) {
+                        Ok(registration) => controller.register(&registration).await,
+                        Err(refused) => Err(refused),
+                    },
+                    Err(error) => Err(ottla_metadata::controller::Refused {
+                        error,
+                        message: "it belongs to another cluster".to_owned(),
+                    }),
+                };
+                registration_response(answer).into()
+            }
+            Request::BrokerHeartbeat(request) => {
+                heartbeat_response(controller.heartbeat(&heartbeat(&request)).await).into()
+            }
+            Request::AllocateProducerIds(request) => {
+                let broker = BrokerId(request.broker_id);
+                let epoch = BrokerEpoch(request.broker_epoch);
+                producer_ids_response(controller.allocate_producer_ids(broker, epoch).await).into()
+            }
+            Request::Envelope(request) => self.forwarded(peer, request.request_data).await.into(),
+            _ => return None,
+        })
+    }
+
+    /// Hands a message of a voter to the quorum's machine.
+    async fn carry(&self, request: RaftEnvelopeRequest) -> RaftEnvelopeResponse {
+        let refused = |error: ErrorCode| RaftEnvelopeResponse {
+            error_code: error.code(),
+            ..RaftEnvelopeResponse::default()
+        };
+        if let Err(error) = self.check_cluster(&request.cluster_id) {
+            return refused(error);
+        }
+        if request.to_id != self.bootstrap.identity.node_id.0 {
+            return refused(ErrorCode::InvalidRequest);
+        }
+        let payload = self.bootstrap.raft.handle(request.payload).await;
+        RaftEnvelopeResponse { payload, ..RaftEnvelopeResponse::default() }
+    }
+
+    /// Refuses the nodes of another cluster. Who does not know yet how its cluster is called is not asked.
+    fn check_cluster(&self, theirs: &str) -> Result<(), ErrorCode> {
+        match self.bootstrap.cluster_id.get() {
+            Some(ours) if !theirs.is_empty() && **ours != *theirs => Err(ErrorCode::InconsistentClusterId),
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers what a client asked of another broker.
+    async fn forwarded(&self, peer: &Peer, request: Bytes) -> EnvelopeResponse {
+        let refused =
+            |error: ErrorCode| EnvelopeResponse { error_code: error.code(), ..EnvelopeResponse::default() };
+        let core = self.core.get().and_then(Weak::upgrade);
+        let Some(core) = core.filter(|core| core.metadata.is_leading()) else {
+            return refused(ErrorCode::NotController);
+        };
+        match dispatch::forwarded(&core, peer, request).await {
+            Ok(answer) => EnvelopeResponse { response_data: Some(answer), ..EnvelopeResponse::default() },
+            Err(_) => refused(ErrorCode::InvalidRequest),
+        }
+    }
+
+    fn probed(&self) -> QuorumProbeResponse {
+        let hint = *self.controller.metadata.leader().borrow();
+        QuorumProbeResponse {
+            answering: self.bootstrap.state(),
+            leader_id: hint.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: hint.epoch.0,
+            ..QuorumProbeResponse::default()
+        }
+    }
+
+    fn api_versions() -> ApiVersionsResponse {
+        let api_keys = ApiKey::ALL.iter().filter(|api| is_for_nodes(**api));
+        let api_keys = api_keys.map(|api| ApiVersion {
+            api_key: api.code(),
+            min_version: api.served().first,
+            max_version: api.served().last,
+            ..ApiVersion::default()
+        });
+        ApiVersionsResponse { api_keys: api_keys.collect(), ..ApiVersionsResponse::default() }
+    }
+}
+
+fn is_for_nodes(api: ApiKey) -> bool {
+    api.audience() == Audience::Nodes || api == ApiKey::ApiVersions
+}
+
+fn reply(correlation_id: i32, version: i16, response: &Response) -> Handled {
+    match encode_response(correlation_id, version, response) {
+        Ok(frame) => Handled::Now(frame.into_chunks()),
+        Err(error) => Handled::Close(error.to_string()),
+    }
+}
