@@ -6,6 +6,7 @@
 
 mod architecture;
 mod layers;
+mod simulated;
 mod sizes;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ fn check(root: &Path) -> Result<Vec<Problem>> {
     problems.extend(layers::check(&map, &crates));
     problems.extend(sizes::check(root, &files)?);
     problems.extend(text::check(&files, &map));
+    problems.extend(simulated::check(&files, &map));
     Ok(problems)
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::world::{Program, World};
 
 /// Where a broker keeps its data.
-const DATA: &str = "/data";
+const DATA: &str = "/data/logs";
 
 /// How long a client waits before it looks for its cluster again.
 const AGAIN: Duration = Duration::from_millis(200);

@@ -19,7 +19,8 @@ use crate::engine::{Kind, NodeId};
 use crate::rng::SimRng;
 use crate::world::{Program, Started, World};
 
-const DIRECTORY: &str = "/data/metadata";
+/// Neither of the two is there when a machine is new.
+const DIRECTORY: &str = "/data/node/metadata";
 const PORT: u16 = 9093;
 
 /// How a voter's user behaves.
@@ -54,7 +55,8 @@ fn key(node: NodeId) -> VoterKey {
 }
 
 fn voters(count: u32) -> Vec<Voter> {
-    let endpoint = |id| VoterEndpoint { listener: "CONTROLLER".to_owned(), host: format!("voter-{id}"), port: PORT };
+    let endpoint =
+        |id| VoterEndpoint { listener: "CONTROLLER".to_owned(), host: format!("voter-{id}"), port: PORT };
     (1..=count).map(|id| Voter { key: key(NodeId(id)), endpoints: vec![endpoint(id)] }).collect()
 }
 
@@ -85,7 +87,8 @@ impl User {
         };
         let peers = Arc::new(Wires::new(Arc::clone(&env.net)));
         let opened =
-            Raft::open(Arc::clone(&env.disk), Arc::clone(&env.rng), Path::new(DIRECTORY), config, peers).await;
+            Raft::open(Arc::clone(&env.disk), Arc::clone(&env.rng), Path::new(DIRECTORY), config, peers)
+                .await;
         let raft = match opened {
             Ok(opened) => opened.raft,
             Err(error) => return self.violated("a_voter_starts", &error),
@@ -157,7 +160,10 @@ impl User {
                 }
                 Delivery::Committed { first, records } => {
                     if first.0 != digest.records {
-                        self.violated("logs_agree", &format!("handed offset {first} after {} records", digest.records));
+                        self.violated(
+                            "logs_agree",
+                            &format!("handed offset {first} after {} records", digest.records),
+                        );
                     }
                     for record in records {
                         self.oracle.with(|quorum| quorum.delivered(self.node, digest.records, &record));
@@ -198,10 +204,12 @@ impl User {
     ) {
         let Some(epoch) = leading else { return };
         let place = state::append_of(record);
-        let append = place.and_then(|(number, _)| self.oracle.with(|quorum| quorum.appends.get(&number).copied()));
+        let append =
+            place.and_then(|(number, _)| self.oracle.with(|quorum| quorum.appends.get(&number).copied()));
         let is_own = append.is_some_and(|append| append.process == process && append.epoch == epoch);
         if !is_own || place <= *last {
-            let what = format!("leads epoch {epoch}, and {place:?} of {append:?} was committed after {last:?}");
+            let what =
+                format!("leads epoch {epoch}, and {place:?} of {append:?} was committed after {last:?}");
             self.violated("a_leader_commits_its_own", &what);
         }
         *last = place;
@@ -262,7 +270,8 @@ impl User {
             if let Ok(end) = raft.read_barrier().await
                 && end.0 < before
             {
-                let what = format!("a read barrier gave {end}, and all below {before} was acknowledged before");
+                let what =
+                    format!("a read barrier gave {end}, and all below {before} was acknowledged before");
                 self.violated("reads_are_linearizable", &what);
             }
             match raft.read(at, 10_000).await {

@@ -16,7 +16,7 @@ use crate::net::SimNet;
 use crate::rng::{RngPort, SimRng};
 
 /// Where a machine's disk is mounted. What programs make below it they have to make durable themselves.
-pub const MOUNT: &str = "/data";
+pub(super) const MOUNT: &str = "/data";
 
 /// How long a healthy disk takes to sync a file.
 const SYNC: std::ops::Range<Duration> = Duration::from_micros(200)..Duration::from_millis(2);

@@ -130,6 +130,25 @@ fn a_pure_crate_may_not_read_the_clock_or_files_but_its_tests_may() {
 }
 
 #[test]
+fn what_is_simulated_spawns_through_env_and_chooses_nothing_by_chance() {
+    let tree = Tree::good();
+    let file = "crates/shell/src/lib.rs";
+    for spawn in ["tokio::spawn(run());", "tasks.spawn(run());"] {
+        tree.write(file, &format!("//! A crate.\nfn start() {{\n    {spawn}\n}}\n"));
+        tree.fails_only_at(&format!("{file}:3"), "process");
+    }
+    let select = |biased: &str| {
+        format!("//! A crate.\nfn run() {{\n    tokio::{} {{\n{biased}    }}\n}}\n", concat!("sel", "ect!"))
+    };
+    tree.write(file, &select(""));
+    tree.fails_only_at(&format!("{file}:3"), "biased");
+    tree.write(file, &select("        biased;\n"));
+    assert_eq!(tree.problems(), Vec::<String>::new());
+    tree.write("tool/src/lib.rs", "//! A crate.\nfn start() {\n    tokio::spawn(run());\n}\n");
+    assert_eq!(tree.problems(), Vec::<String>::new());
+}
+
+#[test]
 fn a_crate_without_a_row_fails_whether_in_the_workspace_or_not() {
     let tree = Tree::good();
     tree.member("crates/extra", "");
