@@ -26,8 +26,9 @@
 //!   yet whose loss could tell it anything, and dials everybody.
 //! - When the majority of brokers is silent at once, the silence is more likely ours: nobody is fenced for it before
 //!   the session timeout.
-//! - A broker that is back before its session timeout was suspected wrongly: its tolerance doubles, and halves again with
-//!   every twenty session timeouts without another mistake.
+//! - A broker that is back so soon that twice the tolerance would have borne with it was suspected wrongly: from then on it
+//!   has twice the tolerance, up to the session timeout, and half of it again after every twenty session timeouts
+//!   without another mistake. One that stays away for longer was worth fencing, and is the next time.
 //!
 //! What is not here: the decision what fencing changes (`controller`), and sockets, timers and the clock (`broker`).
 

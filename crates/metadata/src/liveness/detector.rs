@@ -229,9 +229,11 @@ impl Detector {
 
 fn fence(broker: BrokerId, watched: &mut Watched, now: Moment, evidence: Evidence) -> Effect {
     let reason = Reason { evidence, since: watched.heard().real, silent_for: watched.silence(now) };
+    let since = watched.heard().attentive;
     watched.fenced(Some(match evidence {
         Evidence::Refused => Suspicion::Gone,
-        Evidence::Silence { .. } | Evidence::SessionTimeout => Suspicion::Silent(watched.heard().attentive),
+        Evidence::Silence { tolerance, .. } => Suspicion::Silent { since, excused_for: tolerance * 2 },
+        Evidence::SessionTimeout => Suspicion::Silent { since, excused_for: Duration::ZERO },
     }));
     Effect::Fence(broker, watched.epoch, reason)
 }
@@ -255,7 +257,7 @@ impl Silent {
         let mut fenced_since: Vec<Duration> = brokers
             .values()
             .filter_map(|watched| match watched.standing {
-                Standing::Fenced(Some(Suspicion::Silent(since))) => Some(since),
+                Standing::Fenced(Some(Suspicion::Silent { since, .. })) => Some(since),
                 Standing::Live | Standing::Fenced(Some(Suspicion::Gone) | None) => None,
             })
             .collect();

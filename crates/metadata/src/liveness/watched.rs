@@ -38,8 +38,13 @@ pub(super) enum Standing {
 /// Why a fenced broker was fenced, if not by the controller's own decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Suspicion {
-    /// It was silent since then, on the attentive clock.
-    Silent(Duration),
+    /// It was silent.
+    Silent {
+        /// Since when, on the attentive clock.
+        since: Duration,
+        /// A broker that is back before this much silence was suspected wrongly: twice the patience would have been enough.
+        excused_for: Duration,
+    },
     /// It refused connections, which the network between does not do for it.
     Gone,
 }
@@ -113,13 +118,17 @@ impl Watched {
 
     /// Takes a heartbeat in.
     pub(super) fn heartbeat(&mut self, now: Moment, company: Company) {
-        let session_timeout = company.timing.session_timeout();
         let interval = now.since(self.heard);
-        if let Standing::Fenced(suspicion @ Some(_)) = &mut self.standing {
-            if interval < session_timeout {
-                self.backoff.mistaken(now.attentive, session_timeout);
+        if let Standing::Fenced(suspicion) = &mut self.standing
+            && let Some(suspicion) = suspicion.take()
+        {
+            let is_mistaken = match suspicion {
+                Suspicion::Silent { excused_for, .. } => interval < excused_for,
+                Suspicion::Gone => true,
+            };
+            if is_mistaken {
+                self.backoff.mistaken(now.attentive, company.timing.session_timeout());
             }
-            *suspicion = None;
         } else if self.is_heard && interval <= self.tolerance(now, company) {
             // A longer one was tolerated because many were silent together: it says nothing of this broker.
             self.rhythm.add(interval);
