@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::{io, thread};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -15,6 +16,7 @@ use ottla_types::config::environment;
 use ottla_types::config::settings::assignments;
 use ottla_types::config::{Assignment, Origin, Settings, Warning};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::cli::KeyValue;
 use crate::output;
@@ -47,6 +49,10 @@ pub(crate) struct Arguments {
     /// Do not say what could be typed next: `ottla dev` does, for all its brokers together
     #[arg(long, hide = true)]
     no_hints: bool,
+
+    /// Stop when standard input ends, too: `ottla dev` holds it open, and so its brokers outlive no end of it
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 /// Runs a broker until a signal stops it.
@@ -56,7 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let log_dirs = settings.log_dirs();
-    let mut signals = StopSignals::new()?;
+    let mut signals = StopSignals::new(arguments.until_stdin_ends)?;
     let broker = tokio::select! {
         biased;
         started = Broker::start(Env::real(), settings) => started?,
@@ -175,17 +181,29 @@ fn absolute(dir: &str) -> String {
     std::path::absolute(dir).map_or_else(|_| dir.to_owned(), |path| path.display().to_string())
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, and the end of standard input where that counts as one.
 struct StopSignals {
     term: Signal,
     interrupt: Signal,
+    stdin_ended: mpsc::UnboundedReceiver<()>,
 }
 
 impl StopSignals {
-    fn new() -> anyhow::Result<Self> {
+    fn new(until_stdin_ends: bool) -> anyhow::Result<Self> {
         let term = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
-        Ok(Self { term, interrupt })
+        let (ended, stdin_ended) = mpsc::unbounded_channel();
+        if until_stdin_ends {
+            // A thread of its own: a read of the runtime's would hold up the end of the broker.
+            let read = move || {
+                // A failure is an end of it as well.
+                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+                // Nobody listens when the broker ends by itself.
+                let _ = ended.send(());
+            };
+            thread::Builder::new().spawn(read).context("cannot start a thread that reads standard input")?;
+        }
+        Ok(Self { term, interrupt, stdin_ended })
     }
 
     /// The name of the next one.
@@ -194,6 +212,7 @@ impl StopSignals {
             biased;
             _ = self.term.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            Some(()) = self.stdin_ended.recv() => "the end of standard input",
         }
     }
 }
@@ -211,6 +230,7 @@ mod tests {
             file: file.map(Path::to_owned),
             overrides: overrides.iter().map(|text| text.parse().unwrap()).collect(),
             no_hints: false,
+            until_stdin_ends: false,
         }
     }
 

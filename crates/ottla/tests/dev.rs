@@ -4,9 +4,11 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, ErrorKind, Lines, Read as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use common::{ok, ottla, stderr};
 
@@ -148,6 +150,21 @@ fn brokers_that_cannot_start_end_it_with_their_reason() {
     let told = stderr(&output);
     assert!(told.contains("no broker runs any more") && told.contains("num.partitions=none"), "{told}");
     assert!(!data.exists());
+}
+
+#[test]
+fn a_broker_does_not_outlive_a_supervisor_that_is_killed() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(parent.path(), &[]);
+    let mut connection = TcpStream::connect(dev.address()).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    dev.child.kill().unwrap();
+    dev.child.wait().unwrap();
+    // The broker closes it when it ends, or the kernel does.
+    match connection.read(&mut [0]) {
+        Ok(read) => assert_eq!(read, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
 }
 
 #[test]

@@ -64,7 +64,8 @@ impl Child {
     ) -> io::Result<Self> {
         let mut process = Command::new(&program.program)
             .args(&program.arguments)
-            .stdin(Stdio::null())
+            // Held open for as long as this program runs: should it be killed, its brokers see the end of it.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // A group of its own: Ctrl-C is for this program, which then stops the brokers in order.
@@ -76,6 +77,8 @@ impl Child {
         let complains = process.stderr.take().map(|err| read(err, run, lines.clone(), None));
         let (signals, mut received) = mpsc::unbounded_channel();
         let events = events.clone();
+        // Taken out, since waiting for the process would close it.
+        let held_open = process.stdin.take();
         tokio::spawn(async move {
             let status = loop {
                 tokio::select! {
@@ -84,6 +87,7 @@ impl Child {
                     Some(signal) = received.recv() => send(process.id(), signal),
                 }
             };
+            drop(held_open);
             let last_words = last_words(says, complains).await;
             // Nobody listens when this program ends.
             let _ = events.send(Event::Ended(run, status, last_words));
@@ -132,10 +136,7 @@ fn read(
         let mut from = BufReader::new(from);
         let mut last = String::new();
         while let Some(text) = line(&mut from).await {
-            if let Some(events) = listening.as_ref().filter(|_| text.starts_with(LISTENING)) {
-                // Nobody listens when this program ends.
-                let _ = events.send(Event::Listening(run));
-            }
+            let listening = listening.as_ref().filter(|_| text.starts_with(LISTENING));
             let words = text.trim_ascii();
             if !words.is_empty() {
                 // It is told by the same program, which says its name itself.
@@ -143,6 +144,11 @@ fn read(
             }
             // It is read on when nobody prints, or the process would stand still.
             let _ = lines.send(Line { from: Some(run.id), text }).await;
+            // Behind the line: what is said of it by others comes after it.
+            if let Some(events) = listening {
+                // Nobody listens when this program ends.
+                let _ = events.send(Event::Listening(run));
+            }
         }
         last
     })
@@ -171,6 +177,23 @@ async fn line(from: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn that_a_broker_listens_is_told_behind_the_line_that_says_so() {
+        let (lines, mut said) = mpsc::channel(1);
+        lines.send(Line { from: None, text: b"there is no room".to_vec() }).await.unwrap();
+        let (events, mut happened) = mpsc::unbounded_channel();
+        let run = Run { id: 1, number: 1 };
+        read(&b"Listening on nothing\n"[..], run, lines, Some(events));
+        // It has read the line by then, and waits for room.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(happened.try_recv().is_err(), "the line is not on its way yet");
+        said.recv().await.unwrap();
+        assert!(matches!(happened.recv().await, Some(Event::Listening(of)) if of == run));
+        assert_eq!(said.recv().await.unwrap().text, b"Listening on nothing");
+    }
 
     #[tokio::test]
     async fn lines_come_one_by_one_and_long_ones_in_pieces() {

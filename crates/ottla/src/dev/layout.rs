@@ -41,7 +41,7 @@ impl Layout {
         }
         Ok((1..=self.brokers)
             .map(|node| {
-                let mut arguments: Vec<OsString> = vec!["serve".into(), "--no-hints".into()];
+                let mut arguments: Vec<OsString> = vec!["serve".into(), "--no-hints".into(), "--until-stdin-ends".into()];
                 if let Some(level) = log_level {
                     arguments.extend(["--log-level".into(), level.into()]);
                 }
@@ -171,7 +171,7 @@ mod tests {
         let nodes = layout.nodes(Path::new("ottla"), Some("debug"), &["node.id=7".to_owned()]).unwrap();
         let arguments = &nodes[0].1.arguments;
         assert_eq!(arguments.last().unwrap(), "node.id=7");
-        assert_eq!(arguments[..4], ["serve", "--no-hints", "--log-level", "debug"]);
+        assert_eq!(arguments[..5], ["serve", "--no-hints", "--until-stdin-ends", "--log-level", "debug"]);
     }
 
     #[test]
