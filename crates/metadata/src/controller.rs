@@ -38,6 +38,7 @@ pub mod create_partitions;
 pub mod create_topics;
 pub mod decision;
 pub mod delete_topics;
+pub mod features;
 pub mod placement;
 pub mod producer_ids;
 pub mod replication;

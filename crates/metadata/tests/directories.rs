@@ -112,6 +112,17 @@ fn a_failed_directory_takes_its_replicas_offline_and_no_others() {
 }
 
 #[test]
+fn a_directory_that_the_same_run_does_not_name_any_more_has_failed_too() {
+    let mut cluster = two();
+    assign(&mut cluster, &[(A, 0), (B, 1)]);
+    let again = Registration { directories: vec![B], ..registration(1, 60, None) };
+    let decision = cluster.controller.register_broker(&again, true);
+    assert_eq!(cluster.commit(decision), Ok(cluster.epoch(1)));
+    assert_eq!([cluster.t(0), cluster.t(1)], ["2@1 isr 2", "2@0 isr 2,1"]);
+    assert_eq!(cluster.image().broker(BrokerId(1)).unwrap().registration.directories, [B]);
+}
+
+#[test]
 fn what_lay_in_a_failed_directory_is_lost_and_not_eligible() {
     let mut cluster = two();
     assign(&mut cluster, &[(A, 0)]);

@@ -117,6 +117,18 @@ fn a_cancelled_move_leaves_what_was_there_before() {
 }
 
 #[test]
+fn who_is_no_replica_any_more_is_not_eligible() {
+    let mut cluster = four();
+    cluster.configure(on_topic("t"), "min.insync.replicas", ConfigOp::Set("2".into())).unwrap();
+    reassign(&mut cluster, &[4, 2, 3]);
+    cluster.set_isr(0, &[1, 4]);
+    cluster.set_isr(0, &[1]);
+    assert_eq!(cluster.t(0), "1@0 isr 1 elr 4 adding 4 removing 1");
+    ask(&mut cluster, &request(None, false)).unwrap();
+    assert_eq!(cluster.t(0), "1@1 isr 1");
+}
+
+#[test]
 fn a_move_is_not_cancelled_if_only_the_new_replica_holds_everything() {
     let mut cluster = four();
     reassign(&mut cluster, &[4]);
@@ -139,9 +151,10 @@ fn a_move_is_not_cancelled_if_only_the_new_replica_holds_everything() {
     assert_eq!(error, ErrorCode::InvalidReplicaAssignment);
     assert!(message.contains("it would require an unclean leader election"), "{message}");
     cluster.configure(on_topic("t"), "unclean.leader.election.enable", ConfigOp::Set("true".into())).unwrap();
-    cluster.set_fenced(2, false);
     ask(&mut cluster, &request(None, false)).unwrap();
-    assert_eq!(cluster.t(0), "2@2 isr 2 recovering");
+    assert_eq!(cluster.t(0), "-@2 last 3", "somebody must be waited for");
+    cluster.set_fenced(3, false);
+    assert_eq!(cluster.t(0), "3@3 isr 3 recovering");
 }
 
 #[test]

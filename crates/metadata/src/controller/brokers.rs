@@ -130,16 +130,20 @@ impl Controller {
         taken.then(self.decide_cut(vec![Record::RegisterBroker(registration)], Cuts::Nowhere, Ok(epoch)))
     }
 
+    /// The same run says something else of itself. A directory that it does not name any more has failed since.
     fn amend_registration(
         &mut self,
         known: &Broker,
         asked: RegisterBroker,
     ) -> Decision<Result<BrokerEpoch, Refused>> {
-        let epoch = known.registration.epoch;
-        let amended = RegisterBroker { epoch, last_run: known.registration.last_run, ..asked };
-        let records =
-            if amended == known.registration { Vec::new() } else { vec![Record::RegisterBroker(amended)] };
-        self.decide_cut(records, Cuts::Nowhere, Ok(epoch))
+        let RegisterBroker { id, epoch, last_run, .. } = known.registration;
+        let missing = |directory: &&DirectoryId| !asked.directories.contains(directory);
+        let gone: Vec<_> = known.registration.directories.iter().filter(missing).copied().collect();
+        let failed = self.fail_directories(id, epoch, &gone);
+        let amended = RegisterBroker { epoch, last_run, ..asked };
+        let is_known = self.speculative.broker(id).is_some_and(|known| known.registration == amended);
+        let records = if is_known { Vec::new() } else { vec![Record::RegisterBroker(amended)] };
+        failed.then(self.decide_cut(records, Cuts::Nowhere, Ok(epoch)))
     }
 
     /// Ends a broker's registration. What it held counts as lost: it leaves ISR and ELR of its partitions, and stays

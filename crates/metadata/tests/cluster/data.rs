@@ -127,6 +127,11 @@ impl Data {
         true
     }
 
+    /// The controller was told that these replicas of a broker are lost.
+    pub fn told_of(&mut self, broker: BrokerId, replicas: &BTreeSet<(TopicId, i32)>) {
+        self.untold.retain(|(id, topic, index)| *id != broker || !replicas.contains(&(*topic, *index)));
+    }
+
     /// The controller was told how a broker's last run ended.
     pub fn told(&mut self, broker: BrokerId) {
         self.untold.retain(|(id, ..)| *id != broker);

@@ -161,6 +161,12 @@ fn check_step(old: &PartitionState, new: &PartitionState) {
     let rise = new.leader_epoch.0 - old.leader_epoch.0;
     assert!(rise == 0 || rise == 1, "{name}");
     assert!(rise == 1 || new.leader == old.leader, "another leader, and no new epoch: {name}");
+    if let (Some(moved), None) = (&old.reassignment, &new.reassignment) {
+        let is_done = new.replicas.iter().all(|id| new.isr.contains(id));
+        let mut before = old.replicas.iter().filter(|id| !moved.adding.contains(id));
+        let is_cancelled = before.all(|id| new.replicas.contains(id));
+        assert!(is_done || is_cancelled, "over before it is done: {name}");
+    }
     let is_left = |id| !new.replicas.contains(id);
     assert!(rise == 1 || !old.replicas.iter().any(is_left), "who is no replica any more is not told: {name}");
 }

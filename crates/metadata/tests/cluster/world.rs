@@ -29,11 +29,13 @@ pub struct Process {
 }
 
 /// What happens to a process when a decision is committed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Then {
     Nothing,
     Registered(BrokerId, u64, BrokerEpoch),
     Stops(BrokerId, u64),
+    /// The controller knows which directories of a broker have failed.
+    KnownToHaveFailed(BrokerId, BTreeSet<DirectoryId>),
     /// A leader hears that its request is refused.
     Refused(u64),
 }
@@ -52,6 +54,8 @@ pub struct World {
     pub data: Data,
     /// What leaders have asked for and is not answered yet.
     pub asked: Vec<(u64, AlterPartition)>,
+    /// Those that were refused: they arrive no second time, or a leader could not take a refusal for definite.
+    refused: BTreeSet<u64>,
     outstanding: VecDeque<Outstanding>,
     leaders: Leaders,
     drawn: u64,
@@ -70,6 +74,7 @@ impl World {
             processes: (1..=brokers).map(|id| (BrokerId(id), Process::default())).collect(),
             data: Data::default(),
             asked: Vec::new(),
+            refused: BTreeSet::new(),
             outstanding: VecDeque::new(),
             leaders: Leaders::default(),
             drawn: 0,
@@ -127,6 +132,12 @@ impl World {
         match then {
             Then::Registered(id, incarnation, epoch) => self.registered(id, incarnation, epoch),
             Then::Stops(id, incarnation) => self.stops(id, incarnation),
+            Then::KnownToHaveFailed(id, failed) => {
+                for directory in failed {
+                    let there = self.lying_in(id, directory);
+                    self.data.told_of(id, &there);
+                }
+            }
             Then::Refused(number) => self.asked.retain(|(other, _)| *other != number),
             Then::Nothing => {}
         }
@@ -264,7 +275,9 @@ impl World {
     pub fn fail_directory(&mut self, id: BrokerId, nth: usize, kept: usize) {
         let directory = directories(id)[nth];
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.is_running) else { return };
-        process.failed.insert(directory);
+        if !process.failed.insert(directory) {
+            return;
+        }
         process.marker = None;
         let there = self.lying_in(id, directory);
         self.data.lose(id, kept, Some(&there));
@@ -303,7 +316,10 @@ impl World {
         match &decision.answer {
             Ok(answer) => {
                 let stops = answer.should_shut_down;
-                let then = if stops { Then::Stops(id, process.incarnation) } else { Then::Nothing };
+                let then = match stops {
+                    true => Then::Stops(id, process.incarnation),
+                    false => Then::KnownToHaveFailed(id, process.failed),
+                };
                 drop(self.take_then(decision, then));
             }
             Err(_) => self.register(id),
@@ -376,13 +392,19 @@ impl World {
 
     /// The controller gets what a leader asked for, some time.
     pub fn deliver(&mut self, nth: usize) {
-        if self.asked.is_empty() {
+        let under_way: Vec<_> =
+            self.asked.iter().filter(|(number, _)| !self.refused.contains(number)).cloned().collect();
+        if under_way.is_empty() {
             return;
         }
         // It counts as asked for until the leader has the answer, which it gets when what it rests on is committed.
-        let (number, request) = self.asked[nth % self.asked.len()].clone();
+        let (number, request) = under_way[nth % under_way.len()].clone();
         let decision = self.controller.alter_partition(&request);
-        let then = if is_refused(&decision.answer) { Then::Refused(number) } else { Then::Nothing };
+        let is_refused = is_refused(&decision.answer);
+        let then = if is_refused { Then::Refused(number) } else { Then::Nothing };
+        if is_refused {
+            self.refused.insert(number);
+        }
         drop(self.take_then(decision, then));
         let image = self.controller.committed();
         self.asked.retain(|(_, request)| {
@@ -397,8 +419,13 @@ impl World {
 fn small_batches<A>(decision: Decision<A>) -> (Vec<Batch>, Vec<UncleanElection>, A) {
     let Decision { records, cuts, unclean, answer } = decision;
     let decision = Decision { records, cuts, unclean, answer: () };
-    let batches = decision.clone().batches(100).or_else(|too_large| decision.batches(too_large.bytes));
-    let (batches, unclean, ()) = batches.unwrap_or_default();
+    let mut most = 100;
+    let (batches, unclean, ()) = loop {
+        match decision.clone().batches(most) {
+            Ok(batches) => break batches,
+            Err(too_large) => most = too_large.bytes,
+        }
+    };
     (batches, unclean, answer)
 }
 

@@ -191,8 +191,10 @@ impl<'a> Target<'a> {
         let state = self.state;
         let last = state.last_known_leader.or(state.leader);
         let last = last.or_else(|| state.isr.first().copied()).or_else(|| state.elr.first().copied());
-        // A replica that is none any more cannot be elected.
-        last.filter(|last| self.replicas.iter().any(|(broker, _)| broker == last))
+        let is_replica = |last: &BrokerId| self.replicas.iter().any(|(broker, _)| broker == last);
+        // Who held everything may be no replica any more: a move was cancelled where the topic allows to go on without.
+        let any = || self.replicas.first().map(|(broker, _)| *broker).filter(|_| elected.elr.is_empty());
+        last.filter(is_replica).or_else(any)
     }
 
     fn difference(self, elected: Elected) -> Option<Changed> {
