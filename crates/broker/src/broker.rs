@@ -15,9 +15,11 @@ use ottla_metadata::controller::create_topics::NewTopic;
 use ottla_metadata::{Controller, Decision};
 use ottla_types::config::Settings;
 use ottla_types::config::broker::network;
+use ottla_types::config::broker::node::CONTROLLED_SHUTDOWN_ENABLE;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicName};
 
-use crate::cluster::{Channel, Metadata, follower, heartbeats};
+use crate::cluster::heartbeats::{self, Leaving};
+use crate::cluster::{Channel, Metadata, follower};
 use crate::coordinator::GroupCoordinator;
 use crate::dispatch::Dispatch;
 use crate::failure::{self, Failure};
@@ -49,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) metadata: Arc<Metadata>,
     /// To the active controller.
     pub(crate) channel: Channel,
+    /// Whether this broker is to stop, as far as the active controller is concerned.
+    pub(crate) leaving: watch::Sender<Leaving>,
     pub(crate) logs: LogDirs,
     pub(crate) partitions: Partitions,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
@@ -185,6 +189,7 @@ impl Broker {
             epoch: booted.epoch,
             metadata,
             channel: booted.channel,
+            leaving: watch::Sender::default(),
             logs: booted.logs,
             partitions: Partitions::default(),
             fetch_sessions: Mutex::new(sessions),
@@ -261,12 +266,15 @@ impl Broker {
         failure::of(&self.core).await
     }
 
-    /// Stops: no new connections, the open ones end, the logs are flushed and closed, and the directories are marked as
+    /// Stops: others take over what it leads, no new connections, the open ones end, the logs are flushed and closed, and the directories are marked as
     /// cleanly shut down.
     ///
     /// # Errors
     /// A log could not be flushed or closed: the next start recovers it.
     pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
+        if self.core.channel.has_others() && self.core.settings.get(&CONTROLLED_SHUTDOWN_ENABLE) {
+            heartbeats::leave(&self.core).await;
+        }
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.core.close(self.followers).await

@@ -251,3 +251,38 @@ async fn a_quorum_that_cannot_be_reached_is_told_after_the_time_for_it() {
     let error = error.err().unwrap().to_string();
     assert!(error.contains("200 ms") && error.contains("controller.quorum.voters"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stops_in_order_gives_away_what_it_leads_before_it_ends() {
+    let mut cluster = Cluster::start().await;
+    assert_eq!(cluster.create(1, "t", 6, 3).await, ErrorCode::None);
+    cluster.await_metadata(2, "leaders", |told| leaders(told, "t").iter().all(|leader| *leader > 0)).await;
+    cluster.brokers[0].take().unwrap().stop().await.unwrap();
+    // No time passes between: the leaders were there before the broker was gone.
+    let told = cluster
+        .connect(2)
+        .await
+        .call(12, MetadataRequest { topics: None, ..MetadataRequest::default() })
+        .await;
+    let leaders = leaders(&told, "t");
+    assert!(leaders.iter().all(|leader| [2, 3].contains(leader)), "{leaders:?}");
+    cluster.restart(1).await;
+    cluster.await_brokers(1, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_cluster_does_not_join_and_says_whose_it_is() {
+    let mut one = Cluster::start().await;
+    let other = Cluster::start().await;
+    let ids: Vec<_> = [&one, &other]
+        .map(|cluster| cluster.brokers[1].as_ref().unwrap().cluster_id().to_owned())
+        .into_iter()
+        .collect();
+    one.brokers[0].take().unwrap().stop().await.unwrap();
+    // Node 1 of the one comes back with the voters of the other, but for its own address.
+    let address = |voters: &str, id: usize| voters.split(',').nth(id - 1).unwrap().to_owned();
+    let mixed = [address(&one.voters, 1), address(&other.voters, 2), address(&other.voters, 3)].join(",");
+    let error = Broker::start(Env::real(), settings(one.dir.path(), 1, &mixed, "")).await;
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains(&ids[0]) && error.contains(&ids[1]), "{error}");
+}

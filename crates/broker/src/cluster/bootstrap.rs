@@ -63,6 +63,22 @@ pub enum BootstrapError {
         /// Who is.
         found: BrokerId,
     },
+    /// Two nodes belong to different clusters.
+    #[error(
+        "node {me} has the metadata of cluster {mine}, and node {other} of controller.quorum.voters has those of cluster \
+         {theirs}: a node of one cluster cannot join another. Set controller.quorum.voters right, or name empty \
+         directories in log.dirs and metadata.log.dir"
+    )]
+    Clusters {
+        /// This node.
+        me: BrokerId,
+        /// Its cluster.
+        mine: String,
+        /// The other one.
+        other: BrokerId,
+        /// Its cluster.
+        theirs: String,
+    },
     /// The quorum was not formed.
     #[error("{0}")]
     Form(String),
@@ -127,6 +143,17 @@ impl Bootstrap {
         }
     }
 
+    /// Asks the other voters from time to time, and ends only if their settings do not fit this node's: for one that has its
+    /// part of the log already, and waits for them.
+    pub(crate) async fn disagreement(&self) -> BootstrapError {
+        loop {
+            if let Err(error) = self.ask_all().await {
+                return error;
+            }
+            tokio::time::sleep(PROBE_TIMEOUT).await;
+        }
+    }
+
     /// What every voter says of itself, this one among them, and why those that say nothing do not.
     async fn ask_all(&self) -> Result<(Vec<NodeState>, Vec<String>), BootstrapError> {
         let others = self.voters.iter().filter(|voter| voter.id != self.identity.node_id);
@@ -164,6 +191,18 @@ impl Bootstrap {
                 mine: told(&mine),
                 other: voter.id,
                 theirs: told(&answer.voters),
+            });
+        }
+        // Who has no state yet only proposes a name.
+        let is_another = |ours: &str| {
+            answer.state == HAS_STATE && !answer.cluster_id.is_empty() && *answer.cluster_id != *ours
+        };
+        if let Some(ours) = self.cluster_id.get().filter(|ours| is_another(ours)) {
+            return Err(BootstrapError::Clusters {
+                me: self.identity.node_id,
+                mine: ours.to_string(),
+                other: voter.id,
+                theirs: answer.cluster_id.to_string(),
             });
         }
         Ok(())

@@ -135,7 +135,11 @@ pub(crate) async fn as_voter(
     let timeout = u64::try_from(settings.get(&INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
     let ready = async {
         bootstrap.run().await.map_err(StartError::Bootstrap)?;
-        catch_up(joined.metadata()).await
+        tokio::select! {
+            biased;
+            caught_up = catch_up(joined.metadata()) => caught_up,
+            error = bootstrap.disagreement() => Err(StartError::Bootstrap(error)),
+        }
     };
     match tokio::time::timeout(Duration::from_millis(timeout), ready).await {
         Ok(Ok(())) => Ok(joined),

@@ -38,7 +38,7 @@ pub(crate) struct ControllerHost {
 
 enum Role {
     /// Another node decides, or none does.
-    Following(Image),
+    Following(Box<Image>),
     /// This node decides.
     Leading(Box<Leading>),
 }
@@ -74,7 +74,7 @@ impl ControllerHost {
         let max_batch_bytes = log.max_batch_bytes();
         let (appends, decided) = mpsc::unbounded_channel();
         process::spawn_in(tasks, Appender::new(log).run(decided));
-        let role = Mutex::new(Role::Following(Image::default()));
+        let role = Mutex::new(Role::Following(Box::default()));
         Self {
             settings,
             max_batch_bytes,
@@ -113,7 +113,7 @@ impl ControllerHost {
 
     /// Takes what a snapshot led to for what is replayed. It comes to nodes that do not lead.
     pub(crate) fn replace(&self, image: Image) {
-        *self.lock() = Role::Following(image);
+        *self.lock() = Role::Following(Box::new(image));
         self.epoch.send_replace(None);
     }
 
@@ -137,7 +137,7 @@ impl ControllerHost {
     pub(crate) fn follow(&self) {
         let mut role = self.lock();
         let image = role.image().clone();
-        *role = Role::Following(image);
+        *role = Role::Following(Box::new(image));
         drop(role);
         self.epoch.send_replace(None);
     }

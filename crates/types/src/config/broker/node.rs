@@ -69,7 +69,7 @@ keys! {
         unused::ZOOKEEPER;
     /// Move leaderships away before the broker stops.
     CONTROLLED_SHUTDOWN_ENABLE: bool = "controlled.shutdown.enable",
-        Some("true"), Valid::Any, Medium, ReadOnly, unused::CLUSTER;
+        Some("true"), Valid::Any, Medium, ReadOnly;
     /// Move leadership back to the preferred replicas when a broker leads fewer partitions than it should.
     AUTO_LEADER_REBALANCE_ENABLE: bool = "auto.leader.rebalance.enable",
         Some("true"), Valid::Any, High, ReadOnly, unused::CLUSTER;
