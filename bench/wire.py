@@ -60,11 +60,11 @@ class Connection:
         _, count = answer.take("hi")
         return api in [answer.take("hhh")[0] for _ in range(count)]
 
-    def create(self, topics, partitions, configs=None):
+    def create(self, topics, partitions, configs=None, replicas=1):
         """CreateTopics 4, one request for all of `topics`."""
         pairs = (configs or {}).items()
         settings = struct.pack(">i", len(pairs)) + b"".join(text(key) + text(value) for key, value in pairs)
-        each = b"".join(text(topic) + struct.pack(">ihi", partitions, 1, 0) + settings for topic in topics)
+        each = b"".join(text(topic) + struct.pack(">ihi", partitions, replicas, 0) + settings for topic in topics)
         answer = self.ask(CREATE_TOPICS, 4, struct.pack(">i", len(topics)) + each
                           + struct.pack(">ib", int(self.patience_s * 1000), 0))
         _, count = answer.take("ii")

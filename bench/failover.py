@@ -1,0 +1,365 @@
+#!/usr/bin/env python3
+"""How long partitions are without a leader when a broker of three is killed: ottla, and Apache Kafka beside it if asked for.
+
+    python3 bench/failover.py                          # ottla, 20 rounds, two to four minutes
+    python3 bench/failover.py --against kafka          # and Kafka 4.3.1 at its defaults, about fifteen minutes more
+    python3 bench/failover.py --bin target/debug/ottla --rounds 6
+
+Three combined nodes are started on loopback, each a broker and a voter of the metadata quorum, with no settings but their
+addresses. A round makes six topics of ten partitions with three replicas, waits until every node knows them with full ISRs,
+kills one node with SIGKILL (each in its turn, so that the active controller is among them) and asks both survivors for
+Metadata every 5 ms.
+
+    a survivor     from SIGKILL until the Metadata of one survivor names a live leader for each of the 60 partitions
+    both           the same of both survivors
+    unfenced       from the restart of the victim until the Metadata of all three nodes name three brokers
+    ISRs           how many partitions have the victim in their ISR again, at most 3 s after that
+
+Every round has topics of its own, so it begins with full ISRs and leaders that are spread, whatever the last one left. Rounds in
+which the victim was the active controller are told apart: there the quorum has to elect as well. Who it is, the controllers
+are asked with the heartbeat of a broker that does not exist: all but the active one refuse it with NOT_CONTROLLER.
+
+At the end all three are killed at once, and started again at once, three times: `all killed` is the time from the kill until the
+Metadata of every node show every partition with a leader, the start of the processes included.
+
+It exits with 1 when a leader or a broker does not come back within a minute, and leaves the logs in target/bench/failover/ then.
+A machine that has other work to do shows in the figures: the load average is printed with them.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from brokers import JARS, SERVER, WORK, Broker, free_ports, logging, prepare
+from report import Line, show
+from wire import Connection
+
+METADATA, BROKER_HEARTBEAT = 3, 63
+NOT_CONTROLLER = 41
+# No broker's id. Its heartbeats change nothing.
+NOBODY = 99_999
+NODES, TOPICS, PARTITIONS = 3, 6, 10
+POLL_S, PATIENCE_S, REJOIN_S = 0.005, 60, 3
+MEDIAN_BELOW_MS, WORST_BELOW_MS = 500, 1000
+CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
+FOLDER = "failover"
+
+
+class Overdue(Exception):
+    """What must come did not."""
+
+
+@dataclass
+class View:
+    """What one node's Metadata say."""
+    brokers: set
+    leaders: dict  # By topic and partition; -1 where there is none.
+    isrs: dict
+
+    def led_by(self, ids, topics):
+        """Whether each partition of the topics has one of the ids for its leader."""
+        wanted = [(topic, index) for topic in topics for index in range(PARTITIONS)]
+        return all(self.leaders.get(partition) in ids for partition in wanted)
+
+    def full(self, topics):
+        return self.led_by(self.brokers, topics) and self.replicas(topics) == NODES * PARTITIONS * len(topics)
+
+    def replicas(self, topics):
+        """How many replicas are in sync."""
+        return sum(len(isr) for (topic, _), isr in self.isrs.items() if topic in topics)
+
+    def missing(self, ids, topics):
+        """The partitions without a leader among the ids, for a message."""
+        return sorted(f"{topic}-{index}: leader {leader}, ISR {self.isrs[topic, index]}"
+                      for (topic, index), leader in self.leaders.items() if topic in topics and leader not in ids)
+
+
+def metadata(connection):
+    """Metadata 7, of all topics."""
+    answer = connection.ask(METADATA, 7, struct.pack(">i?", -1, False))
+    _, count = answer.take("ii")
+    brokers = set()
+    for _ in range(count):
+        brokers.add(answer.take("i")[0])
+        answer.text(), answer.take("i"), answer.text()
+    answer.text()
+    view = View(brokers, {}, {})
+    _, count = answer.take("ii")
+    for _ in range(count):
+        answer.take("h")
+        topic = answer.text()
+        _, partitions = answer.take("?i")
+        for _ in range(partitions):
+            _, index, leader, _ = answer.take("hiii")
+            _, isr, _ = ids(answer), ids(answer), ids(answer)
+            view.leaders[topic, index], view.isrs[topic, index] = leader, isr
+    return view
+
+
+def ids(answer):
+    count, = answer.take("i")
+    return list(answer.take(f"{count}i"))
+
+
+class Node(Broker):
+    """One of the three. Its number is its id."""
+
+    def __init__(self, name, number, bin_path, ports):
+        # Broker's own beginning makes a cluster of one.
+        self.name, self.number = name, number
+        self.folder = WORK / FOLDER / name / str(number)
+        self.folder.mkdir(parents=True)
+        self.port, self.controller = ports[number - 1]
+        self.config = self.folder / "server.properties"
+        voters = ",".join(f"{id}@127.0.0.1:{controller}" for id, (_, controller) in enumerate(ports, 1))
+        self.config.write_text(f"""\
+node.id={number}
+process.roles=broker,controller
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={self.folder / 'data'}
+""")
+        if name == "ottla":
+            self.command = [str(bin_path), "serve", str(self.config)]
+        else:
+            java = [*SERVER, *logging(), "-cp", f"{JARS}/*"]
+            self.command = [*java, "kafka.Kafka", str(self.config)]
+            subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self.config)],
+                           check=True, stdout=subprocess.DEVNULL, stderr=self.log())
+        self.process = None
+
+    def spawn(self):
+        """Starts it without waiting: the three need each other."""
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log(), stderr=self.log(),
+                                        cwd=self.folder)
+
+    def leads_the_quorum(self):
+        """Whether it is the active controller: BrokerHeartbeat 0 on its controller listener. The API has tagged fields from its
+        first version; both headers and the request end with none."""
+        with Connection(self.controller, PATIENCE_S) as connection:
+            answer = connection.ask(BROKER_HEARTBEAT, 0, b"\0" + struct.pack(">iqq??", NOBODY, -1, -1, True, False) + b"\0")
+            _, _, error = answer.take("bih")
+            return error != NOT_CONTROLLER
+
+    def await_view(self, what, is_so, patience_s=PATIENCE_S):
+        """Asks for Metadata every 5 ms, and again where that fails, until they are so. Returns when that was."""
+        until, view, connection = time.monotonic() + patience_s, None, None
+        try:
+            while time.monotonic() < until:
+                try:
+                    connection = connection or Connection(self.port, PATIENCE_S)
+                    view = metadata(connection)
+                    if is_so(view):
+                        return time.monotonic()
+                # It is not up yet. SystemExit is how a connection tells that it was closed.
+                except (OSError, SystemExit):
+                    if self.process.poll() is not None:
+                        raise Overdue(f"node {self.number} ended instead of coming to {what}") from None
+                    connection = None
+                time.sleep(POLL_S)
+        finally:
+            if connection is not None:
+                connection.__exit__()
+        raise Overdue(f"node {self.number} does not come to {what} within {patience_s} s; it says: {view}")
+
+
+class Cluster:
+    def __init__(self, name, bin_path):
+        self.name = name
+        shutil.rmtree(WORK / FOLDER / name, ignore_errors=True)
+        ports = free_ports(2 * NODES)
+        pairs = list(zip(ports[::2], ports[1::2]))
+        self.nodes = [Node(name, number, bin_path, pairs) for number in range(1, NODES + 1)]
+        self.topics = []
+        self.pool = ThreadPoolExecutor(NODES)
+
+    def each(self, nodes, work):
+        """Does the work for the nodes side by side; what it returns, in their order."""
+        return [future.result() for future in [self.pool.submit(work, node) for node in nodes]]
+
+    def start(self):
+        for node in self.nodes:
+            node.spawn()
+        self.await_brokers()
+
+    def await_brokers(self):
+        """Waits until each node names all; returns when the last one did."""
+        return max(self.each(self.nodes, lambda node: node.await_view(
+            "three brokers", lambda view: len(view.brokers) == NODES)))
+
+    def renew_topics(self, label):
+        """Takes new topics in the place of those that are there."""
+        old, self.topics = self.topics, [f"{label}-{index}" for index in range(TOPICS)]
+        with Connection(self.nodes[0].port, PATIENCE_S) as connection:
+            for topic in old:
+                connection.delete(topic)
+            connection.create(self.topics, PARTITIONS, replicas=NODES)
+        self.each(self.nodes, lambda node: node.await_view("full ISRs", lambda view: view.full(self.topics)))
+
+    def active_controller(self):
+        """The number of the node that is it."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            for node in self.nodes:
+                if node.leads_the_quorum():
+                    return node.number
+            time.sleep(POLL_S)
+        raise Overdue("no node is the active controller")
+
+    def round(self, number):
+        """Kills one node. Returns the round's figures, in milliseconds."""
+        self.renew_topics(f"round-{number}")
+        victim = self.nodes[number % NODES]
+        controller = self.active_controller()
+        survivors = [node for node in self.nodes if node is not victim]
+        live = {node.number for node in survivors}
+        with Connection(survivors[0].port) as connection:
+            led = sum(leader == victim.number for leader in metadata(connection).leaders.values())
+        if led == 0:
+            raise Overdue(f"node {victim.number} leads nothing that could be lost")
+        # They ask already when it is killed. It leads something, so they cannot be content before.
+        watching = [self.pool.submit(node.await_view, f"leaders after the kill of node {victim.number} (the active "
+                                     f"controller was {controller})", lambda view: view.led_by(live, self.topics))
+                    for node in survivors]
+        time.sleep(10 * POLL_S)
+        killed = time.monotonic()
+        victim.process.kill()
+        times = sorted((future.result() - killed) * 1e3 for future in watching)
+        victim.process.wait()
+        restarted = time.monotonic()
+        victim.spawn()
+        unfenced = (self.await_brokers() - restarted) * 1e3
+        return {"victim": victim.number, "was_controller": controller == victim.number, "led": led, "survivor_ms": times[0],
+                "both_ms": times[-1], "unfenced_ms": unfenced, "isrs": self.rejoined(survivors[0], victim.number)}
+
+    def rejoined(self, node, victim):
+        """How many partitions have the victim in their ISR, after some patience for the last of them."""
+        until = time.monotonic() + REJOIN_S
+        with Connection(node.port, PATIENCE_S) as connection:
+            while True:
+                count = sum(victim in isr for isr in metadata(connection).isrs.values())
+                if count == TOPICS * PARTITIONS or time.monotonic() > until:
+                    return count
+                time.sleep(POLL_S)
+
+    def all_at_once(self, number):
+        """Kills all, and starts all. Returns milliseconds from the kill until every node knows a leader for every partition."""
+        self.renew_topics(f"all-{number}")
+        killed = time.monotonic()
+        for node in self.nodes:
+            node.process.kill()
+        for node in self.nodes:
+            node.process.wait()
+        for node in self.nodes:
+            node.spawn()
+        back = max(self.each(self.nodes, lambda node: node.await_view(
+            "every topic and leader after the kill of all", lambda view: view.led_by(view.brokers, self.topics))))
+        self.await_brokers()
+        return (back - killed) * 1e3
+
+    def end(self):
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.kill()
+        self.pool.shutdown()
+
+
+def measure(name, chosen):
+    """One broker's rounds and kills of all, and what went wrong."""
+    results = {"rounds": [], "all_ms": [], "failure": None}
+    cluster = Cluster(name, chosen.bin)
+    try:
+        cluster.start()
+        for number in range(chosen.rounds):
+            figures = cluster.round(number)
+            results["rounds"].append(figures)
+            print(f"{name}, round {number + 1:2}: node {figures['victim']}{' (active controller)' if figures['was_controller'] else ''}"
+                  f" led {figures['led']}; a survivor {figures['survivor_ms']:.0f} ms, both {figures['both_ms']:.0f} ms; unfenced "
+                  f"after {figures['unfenced_ms']:.0f} ms, in {figures['isrs']} of {TOPICS * PARTITIONS} ISRs", flush=True)
+        for number in range(chosen.all):
+            results["all_ms"].append(cluster.all_at_once(number))
+            print(f"{name}, all killed at once: every topic and leader after {results['all_ms'][-1]:.0f} ms", flush=True)
+    except Overdue as overdue:
+        results["failure"] = str(overdue)
+        print(f"{name}: {overdue}; see {WORK / FOLDER / name}/*/broker.log", file=sys.stderr, flush=True)
+    finally:
+        cluster.end()
+    if results["failure"] is None:
+        for node in cluster.nodes:
+            shutil.rmtree(node.folder / "data", ignore_errors=True)
+    return results
+
+
+def percentile(values, share):
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+def lines(results):
+    """The table: of all rounds, of those with the active controller, of those without."""
+    rows = {}
+
+    def add(what, name, value, **target):
+        rows.setdefault(what, Line(what, {}, **target)).figures[name] = value
+
+    for name, result in results.items():
+        for label, rounds in [("all rounds", result["rounds"]),
+                              ("active controller killed", [each for each in result["rounds"] if each["was_controller"]]),
+                              ("another killed", [each for each in result["rounds"] if not each["was_controller"]])]:
+            times = [each["survivor_ms"] for each in rounds]
+            both = [each["both_ms"] for each in rounds]
+            targets = label == "all rounds"
+            add(f"{label}: rounds", name, len(rounds))
+            if times:
+                add(f"{label}: a survivor, median, ms", name, statistics.median(times), below=MEDIAN_BELOW_MS if targets else None)
+                add(f"{label}: a survivor, p90, ms", name, percentile(times, 0.9))
+                add(f"{label}: a survivor, worst, ms", name, max(times), below=WORST_BELOW_MS if targets else None)
+                add(f"{label}: both, median, ms", name, statistics.median(both))
+                add(f"{label}: both, worst, ms", name, max(both))
+        if result["rounds"]:
+            unfenced = [each["unfenced_ms"] for each in result["rounds"]]
+            add("restart until unfenced, median, ms", name, statistics.median(unfenced))
+            add("restart until unfenced, worst, ms", name, max(unfenced))
+            add("ISRs with the victim again, fewest", name, min(each["isrs"] for each in result["rounds"]))
+        if result["all_ms"]:
+            add("all killed, median, ms", name, statistics.median(result["all_ms"]))
+            add("all killed, worst, ms", name, max(result["all_ms"]))
+    return list(rows.values())
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20, help="how many kills of one node (default 20)")
+    parser.add_argument("--all", type=int, default=3, help="how many kills of all three (default 3)")
+    parser.add_argument("--against", choices=["kafka"], help="measure this one as well")
+    parser.add_argument("--only", choices=["ottla", "kafka"], help="measure this one alone")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write the figures there")
+    parser.add_argument("--bin", type=pathlib.Path, help="the ottla to measure; without it one is built")
+    return parser.parse_args()
+
+
+def main():
+    chosen = options()
+    names = [chosen.only] if chosen.only else ["ottla", *filter(None, [chosen.against])]
+    chosen.bin = prepare(names, chosen.bin)
+    load = os.getloadavg()[0]
+    results = {name: measure(name, chosen) for name in names}
+    print(f"\nload average {load:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} processors\n")
+    show(lines(results), names)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(results, indent=2))
+    return 1 if any(result["failure"] for result in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
