@@ -310,7 +310,9 @@ impl Shard {
     pub fn timed_out(&mut self, upto: ChangeId, now_ms: i64) -> Vec<Effect> {
         let error = response_error(ErrorCode::RequestTimedOut);
         let mut effects = Vec::new();
-        for pending in self.pending.iter_mut().take_while(|pending| pending.change <= upto) {
+        let count = self.pending.partition_point(|pending| pending.change <= upto);
+        // The latest first, as in `failed`: it began where the one before it ended.
+        for pending in self.pending.iter_mut().take(count).rev() {
             let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
             let waited_for = |followup: &mut Followup| {
                 matches!(followup, Followup::Assign { .. } | Followup::Replaced { .. })

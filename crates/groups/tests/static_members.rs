@@ -99,6 +99,18 @@ fn a_static_member_keeps_its_old_id_when_the_new_one_takes_too_long_to_be_commit
 }
 
 #[test]
+fn a_static_member_that_came_back_twice_has_its_first_id_when_neither_return_is_committed_in_time() {
+    let mut world = stable();
+    world.commits_at_once = false;
+    let b2 = world.ask(Request::Join(join_static("i-b", "b2")));
+    let b3 = world.ask(Request::Join(join_static("i-b", "b3")));
+    world.time_out();
+    assert_eq!(world.joined(b2).error, ErrorCode::FencedInstanceId);
+    assert_eq!(world.joined(b3).error, ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(world.heartbeat_as("b", Some("i-b"), 1), ErrorCode::None);
+}
+
+#[test]
 fn the_old_id_of_a_replaced_member_is_fenced_everywhere() {
     let mut world = stable();
     world.ask(Request::Join(join_static("i-b", "b2")));
