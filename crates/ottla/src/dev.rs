@@ -58,7 +58,7 @@ const ONE_SIGNAL: Duration = Duration::from_millis(300);
     broker alone has nobody to vote with). Each keeps its data in a folder of its own under --data. What they say is \
     printed with the broker's number in front, in colour on a terminal unless NO_COLOR is set.\n\n\
     Ctrl-C, SIGTERM or SIGHUP stops all; those that have not stopped after 20 s are killed, and so are all by a second signal. \
-    Exit codes: 0 all stopped in order; 1 a broker had to be killed, or none runs any more; 2 the command was not understood."
+    Should `ottla dev` itself be killed, its brokers stop, and the data stay. Exit codes: 0 all stopped in order; 1 a broker had to be killed, or none runs any more; 2 the command was not understood."
 )]
 pub(crate) struct Arguments {
     /// What to do to the running cluster; without it, start one

@@ -41,7 +41,8 @@ impl Layout {
         }
         Ok((1..=self.brokers)
             .map(|node| {
-                let mut arguments: Vec<OsString> = vec!["serve".into(), "--no-hints".into(), "--until-stdin-ends".into()];
+                let mut arguments: Vec<OsString> =
+                    vec!["serve".into(), "--no-hints".into(), "--until-stdin-ends".into()];
                 if let Some(level) = log_level {
                     arguments.extend(["--log-level".into(), level.into()]);
                 }
