@@ -235,6 +235,18 @@ async fn an_idle_quorum_of_one_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quorum_of_one_leads_at_once_when_it_is_started_again() {
+    let mut quorum = Quorum::new(1, 1, 1);
+    for _ in 0..3 {
+        let started = Instant::now();
+        let node = Node::start(&mut quorum, 0).await;
+        node.leading().await;
+        assert!(started.elapsed() < Duration::from_millis(20), "it leads after {:?}", started.elapsed());
+        quorum.kill(0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_for_a_directory_that_is_gone_is_refused_and_garbage_is_answered() {
     let mut quorum = Quorum::new(1, 1, 1);
     let raft = quorum.start_node(0).await;

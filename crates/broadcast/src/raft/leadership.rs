@@ -149,6 +149,8 @@ impl Deliverer {
 
     /// Announces that this node leads, if it still does.
     pub(crate) async fn lead(&mut self, epoch: LeadershipEpoch) {
+        // Whoever else watches the vote may be late, and an epoch begins only when the one before it has ended.
+        self.leadership.see_vote();
         if self.announced == Some(epoch) || !self.leadership.begin(epoch) {
             return;
         }
@@ -228,6 +230,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_epoch_begins_also_where_nobody_has_seen_the_end_of_the_one_before() {
+        let (vote, leadership, mut deliverer, mut receiver) = fixture();
+        for term in [3, 5] {
+            vote.send_replace(Some(Vote::new_committed(term, key(1))));
+            deliverer.lead(epoch(term)).await;
+            assert_eq!(leadership.state().leading, Some(epoch(term)));
+        }
+        let told = drain(&mut receiver);
+        assert_eq!(told.len(), 3);
+        assert!(matches!(told[1], Delivery::NotLeading { epoch: LeadershipEpoch(3), .. }), "{told:?}");
+        assert_eq!(told[2], Delivery::Leading { epoch: LeadershipEpoch(5) });
+    }
+
+    #[tokio::test]
     async fn another_vote_ends_the_epoch_and_a_later_one_is_announced_after_it() {
         let (vote, leadership, mut deliverer, mut receiver) = fixture();
         vote.send_replace(Some(Vote::new_committed(3, key(1))));
@@ -238,7 +254,8 @@ mod tests {
         assert_eq!(leadership.leader(), Some(BrokerId(2)));
         vote.send_replace(Some(Vote::new_committed(5, key(1))));
         deliverer.lead(LeadershipEpoch(5)).await;
-        let ended = Delivery::NotLeading { epoch: LeadershipEpoch(3), leader: Some(BrokerId(2)) };
+        // Who leads when it is told, which is this node again.
+        let ended = Delivery::NotLeading { epoch: LeadershipEpoch(3), leader: Some(BrokerId(1)) };
         let [first, second, third] = drain(&mut receiver).try_into().unwrap();
         assert_eq!(first, Delivery::Leading { epoch: LeadershipEpoch(3) });
         assert_eq!(second, ended);

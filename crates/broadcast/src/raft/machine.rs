@@ -132,6 +132,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Waits for a snapshot that is being made. None is begun once the log is closing.
+    pub(crate) async fn settle(&self) {
+        drop(self.0.snapshots.lock().await);
+    }
+
     /// Forgets which entries records are in that the log does not hold any more.
     pub(crate) fn forget(&self, purged: u64) {
         let mut position = self.position();

@@ -245,6 +245,8 @@ impl Raft {
         }
         // It has stopped either way.
         let _ = self.raft.shutdown().await;
+        self.server.settle().await;
+        self.machine.settle().await;
         self.deliverer.lock().await.end();
         self.journal.close().await;
         *open = None;

@@ -23,8 +23,9 @@ use crate::recovery::OpenError;
 
 /// How many deliveries may wait to be taken.
 const WAITING_DELIVERIES: usize = 64;
-/// How many entries are kept behind a snapshot, so that a follower that is a little late needs none.
-const KEPT_ENTRIES: u64 = 1000;
+/// How many entries are kept that a snapshot stands for, so that a follower that is a little late needs none. They are in
+/// memory.
+const KEPT_ENTRIES: u64 = 100;
 
 /// What a node of a quorum is told.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +119,9 @@ impl Raft {
             handover: config.election_timeout,
             led_since: None,
         };
-        if keeper.is_only_voter() {
+        // Who votes is known once openraft has answered anything.
+        let has_begun = raft.is_initialized().await;
+        if has_begun.is_ok() && keeper.is_only_voter() {
             // Without an answer its storage has failed, which the keeper finds out.
             let _ = raft.trigger().elect(false).await;
         }
@@ -130,6 +133,7 @@ impl Raft {
             disk,
             dir: dir.to_owned(),
             incoming: tokio::sync::Mutex::new(None),
+            is_closing: is_closing.clone(),
         };
         let raft = Arc::new(Self {
             me,

@@ -10,7 +10,7 @@ use openraft::storage::Snapshot;
 use ottla_env::Disk;
 use ottla_env::disk::File;
 use ottla_types::Offset;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::OpenRaft;
 use super::machine::Machine;
@@ -30,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) incoming: Mutex<Option<Incoming>>,
+    pub(crate) is_closing: watch::Receiver<bool>,
 }
 
 /// A snapshot that is being received.
@@ -51,6 +52,9 @@ impl Server {
         };
         if envelope.to != self.me {
             return refuse(Failure::WrongNode(self.me));
+        }
+        if *self.is_closing.borrow() {
+            return refuse(Failure::Stopped("it is closed".to_owned()));
         }
         match envelope.request {
             Request::Append(append) => {
@@ -81,6 +85,11 @@ impl Server {
             Ok(_) => Ok(self.machine.next()),
             Err(error) => Err(Failure::Stopped(error.to_string())),
         }
+    }
+
+    /// Waits for what is being received. Nothing more is, once the log is closing.
+    pub(crate) async fn settle(&self) {
+        *self.incoming.lock().await = None;
     }
 
     /// Takes a piece of a snapshot, and installs it with the last one.
