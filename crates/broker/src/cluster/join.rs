@@ -22,7 +22,9 @@ use ottla_types::config::broker::node::{
 };
 
 use super::{Bootstrap, Channel, ClusterId, Identity, Links, Metadata};
-use crate::controller::{ActiveController, ControllerNode, ControllerService, Liveness, watch_brokers};
+use crate::controller::{
+    ActiveController, ControllerNode, ControllerService, Liveness, do_chores, watch_brokers,
+};
 use crate::server::{
     Acceptor, Admission, ConnectionLimits, ConnectionSettings, LogLimit, RequestMemory, ResponseMemory,
     Shared,
@@ -80,16 +82,18 @@ pub(crate) fn follow(
     let (liveness, inbox) = Liveness::new(env, settings, inter_broker);
     let metadata = Metadata::follow(settings, log, &liveness, tasks);
     let controller = ActiveController { metadata, liveness };
-    process::spawn_in(tasks, watch(controller.clone(), inbox));
+    process::spawn_in(tasks, watch(controller.clone(), Arc::clone(settings), inbox));
     Ok(controller)
 }
 
-async fn watch(controller: ActiveController, inbox: mpsc::UnboundedReceiver<Input>) {
+/// What an active controller does by itself, until the metadata change no more.
+async fn watch(controller: ActiveController, settings: Arc<Settings>, inbox: mpsc::UnboundedReceiver<Input>) {
     let ActiveController { metadata, liveness } = controller;
     tokio::select! {
         biased;
         _ = metadata.over() => {}
         () = watch_brokers(liveness, Arc::clone(&metadata.host), inbox) => {}
+        () = do_chores(Arc::clone(&metadata), settings) => {}
     }
 }
 

@@ -1,18 +1,20 @@
 //! Hosts the controller of `metadata` while this node leads the metadata log.
 //!
 //! - `host`: what is replayed, and what the leader decides on top of it; `appender`: the task that takes it to the log.
-//! - `liveness`: the host of the failure detector.
+//! - `liveness`: the host of the failure detector; `chores`: what is looked at from time to time.
 //! - `requests`: what brokers ask, in the terms of the machine and on the wire; `service`: the listeners on which they ask.
 //!
 //! What is not here: rules (`metadata`), agreement (`broadcast`), and what this broker does about what is decided
 //! (`cluster`).
 
 mod appender;
+mod chores;
 mod host;
 mod liveness;
 mod requests;
 mod service;
 
+pub(crate) use chores::run as do_chores;
 pub(crate) use host::{ControllerHost, Decided, end_of, not_controller, refused};
 pub(crate) use liveness::{Liveness, run as watch_brokers};
 pub(crate) use requests::{

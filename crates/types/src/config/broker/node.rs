@@ -72,13 +72,13 @@ keys! {
         Some("true"), Valid::Any, Medium, ReadOnly;
     /// Move leadership back to the preferred replicas when a broker leads fewer partitions than it should.
     AUTO_LEADER_REBALANCE_ENABLE: bool = "auto.leader.rebalance.enable",
-        Some("true"), Valid::Any, High, ReadOnly, unused::CLUSTER;
+        Some("true"), Valid::Any, High, ReadOnly;
     /// How many percent of a broker's preferred partitions others may lead before that.
     LEADER_IMBALANCE_PER_BROKER_PERCENTAGE: i32 = "leader.imbalance.per.broker.percentage",
-        Some("10"), at_least(0), High, ReadOnly, unused::CLUSTER;
+        Some("10"), at_least(0), High, ReadOnly;
     /// How often leaderships are looked at for that.
     LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS: i64 = "leader.imbalance.check.interval.seconds",
-        Some("300"), at_least(1), High, ReadOnly, unused::CLUSTER;
+        Some("300"), at_least(1), High, ReadOnly;
     /// Let clients delete topics.
     DELETE_TOPIC_ENABLE: bool = "delete.topic.enable", Some("true"), Valid::Any, High, ReadOnly;
     /// Create a topic that does not exist when a client asks for its metadata and wants it created. Producers ask before
