@@ -12,6 +12,7 @@ Metadata every 5 ms.
 
     a survivor     from SIGKILL until the Metadata of one survivor names a live leader for each of the 60 partitions
     both           the same of both survivors
+    answering      from SIGKILL until, after that, each of these leaders has answered ListOffsets for its partitions
     unfenced       from the restart of the victim until the Metadata of all three nodes name three brokers
     ISRs           how many partitions have the victim in their ISR again, at most 3 s after that
 
@@ -20,7 +21,7 @@ which the victim was the active controller are told apart: there the quorum has 
 are asked with the heartbeat of a broker that does not exist: all but the active one refuse it with NOT_CONTROLLER.
 
 At the end all three are killed at once, and started again at once, three times: `all killed` is the time from the kill until the
-Metadata of every node show every partition with a leader, the start of the processes included.
+Metadata of every node name a leader for every partition, and these answer, the start of the processes included.
 
 It exits with 1 when a leader or a broker does not come back within a minute, and leaves the logs in target/bench/failover/ then.
 A machine that has other work to do shows in the figures: the load average is printed with them.
@@ -41,7 +42,7 @@ from dataclasses import dataclass
 
 from brokers import JARS, SERVER, WORK, Broker, free_ports, logging, prepare
 from report import Line, show
-from wire import Connection
+from wire import LIST_OFFSETS, Connection, text
 
 METADATA, BROKER_HEARTBEAT = 3, 63
 NOT_CONTROLLER = 41
@@ -77,10 +78,11 @@ class View:
         """How many replicas are in sync."""
         return sum(len(isr) for (topic, _), isr in self.isrs.items() if topic in topics)
 
-    def missing(self, ids, topics):
-        """The partitions without a leader among the ids, for a message."""
-        return sorted(f"{topic}-{index}: leader {leader}, ISR {self.isrs[topic, index]}"
-                      for (topic, index), leader in self.leaders.items() if topic in topics and leader not in ids)
+    def __str__(self):
+        lost = [f"{topic}-{index} (leader {leader}, ISR {self.isrs[topic, index]})"
+                for (topic, index), leader in sorted(self.leaders.items()) if leader not in self.brokers]
+        return (f"brokers {sorted(self.brokers)}, {len(self.leaders)} partitions, "
+                f"{sum(map(len, self.isrs.values()))} replicas in sync, {len(lost)} partitions without a live leader {', '.join(lost[:5])}")
 
 
 def metadata(connection):
@@ -103,6 +105,23 @@ def metadata(connection):
             _, isr, _ = ids(answer), ids(answer), ids(answer)
             view.leaders[topic, index], view.isrs[topic, index] = leader, isr
     return view
+
+
+def refused(connection, partitions):
+    """How many of the partitions do not answer ListOffsets 1 as led here."""
+    by_topic = {}
+    for topic, index in partitions:
+        by_topic.setdefault(topic, []).append(index)
+    body = struct.pack(">ii", -1, len(by_topic))
+    for topic, indexes in by_topic.items():
+        body += text(topic) + struct.pack(">i", len(indexes)) + b"".join(struct.pack(">iq", index, -1) for index in indexes)
+    answer = connection.ask(LIST_OFFSETS, 1, body)
+    errors, (count,) = 0, answer.take("i")
+    for _ in range(count):
+        answer.text()
+        indexes, = answer.take("i")
+        errors += sum(answer.take("ihqq")[1] != 0 for _ in range(indexes))
+    return errors
 
 
 def ids(answer):
@@ -207,6 +226,26 @@ class Cluster:
             connection.create(self.topics, PARTITIONS, replicas=NODES)
         self.each(self.nodes, lambda node: node.await_view("full ISRs", lambda view: view.full(self.topics)))
 
+    def await_answers(self, asked):
+        """Waits until every leader that the asked node names answers for its partitions; returns when that was."""
+        until, why = time.monotonic() + PATIENCE_S, None
+        while time.monotonic() < until:
+            try:
+                with Connection(asked.port, PATIENCE_S) as connection:
+                    led = metadata(connection).leaders
+                why = 0
+                for node in self.nodes:
+                    partitions = [each for each, leader in led.items() if leader == node.number]
+                    if partitions:
+                        with Connection(node.port, PATIENCE_S) as connection:
+                            why += refused(connection, partitions)
+                if why == 0:
+                    return time.monotonic()
+            except (OSError, SystemExit) as error:
+                why = error
+            time.sleep(POLL_S)
+        raise Overdue(f"not every leader that node {asked.number} names answers: {why}")
+
     def active_controller(self):
         """The number of the node that is it."""
         until = time.monotonic() + PATIENCE_S
@@ -233,15 +272,17 @@ class Cluster:
                                      f"controller was {controller})", lambda view: view.led_by(live, self.topics))
                     for node in survivors]
         time.sleep(10 * POLL_S)
-        killed = time.monotonic()
+        killed, killed_at = time.monotonic(), time.time()
         victim.process.kill()
         times = sorted((future.result() - killed) * 1e3 for future in watching)
+        answering = (self.await_answers(survivors[0]) - killed) * 1e3
         victim.process.wait()
         restarted = time.monotonic()
         victim.spawn()
         unfenced = (self.await_brokers() - restarted) * 1e3
-        return {"victim": victim.number, "was_controller": controller == victim.number, "led": led, "survivor_ms": times[0],
-                "both_ms": times[-1], "unfenced_ms": unfenced, "isrs": self.rejoined(survivors[0], victim.number)}
+        return {"victim": victim.number, "was_controller": controller == victim.number, "led": led, "killed_at": killed_at,
+                "survivor_ms": times[0], "both_ms": times[-1], "answering_ms": answering, "unfenced_ms": unfenced,
+                "isrs": self.rejoined(survivors[0], victim.number)}
 
     def rejoined(self, node, victim):
         """How many partitions have the victim in their ISR, after some patience for the last of them."""
@@ -265,6 +306,7 @@ class Cluster:
             node.spawn()
         back = max(self.each(self.nodes, lambda node: node.await_view(
             "every topic and leader after the kill of all", lambda view: view.led_by(view.brokers, self.topics))))
+        back = max(back, *(self.await_answers(node) for node in self.nodes))
         self.await_brokers()
         return (back - killed) * 1e3
 
@@ -284,9 +326,10 @@ def measure(name, chosen):
         for number in range(chosen.rounds):
             figures = cluster.round(number)
             results["rounds"].append(figures)
-            print(f"{name}, round {number + 1:2}: node {figures['victim']}{' (active controller)' if figures['was_controller'] else ''}"
-                  f" led {figures['led']}; a survivor {figures['survivor_ms']:.0f} ms, both {figures['both_ms']:.0f} ms; unfenced "
-                  f"after {figures['unfenced_ms']:.0f} ms, in {figures['isrs']} of {TOPICS * PARTITIONS} ISRs", flush=True)
+            role = " (active controller)" if figures["was_controller"] else ""
+            print(f"{name}, round {number + 1:2}: node {figures['victim']}{role} led {figures['led']}; a survivor "
+                  f"{figures['survivor_ms']:.0f} ms, both {figures['both_ms']:.0f} ms, answering {figures['answering_ms']:.0f} ms; "
+                  f"unfenced after {figures['unfenced_ms']:.0f} ms, in {figures['isrs']} of {TOPICS * PARTITIONS} ISRs", flush=True)
         for number in range(chosen.all):
             results["all_ms"].append(cluster.all_at_once(number))
             print(f"{name}, all killed at once: every topic and leader after {results['all_ms'][-1]:.0f} ms", flush=True)
@@ -317,15 +360,17 @@ def lines(results):
                               ("active controller killed", [each for each in result["rounds"] if each["was_controller"]]),
                               ("another killed", [each for each in result["rounds"] if not each["was_controller"]])]:
             times = [each["survivor_ms"] for each in rounds]
-            both = [each["both_ms"] for each in rounds]
-            targets = label == "all rounds"
+            both, answering = [each["both_ms"] for each in rounds], [each["answering_ms"] for each in rounds]
             add(f"{label}: rounds", name, len(rounds))
             if times:
-                add(f"{label}: a survivor, median, ms", name, statistics.median(times), below=MEDIAN_BELOW_MS if targets else None)
+                median, worst = (MEDIAN_BELOW_MS, WORST_BELOW_MS) if label == "all rounds" else (None, None)
+                add(f"{label}: a survivor, median, ms", name, statistics.median(times), below=median)
                 add(f"{label}: a survivor, p90, ms", name, percentile(times, 0.9))
-                add(f"{label}: a survivor, worst, ms", name, max(times), below=WORST_BELOW_MS if targets else None)
+                add(f"{label}: a survivor, worst, ms", name, max(times), below=worst)
                 add(f"{label}: both, median, ms", name, statistics.median(both))
                 add(f"{label}: both, worst, ms", name, max(both))
+                add(f"{label}: answering, median, ms", name, statistics.median(answering))
+                add(f"{label}: answering, worst, ms", name, max(answering))
         if result["rounds"]:
             unfenced = [each["unfenced_ms"] for each in result["rounds"]]
             add("restart until unfenced, median, ms", name, statistics.median(unfenced))
