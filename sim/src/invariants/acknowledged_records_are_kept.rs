@@ -30,7 +30,14 @@ pub fn check(partition: &TopicPartition, history: &History) -> Result<(), Violat
         match fate {
             Fate::Acknowledged(Some(offset)) if history.left.get(offset) != Some(&Some(*id)) => {
                 let there = history.left.get(offset);
-                return violation(format!("{id:?} was acknowledged at offset {offset}, where {there:?} is"));
+                let its_fate = there.copied().flatten().and_then(|there| history.sent.get(&there));
+                let found = history.left.iter().filter(|(_, left)| **left == Some(*id));
+                let found: Vec<i64> = found.map(|(offset, _)| *offset).collect();
+                return violation(format!(
+                    "{id:?} was acknowledged at offset {offset}, where {there:?} is, whose fate is {its_fate:?}; \
+                     it is at {found:?}, and the log ends behind {:?}",
+                    history.left.last_key_value()
+                ));
             }
             Fate::Acknowledged(None) if !left.contains(id) => {
                 return violation(format!("{id:?} was acknowledged, and is nowhere"));

@@ -42,8 +42,8 @@ impl Plan {
         let ms = Duration::from_millis;
         Self {
             pause: ms([10, 60, 300][rng.index(3)]),
-            records: [1, 4, 20][rng.index(3)],
-            record_bytes: [16, 200, 5_000][rng.index(3)],
+            records: [1, 4, 12][rng.index(3)],
+            record_bytes: [16, 100, 1_500][rng.index(3)],
             snapshot_every: [0, 20, 200][rng.index(3)],
             seed: rng.next_u64(),
         }
