@@ -29,6 +29,7 @@ impl Folder {
         let is_new = !path.exists();
         fs::create_dir_all(path).with_context(|| format!("cannot make the folder {shown}"))?;
         let path = fs::canonicalize(path).with_context(|| format!("cannot find the folder {shown}"))?;
+        let was_claimed_before = path.join(LOCK).exists();
         let lock = File::options().create(true).append(true).open(path.join(LOCK));
         let lock = lock.with_context(|| format!("cannot write to the folder {}", path.display()))?;
         match lock.try_lock() {
@@ -45,6 +46,10 @@ impl Folder {
         if is_ephemeral
             && let Some(found) = folder.entries()?.into_iter().find(|name| name != LOCK && name != SOCKET)
         {
+            if !was_claimed_before {
+                let lock = folder.path.join(LOCK);
+                fs::remove_file(&lock).with_context(|| format!("cannot remove {}", lock.display()))?;
+            }
             bail!(
                 "{} has {found} in it, and --ephemeral would delete it: name a new or empty folder with --data",
                 folder.path.display()
@@ -149,6 +154,11 @@ mod tests {
         fs::write(parent.path().join("thesis.txt"), "").unwrap();
         let error = Folder::claim(parent.path(), true).unwrap_err().to_string();
         assert!(error.contains("thesis.txt"), "{error}");
+        assert_eq!(
+            fs::read_dir(parent.path()).unwrap().count(),
+            1,
+            "and nothing is added to what is refused"
+        );
     }
 
     #[test]
