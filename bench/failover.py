@@ -82,7 +82,8 @@ class View:
         lost = [f"{topic}-{index} (leader {leader}, ISR {self.isrs[topic, index]})"
                 for (topic, index), leader in sorted(self.leaders.items()) if leader not in self.brokers]
         return (f"brokers {sorted(self.brokers)}, {len(self.leaders)} partitions, "
-                f"{sum(map(len, self.isrs.values()))} replicas in sync, {len(lost)} partitions without a live leader {', '.join(lost[:5])}")
+                f"{sum(map(len, self.isrs.values()))} replicas in sync, "
+                f"{len(lost)} partitions without a live leader {', '.join(lost[:5])}")
 
 
 def metadata(connection):
@@ -327,9 +328,10 @@ def measure(name, chosen):
             figures = cluster.round(number)
             results["rounds"].append(figures)
             role = " (active controller)" if figures["was_controller"] else ""
-            print(f"{name}, round {number + 1:2}: node {figures['victim']}{role} led {figures['led']}; a survivor "
-                  f"{figures['survivor_ms']:.0f} ms, both {figures['both_ms']:.0f} ms, answering {figures['answering_ms']:.0f} ms; "
-                  f"unfenced after {figures['unfenced_ms']:.0f} ms, in {figures['isrs']} of {TOPICS * PARTITIONS} ISRs", flush=True)
+            print(f"{name}, round {number + 1:2}: node {figures['victim']}{role} led {figures['led']}; "
+                  f"a survivor {figures['survivor_ms']:.0f} ms, both {figures['both_ms']:.0f} ms, "
+                  f"answering {figures['answering_ms']:.0f} ms; unfenced after {figures['unfenced_ms']:.0f} ms, "
+                  f"in {figures['isrs']} of {TOPICS * PARTITIONS} ISRs", flush=True)
         for number in range(chosen.all):
             results["all_ms"].append(cluster.all_at_once(number))
             print(f"{name}, all killed at once: every topic and leader after {results['all_ms'][-1]:.0f} ms", flush=True)
