@@ -202,9 +202,10 @@ impl Sender {
                         | ErrorCode::ProducerFenced
                 )
             );
-        if is_sequence_lost && self.identity.is_some() {
+        if is_sequence_lost {
             // Whether the broker's count includes this batch is not known, so the partition goes on under a new id, which
-            // the broker has not seen there (KIP-360 raises the epoch for the same purpose).
+            // the broker has not seen there (KIP-360 raises the epoch for the same purpose). That holds too where another
+            // partition has lost the id just before: with the sequence of this batch, the next one would pass for it.
             self.lock().set_sequence(&batch.partition, None);
             self.identity = None;
         }
