@@ -1,8 +1,8 @@
 //! Which logs of a directory may have something to tend to, so that tending to ten thousand logs at rest costs nothing: those
 //! with records that are not durable, with files open, or with deleted segments to remove.
 //!
-//! A log notes itself with the first thing that it does after it was at rest. A note that is missed, as by two processors that
-//! see each other's writes late, is made up for by looking at all logs now and then.
+//! A log notes itself with the first thing that it does after it was at rest. All logs are looked at now and then as well, for
+//! what comes due without anything being done.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -17,7 +17,7 @@ pub(crate) mod replay;
 mod trim;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::Disk;
@@ -244,6 +244,9 @@ impl Log {
 
     /// Has the directory tend to the log: it does something that may leave something to do.
     pub(crate) fn stir(&self) {
+        // What was done must not be seen later than the look at the flag, or the directory could take down the flag and see
+        // nothing to tend to, while the flag still looked up from here. `note_tended` has the other half.
+        fence(Ordering::SeqCst);
         if !self.is_restless.load(Ordering::Relaxed) && !self.is_restless.swap(true, Ordering::AcqRel) {
             self.home.restless().note(&self.partition);
         }
@@ -251,7 +254,8 @@ impl Log {
 
     /// The directory looks at the log now: what it does from here on is to be noted again.
     pub(crate) fn note_tended(&self) {
-        self.is_restless.swap(false, Ordering::SeqCst);
+        self.is_restless.store(false, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     /// Whether there is nothing to tend to: all records are durable, no file is open, and none waits for its removal.
