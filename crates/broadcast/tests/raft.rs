@@ -235,6 +235,28 @@ async fn an_idle_quorum_of_one_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn voters_that_heard_of_different_directories_do_not_form_two_quorums() {
+    let mut quorum = Quorum::new(3, 0, 2);
+    let mut rafts = Vec::new();
+    for nth in 0..3 {
+        rafts.push(quorum.start_node(nth).await);
+    }
+    let all: Vec<_> = (0..3).map(cluster::voter).collect();
+    // The second has heard of the third before that lost its directory, or after.
+    let mut other = all.clone();
+    other[2].key.directory = ottla_types::DirectoryId([99; 16]);
+    rafts[1].initialise(other).await.unwrap();
+    rafts[2].initialise(all.clone()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(rafts.iter().all(|raft| raft.is_empty()), "there is nothing before the first has spoken");
+    rafts[0].initialise(all.clone()).await.unwrap();
+    let mut deliveries = rafts[0].deliveries().unwrap();
+    while !matches!(deliveries.recv().await, Some(Delivery::Leading { .. })) {}
+    let state = ottla_broadcast::QuorumAdmin::describe(&*rafts[0]).await.unwrap();
+    assert_eq!(state.voters.into_iter().map(|replica| replica.voter).collect::<Vec<_>>(), all);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quorum_of_one_leads_at_once_when_it_is_started_again() {
     let mut quorum = Quorum::new(1, 1, 1);
     for _ in 0..3 {

@@ -106,8 +106,11 @@ impl Raft {
         self.me
     }
 
-    /// Forms a quorum of these voters, this node among them. Every one of them may do so, with the same list; and none that
-    /// is not sure that all the others are as empty as itself.
+    /// Forms a quorum of these voters, this node among them. Every one of them may do so; and none that is not sure that all
+    /// the others are as empty as itself.
+    ///
+    /// The first entry of the log is written by the voter with the lowest id, and the others wait for it: two that had not
+    /// heard of the same directories would write different ones under the same id, and each count its own majority.
     ///
     /// # Errors
     /// Nothing has changed, unless the storage failed.
@@ -123,6 +126,12 @@ impl Raft {
         ids.dedup();
         if ids.len() != count {
             return Err(InitialiseError::Voters("a node is named twice".to_owned()));
+        }
+        if !voters.contains_key(&self.me) {
+            return Err(InitialiseError::Voters("this node is not among them".to_owned()));
+        }
+        if voters.keys().next() != Some(&self.me) {
+            return Ok(());
         }
         match self.raft.initialize(voters).await {
             Ok(()) => {}
