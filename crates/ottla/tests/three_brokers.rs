@@ -163,3 +163,20 @@ fn records_for_more_than_one_replica_are_refused_by_name() {
     assert!(!output.status.success());
     assert!(stderr(&output).contains("3 replicas"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_voter_does_not_go_on_alone_beside_its_cluster() {
+    let mut cluster = Cluster::start();
+    cluster.kill(3);
+    let data = cluster.directory.path().join("node-3");
+    let alone = format!(
+        "serve --override node.id=3 --override log.dirs={} --override listeners=PLAINTEXT://127.0.0.1:0",
+        data.display()
+    );
+    let output = ottla(&alone, &[], "");
+    assert!(!output.status.success());
+    let said = stderr(&output);
+    assert!(said.contains("controller.quorum.voters") && said.contains("ottla-metadata"), "{said}");
+    cluster.restart(3);
+    cluster.await_info(1, "three brokers", |info| all_live(info, 3));
+}

@@ -101,6 +101,29 @@ impl Identity {
     }
 }
 
+/// Refuses to make a voter's directory the log of a node that is its own quorum: it would go on beside its cluster, under
+/// the same name, and what it acknowledged would be lost when it came back.
+///
+/// # Errors
+/// The directory is a voter's, or cannot be listed.
+pub(crate) async fn check_no_voters(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let entries = match disk.list(dir).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed?,
+    };
+    if !entries.iter().any(|entry| entry.name == FILE) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!(
+            "{} is that of a node that votes in a metadata quorum of several, and controller.quorum.voters does not name them: \
+             list the voters there, or name another metadata.log.dir and log.dirs for a node that is alone",
+            dir.display()
+        ),
+    ))
+}
+
 /// A log without an identity is that of a node that was alone: it cannot be made one of many.
 async fn check_empty(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let entries = disk.list(dir).await?;
@@ -141,5 +164,16 @@ mod tests {
         std::fs::write(dir.path().join("00000000000000000000.log"), b"x").unwrap();
         let error = Identity::of(&Env::real(), dir.path(), BrokerId(1)).await.unwrap_err().to_string();
         assert!(error.contains("00000000000000000000.log") && error.contains("metadata.log.dir"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_voters_directory_is_not_taken_for_that_of_a_node_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::real();
+        check_no_voters(&*env.disk, &dir.path().join("none")).await.unwrap();
+        check_no_voters(&*env.disk, dir.path()).await.unwrap();
+        Identity::of(&env, dir.path(), BrokerId(1)).await.unwrap();
+        let error = check_no_voters(&*env.disk, dir.path()).await.unwrap_err().to_string();
+        assert!(error.contains("controller.quorum.voters") && error.contains("metadata.log.dir"), "{error}");
     }
 }

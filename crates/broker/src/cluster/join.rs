@@ -21,6 +21,7 @@ use ottla_types::config::broker::node::{
     INITIAL_BROKER_REGISTRATION_TIMEOUT_MS,
 };
 
+use super::identity::check_no_voters;
 use super::{Bootstrap, Channel, ClusterId, Identity, Links, Metadata};
 use crate::controller::{
     ActiveController, ControllerNode, ControllerService, Liveness, do_chores, watch_brokers,
@@ -66,6 +67,7 @@ pub(crate) async fn alone(
     settings: &Settings,
     directory: &Path,
 ) -> Result<(Arc<dyn AtomicBroadcast>, bool), StartError> {
+    check_no_voters(&*env.disk, directory).await.map_err(StartError::Identity)?;
     let opened = Single::open(Arc::clone(&env.disk), directory, settings.node_id()).await?;
     opened.warnings.iter().for_each(|warning| warn!("{warning}"));
     Ok((opened.broadcast, opened.next == Offset(0)))

@@ -4,6 +4,7 @@
 //! This node itself is not watched: when it does not run, nobody here does.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Liveness {
     node_id: BrokerId,
     inputs: mpsc::UnboundedSender<Input>,
+    /// Whether somebody takes the inputs: without a leadership they would pile up.
+    is_listening: AtomicBool,
     /// The detector of this leadership.
     detector: Mutex<Option<Detector>>,
     env: Env,
@@ -48,8 +51,15 @@ impl Liveness {
             millis(settings.get(&BROKER_SESSION_TIMEOUT_MS)),
         );
         let node_id = settings.node_id();
-        let liveness =
-            Self { node_id, inputs, detector: Mutex::default(), env: env.clone(), timing, inter_broker };
+        let liveness = Self {
+            node_id,
+            inputs,
+            is_listening: AtomicBool::new(false),
+            detector: Mutex::default(),
+            env: env.clone(),
+            timing,
+            inter_broker,
+        };
         (Arc::new(liveness), inbox)
     }
 
@@ -87,8 +97,10 @@ impl Liveness {
     }
 
     fn tell(&self, input: Input) {
-        // Without a leadership nobody listens, and nothing is lost.
-        let _ = self.inputs.send(input);
+        if self.is_listening.load(Ordering::SeqCst) {
+            // The other end goes when the broker stops.
+            let _ = self.inputs.send(input);
+        }
     }
 
     fn concerns_me(&self, input: &Input) -> bool {
@@ -124,6 +136,7 @@ impl Liveness {
     }
 
     fn end(&self) {
+        self.is_listening.store(false, Ordering::SeqCst);
         *self.detector.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -148,6 +161,10 @@ pub(crate) async fn run(
             Ok(Some(leading)) => *leading,
             Ok(None) | Err(_) => return,
         };
+        // What was told before is in the image, and would pass for signs of life that come only now.
+        while inbox.try_recv().is_ok() {}
+        // Before the image is taken: whatever is not in it is replayed, and told, later.
+        liveness.is_listening.store(true, Ordering::SeqCst);
         liveness.begin(&host.image());
         watch_brokers(&liveness, &host, leading, &mut epoch, &mut inbox).await;
         liveness.end();

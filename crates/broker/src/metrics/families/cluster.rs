@@ -11,7 +11,7 @@ pub(super) fn encode(page: &mut Page<'_>, core: &Core) -> fmt::Result {
     gauge(
         "kafka_controller_kafkacontroller_activecontrollercount",
         "1 where the controller is.",
-        usize::from(core.metadata.controller_id() == core.node_id),
+        usize::from(core.metadata.is_leading()),
     )?;
     gauge(
         "kafka_controller_kafkacontroller_globaltopiccount",
