@@ -76,10 +76,13 @@ where
 {
     let result = Arc::new(Mutex::new(None));
     let place = Arc::clone(&result);
-    let task = process.hold(std::any::type_name::<F>(), Box::pin(async move {
-        let value = future.await;
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    }));
+    let task = process.hold(
+        std::any::type_name::<F>(),
+        Box::pin(async move {
+            let value = future.await;
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        }),
+    );
     async move {
         task.await;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -157,6 +157,7 @@ async fn run_in(
 ) -> anyhow::Result<()> {
     let brokers = folder.cluster_size(start.brokers)?;
     let layout = Layout { brokers, port: start.port, data: folder.path().to_owned() };
+    layout.check_size()?;
     layout.check_ports()?;
     let overrides: Vec<String> =
         start.overrides.iter().map(|KeyValue { key, value }| format!("{key}={value}")).collect();

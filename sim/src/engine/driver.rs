@@ -66,12 +66,12 @@ where
 {
     let idle = Idle::default();
     let reached = idle.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .on_thread_park(move || reached.reached())
-        .build();
-    let runtime = match runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).on_thread_park(move || reached.reached());
+    // `watch` wakes several waiters in an order that the runtime draws.
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(b"one order of waiters"));
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => panic!("no runtime can be made: {error}"),
     };
@@ -104,7 +104,7 @@ async fn drive(timeline: &Timeline, idle: &Idle) -> Infallible {
                 timeline.step();
             }
             // Tokio moves its clock by whole milliseconds: from here it meets those of its timers.
-            _ if now % MILLISECOND_US != 0 => {
+            _ if !now.is_multiple_of(MILLISECOND_US) => {
                 tokio::time::advance(Duration::from_micros(MILLISECOND_US - now % MILLISECOND_US)).await;
             }
             Some(at) => {
@@ -142,8 +142,7 @@ mod tests {
                 tokio::time::sleep_until(timeline_start(&timeline) + Duration::from_millis(ms)).await;
                 note(&seen, &timeline, "timer");
             }
-            let seen = seen.lock().unwrap().clone();
-            seen
+            seen.lock().unwrap().clone()
         });
         let expected = [
             (1_250, "a"),
@@ -175,8 +174,7 @@ mod tests {
                 note(&kept, &clock, "task");
             });
             tokio::time::sleep(Duration::from_millis(1)).await;
-            let seen = seen.lock().unwrap().clone();
-            seen
+            seen.lock().unwrap().clone()
         });
         assert_eq!(seen, [(0, "task"), (0, "event")]);
     }

@@ -21,7 +21,10 @@ pub fn check(
         None => Ok(()),
         Some((node, start)) => Err(Violation::new(
             NAME,
-            format!("epoch {epoch} was led by {node} (start {start}), and is led by {} (start {})", leader.0, leader.1),
+            format!(
+                "epoch {epoch} was led by {node} (start {start}), and is led by {} (start {})",
+                leader.0, leader.1
+            ),
         )),
     }
 }

@@ -17,9 +17,7 @@ use std::time::Duration;
 pub use self::oracle::{Append, AppendFate, Oracle, Quorum};
 use crate::engine::NodeId;
 use crate::faults::{Nemesis, Weights};
-use crate::invariants::{
-    Violation, appends_are_kept, every_append_is_answered, every_request_is_answered,
-};
+use crate::invariants::{Violation, appends_are_kept, every_append_is_answered, every_request_is_answered};
 use crate::rng::SimRng;
 use crate::world::World;
 

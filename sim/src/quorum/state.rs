@@ -34,7 +34,8 @@ impl Digest {
     pub(super) fn of_snapshot(records: &[Bytes]) -> Option<Self> {
         let (first, fill) = records.split_first()?;
         let (count, hash) = first.split_first_chunk()?;
-        let is_whole = fill.iter().enumerate().all(|(nth, record)| record.iter().all(|b| *b == (nth + 1) as u8));
+        let is_whole =
+            fill.iter().enumerate().all(|(nth, record)| record.iter().all(|b| *b == (nth + 1) as u8));
         let digest =
             Self { records: i64::from_be_bytes(*count), hash: u64::from_be_bytes(hash.try_into().ok()?) };
         is_whole.then_some(digest)

@@ -88,8 +88,10 @@ async fn read(stream: &mut Connection) -> io::Result<Bytes> {
 }
 
 /// Answers the requests of peers until the process ends.
-pub(super) async fn serve<F>(listener: Box<dyn Listener>, answer: impl Fn(Bytes) -> F + Clone + Send + Sync + 'static)
-where
+pub(super) async fn serve<F>(
+    listener: Box<dyn Listener>,
+    answer: impl Fn(Bytes) -> F + Clone + Send + Sync + 'static,
+) where
     F: Future<Output = Bytes> + Send + 'static,
 {
     while let Ok(mut stream) = listener.accept().await {

@@ -11,10 +11,10 @@ pub mod campaign;
 
 use std::fmt;
 
-use crate::{brokers, quorum};
 use crate::engine::{self, NodeId};
 use crate::invariants::Violation;
 use crate::world::World;
+use crate::{brokers, quorum};
 
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

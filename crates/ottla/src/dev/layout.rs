@@ -25,6 +25,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Refuses a cluster that there cannot be yet.
+    pub(super) fn check_size(&self) -> anyhow::Result<()> {
+        if self.brokers > MOST_VOTERS {
+            bail!(
+                "--brokers {}: brokers that do not vote on the metadata are not there yet, and {MOST_VOTERS} vote",
+                self.brokers
+            );
+        }
+        Ok(())
+    }
+
     /// What runs each node, by its id.
     pub(super) fn nodes(
         &self,
@@ -197,6 +208,13 @@ mod tests {
         let error = layout.check_ports().unwrap_err().to_string();
         assert!(error.contains(&format!("broker 1 cannot listen on 127.0.0.1:{port}")), "{error}");
         assert!(error.contains("--port"), "{error}");
+    }
+
+    #[test]
+    fn more_brokers_than_vote_are_refused() {
+        let of = |brokers| Layout { brokers, port: 9092, data: PathBuf::from("/data") };
+        assert!(of(3).check_size().is_ok());
+        assert!(of(4).check_size().unwrap_err().to_string().contains("--brokers 4"));
     }
 
     #[test]
