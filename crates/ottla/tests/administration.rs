@@ -68,7 +68,12 @@ fn values_are_got_with_where_they_are_set() {
     let get = |line: &str| -> Vec<Vec<String>> {
         let words =
             |line: &str| line.split("  ").filter(|w| !w.is_empty()).map(|w| w.trim().to_owned()).collect();
-        server.ok(line, "").lines().skip(1).map(words).collect()
+        let rows = |rows: String| rows.lines().skip(1).map(words).collect::<Vec<Vec<String>>>();
+        let mut rows = rows(server.ok(line, ""));
+        // The first controller sets it for all brokers, so that all count by the same number (KIP-966).
+        let is_pinned = |row: &[String]| row == ["min.insync.replicas", "1", "all brokers"];
+        rows.retain(|row| !is_pinned(row));
+        rows
     };
     assert_eq!(get("config get --topic orders"), [["retention.ms", "18000000", "static"]]);
     server.ok("config set --broker-default log.retention.ms=2000", "");
@@ -101,7 +106,7 @@ fn values_are_got_with_where_they_are_set() {
     server.ok("config set --broker 1 --unset log.retention.ms", "");
     server.ok("config set --broker-default --unset log.retention.ms", "");
     assert_eq!(get("config get --topic orders"), [["retention.ms", "18000000", "static"]]);
-    assert_eq!(server.ok("config get --broker-default", "").trim(), "key  value  source");
+    assert!(get("config get --broker-default").is_empty());
     let all = json(&server.ok("config get --topic orders --all --json", ""));
     assert_eq!(all.as_array().unwrap().len(), 33);
 }
@@ -125,7 +130,8 @@ fn a_change_that_is_refused_says_why_and_a_dry_run_changes_nothing() {
     }
     let said = server.ok("config set --topic orders retention.ms=1000 --dry-run", "");
     assert_eq!(said, "topic orders: retention.ms=1000 (it could be done, and was not)\n");
-    assert_eq!(server.ok("config get --topic orders", "").trim(), "key  value  source");
+    let set = server.ok("config get --topic orders", "");
+    assert!(set.contains("min.insync.replicas") && !set.contains("retention.ms"), "{set}");
     let changed =
         json(&server.ok("config set --topic orders retention.ms=1000 --unset segment.ms --json", ""));
     assert_eq!(changed[0]["value"], "1000");
