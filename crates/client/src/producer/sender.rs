@@ -80,7 +80,10 @@ impl Sender {
         let accumulator = self.shared.accumulator.lock().unwrap_or_else(PoisonError::into_inner);
         let timeout = self.shared.options.delivery_timeout;
         let batches = accumulator.next_look(Instant::now(), timeout);
-        let identify = self.identify_not_before.filter(|_| !self.is_identifying);
+        // With nothing to send no id is asked for, however long ago that was due: looking at once, again and again, would
+        // never end.
+        let is_wanted = !self.is_identifying && !accumulator.is_flushed(u64::MAX);
+        let identify = self.identify_not_before.filter(|_| is_wanted);
         batches.into_iter().chain(identify).min()
     }
 
