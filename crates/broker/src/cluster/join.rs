@@ -116,10 +116,9 @@ pub(crate) async fn as_voter(
         let _ = cluster_id.set(known.as_str().into());
     }
     let voters = settings.quorum_voters();
-    let links = || Arc::new(Links::new(&env.net, node_id, &cluster_id, &voters));
-    let raft = open_raft(env, settings, directory, &identity, links()).await?;
+    let links = Arc::new(Links::new(&env.net, node_id, &cluster_id, &voters));
+    let raft = open_raft(env, settings, directory, &identity, Arc::new(links.beside())).await?;
     let controller = follow(env, settings, Arc::<Raft>::clone(&raft), tasks)?;
-    let links = links();
     let bootstrap = Arc::new(Bootstrap {
         identity,
         directory: directory.to_owned(),

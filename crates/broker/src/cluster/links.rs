@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,12 +30,25 @@ pub(crate) struct Links {
     net: Arc<dyn Net>,
     node_id: BrokerId,
     cluster_id: ClusterId,
-    addresses: BTreeMap<BrokerId, Address>,
+    addresses: Arc<Mutex<BTreeMap<BrokerId, Known>>>,
     open: Mutex<BTreeMap<BrokerId, Slot>>,
     options: ConnectionOptions,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<Open>>>;
+
+/// A connection, and where to.
+struct Open {
+    address: Address,
+    connection: Connection,
+}
+
+/// Where a node is.
+struct Known {
+    address: Address,
+    /// The settings say so, and nobody knows better.
+    is_set: bool,
+}
 
 impl Links {
     pub(crate) fn new(
@@ -44,12 +57,14 @@ impl Links {
         cluster_id: &ClusterId,
         voters: &[Voter],
     ) -> Self {
-        let address = |voter: &Voter| (voter.id, Address::new(&voter.host, voter.port));
+        let address = |voter: &Voter| {
+            (voter.id, Known { address: Address::new(&voter.host, voter.port), is_set: true })
+        };
         Self {
             net: Arc::clone(net),
             node_id,
             cluster_id: cluster_id.clone(),
-            addresses: voters.iter().map(address).collect(),
+            addresses: Arc::new(Mutex::new(voters.iter().map(address).collect())),
             open: Mutex::default(),
             options: ConnectionOptions {
                 client_id: format!("node-{node_id}"),
@@ -58,6 +73,31 @@ impl Links {
                 ..ConnectionOptions::default()
             },
         }
+    }
+
+    /// Links for another purpose: what one of the two learns, the other knows.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            net: Arc::clone(&self.net),
+            node_id: self.node_id,
+            cluster_id: self.cluster_id.clone(),
+            addresses: Arc::clone(&self.addresses),
+            open: Mutex::default(),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Takes note of where a node was heard to be. What the settings say of it stays.
+    pub(crate) fn learn(&self, node: BrokerId, address: Address) {
+        let mut addresses = self.addresses();
+        let known = addresses.get(&node);
+        if known.is_none_or(|known| !known.is_set && known.address != address) {
+            addresses.insert(node, Known { address, is_set: false });
+        }
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, BTreeMap<BrokerId, Known>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks a node, and waits for its answer at most so long.
@@ -71,7 +111,7 @@ impl Links {
         timeout: Duration,
     ) -> io::Result<R::Response> {
         let unknown = || io::Error::other(format!("no address is known of node {to}"));
-        let address = self.addresses.get(&to).ok_or_else(unknown)?;
+        let address = self.addresses().get(&to).map(|known| known.address.clone()).ok_or_else(unknown)?;
         let asking = async {
             let connection = self.connection(to, address).await?;
             connection.start(request, timeout)?.wait().await
@@ -82,18 +122,19 @@ impl Links {
         }
     }
 
-    async fn connection(&self, to: BrokerId, address: &Address) -> Result<Connection, ottla_client::Error> {
+    async fn connection(&self, to: BrokerId, address: Address) -> Result<Connection, ottla_client::Error> {
         let slot = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(open.entry(to).or_default())
         };
         let mut slot = slot.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok(connection.clone());
+        let is_usable = |open: &&Open| open.address == address && !open.connection.is_closed();
+        if let Some(open) = slot.as_ref().filter(is_usable) {
+            return Ok(open.connection.clone());
         }
         *slot = None;
-        let connection = Connection::open(&*self.net, address, &self.options).await?;
-        *slot = Some(connection.clone());
+        let connection = Connection::open(&*self.net, &address, &self.options).await?;
+        *slot = Some(Open { address, connection: connection.clone() });
         Ok(connection)
     }
 }
@@ -102,10 +143,13 @@ impl Peers for Links {
     fn call(
         &self,
         to: BrokerId,
-        // The settings say where voters are.
-        _endpoints: &[VoterEndpoint],
+        endpoints: &[VoterEndpoint],
         request: Bytes,
     ) -> BoxFuture<'_, io::Result<Bytes>> {
+        // A voter that was added later is where it said then.
+        if let Some(endpoint) = endpoints.first() {
+            self.learn(to, Address::new(&endpoint.host, endpoint.port));
+        }
         Box::pin(async move {
             let envelope = RaftEnvelopeRequest {
                 cluster_id: self.cluster_id.get().map(|id| id.as_ref().into()).unwrap_or_default(),
