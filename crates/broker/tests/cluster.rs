@@ -4,128 +4,16 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::path::Path;
-use std::time::Duration;
 
-use common::{Client, PATIENCE, Topic, batch, produce_request};
-use futures_util::future::join_all;
-use ottla_broker::{Broker, StartError};
+use common::cluster::{Cluster, free_ports, leaders, settings, voters};
+use common::{Topic, batch, produce_request};
+use ottla_broker::Broker;
 use ottla_env::Env;
 use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
-use ottla_types::config::Settings;
-use ottla_wire::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ottla_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use ottla_wire::init_producer_id::InitProducerIdRequest;
 use ottla_wire::metadata::{MetadataRequest, MetadataResponse};
-
-/// Nodes 1 to 3, over a directory of their own.
-struct Cluster {
-    dir: tempfile::TempDir,
-    voters: String,
-    brokers: Vec<Option<Broker>>,
-}
-
-/// Ports that nobody listens on.
-fn free_ports(count: usize) -> Vec<u16> {
-    let taken: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    taken.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-}
-
-fn voters(ports: &[u16]) -> String {
-    let voter = |(id, port): (usize, &u16)| format!("{}@127.0.0.1:{port}", id + 1);
-    ports.iter().enumerate().map(voter).collect::<Vec<_>>().join(",")
-}
-
-fn settings(dir: &Path, id: usize, voters: &str, more: &str) -> Settings {
-    let address = voters.split(',').nth(id - 1).unwrap().split_once('@').unwrap().1;
-    let text = format!(
-        "node.id={id}\nprocess.roles=broker,controller\nlog.dirs={}/node-{id}\n\
-         listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://{address}\ncontroller.listener.names=CONTROLLER\n\
-         controller.quorum.voters={voters}\n{more}",
-        dir.display()
-    );
-    Settings::parse("test.properties", &text).unwrap().0
-}
-
-impl Cluster {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let voters = voters(&free_ports(3));
-        let starting = (1..=3).map(|id| Broker::start(Env::real(), settings(dir.path(), id, &voters, "")));
-        let brokers = join_all(starting).await.into_iter().map(|broker| Some(broker.unwrap())).collect();
-        let cluster = Self { dir, voters, brokers };
-        for id in 1..=3 {
-            cluster.await_brokers(id, 3).await;
-        }
-        cluster
-    }
-
-    async fn restart(&mut self, id: usize) {
-        let begin = std::time::Instant::now();
-        let broker = loop {
-            match Broker::start(Env::real(), settings(self.dir.path(), id, &self.voters, "")).await {
-                Ok(broker) => break broker,
-                // What the one before held is let go when its tasks are run next.
-                Err(StartError::Bind(_) | StartError::Logs(_) | StartError::Metadata(_))
-                    if begin.elapsed() < PATIENCE =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
-        self.brokers[id - 1] = Some(broker);
-    }
-
-    /// Ends a broker without stopping it.
-    fn abandon(&mut self, id: usize) {
-        drop(self.brokers[id - 1].take().unwrap());
-    }
-
-    async fn connect(&self, id: usize) -> Client {
-        let listeners = self.brokers[id - 1].as_ref().unwrap().listeners();
-        let (_, address) = listeners.iter().find(|(name, _)| name == "PLAINTEXT").unwrap();
-        Client::open(*address).await
-    }
-
-    /// What a broker says, once that is so.
-    async fn await_metadata(&self, id: usize, what: &str, is_so: impl Fn(&MetadataResponse) -> bool) {
-        let mut client = self.connect(id).await;
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let told = client.call(12, MetadataRequest { topics: None, ..MetadataRequest::default() }).await;
-            if is_so(&told) {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < patience, "broker {id} does not come to {what}: {told:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    async fn await_brokers(&self, id: usize, count: usize) {
-        self.await_metadata(id, "so many brokers", |told| told.brokers.len() == count).await;
-    }
-
-    async fn create(&self, id: usize, name: &str, partitions: i32, replicas: i16) -> ErrorCode {
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: partitions,
-            replication_factor: replicas,
-            ..CreatableTopic::default()
-        };
-        let request =
-            CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..CreateTopicsRequest::default() };
-        let told = self.connect(id).await.call(7, request).await;
-        ErrorCode::from_code(told.topics[0].error_code).unwrap()
-    }
-}
-
-fn leaders(told: &MetadataResponse, topic: &str) -> Vec<i32> {
-    let topic = told.topics.iter().find(|known| known.name.as_deref() == Some(topic));
-    topic.map_or_else(Vec::new, |topic| topic.partitions.iter().map(|p| p.leader_id).collect())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_brokers_elect_and_each_of_them_takes_what_is_the_controllers() {
