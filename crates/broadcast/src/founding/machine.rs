@@ -360,7 +360,7 @@ impl Bootstrap {
     }
 
     /// A founding that was told in an answer that will do.
-    fn told<'a>(&'a self, will_do: impl Fn(&Answer) -> bool) -> Option<(&'a Answer, &'a Founding)> {
+    fn told(&self, will_do: impl Fn(&Answer) -> bool) -> Option<(&Answer, &Founding)> {
         let mut told = self.answers().filter(|answer| will_do(answer));
         told.find_map(|answer| Some((answer, answer.founding.as_ref()?)))
     }
