@@ -4,6 +4,7 @@
 //! - [`single`]: the broadcast of one node, on a file.
 //! - [`raft`]: the broadcast by an embedded quorum.
 //! - [`bootstrap`]: how a node finds its quorum, or forms one.
+//! - [`founding`]: how a quorum is founded once, and how a node finds its place in it.
 //! - [`conformance`]: what every implementation must pass.
 //! - [`MetadataLog`]: that file's log; [`frame`]: its bytes on disk; [`recovery`]: what opening makes of them.
 //!
@@ -16,6 +17,7 @@ pub mod atomic;
 pub mod bootstrap;
 #[allow(clippy::indexing_slicing, reason = "a claim that does not hold panics")]
 pub mod conformance;
+pub mod founding;
 pub mod frame;
 mod log;
 mod pieces;
