@@ -34,78 +34,18 @@ import pathlib
 import shutil
 import statistics
 import struct
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
-from brokers import JARS, SERVER, WORK, Broker, free_ports, logging, prepare
+from brokers import WORK, prepare
+from nodes import NODES, PATIENCE_S, POLL_S, Nodes, Overdue, metadata
 from report import Line, show
 from wire import LIST_OFFSETS, Connection, text
 
-METADATA, BROKER_HEARTBEAT = 3, 63
-NOT_CONTROLLER = 41
-# No broker's id. Its heartbeats change nothing.
-NOBODY = 99_999
-NODES, TOPICS, PARTITIONS = 3, 6, 10
-POLL_S, PATIENCE_S, REJOIN_S = 0.005, 60, 3
+TOPICS, PARTITIONS = 6, 10
+REJOIN_S = 3
 MEDIAN_BELOW_MS, WORST_BELOW_MS = 500, 1000
-CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"
 FOLDER = "failover"
-
-
-class Overdue(Exception):
-    """What must come did not."""
-
-
-@dataclass
-class View:
-    """What one node's Metadata say."""
-    brokers: set
-    leaders: dict  # By topic and partition; -1 where there is none.
-    isrs: dict
-
-    def led_by(self, ids, topics):
-        """Whether each partition of the topics has one of the ids for its leader."""
-        wanted = [(topic, index) for topic in topics for index in range(PARTITIONS)]
-        return all(self.leaders.get(partition) in ids for partition in wanted)
-
-    def full(self, topics):
-        return self.led_by(self.brokers, topics) and self.replicas(topics) == NODES * PARTITIONS * len(topics)
-
-    def replicas(self, topics):
-        """How many replicas are in sync."""
-        return sum(len(isr) for (topic, _), isr in self.isrs.items() if topic in topics)
-
-    def __str__(self):
-        lost = [f"{topic}-{index} (leader {leader}, ISR {self.isrs[topic, index]})"
-                for (topic, index), leader in sorted(self.leaders.items()) if leader not in self.brokers]
-        return (f"brokers {sorted(self.brokers)}, {len(self.leaders)} partitions, "
-                f"{sum(map(len, self.isrs.values()))} replicas in sync, "
-                f"{len(lost)} partitions without a live leader {', '.join(lost[:5])}")
-
-
-def metadata(connection):
-    """Metadata 7, of all topics."""
-    answer = connection.ask(METADATA, 7, struct.pack(">i?", -1, False))
-    _, count = answer.take("ii")
-    brokers = set()
-    for _ in range(count):
-        brokers.add(answer.take("i")[0])
-        answer.text(), answer.take("i"), answer.text()
-    answer.text()
-    view = View(brokers, {}, {})
-    _, count = answer.take("ii")
-    for _ in range(count):
-        answer.take("h")
-        topic = answer.text()
-        _, partitions = answer.take("?i")
-        for _ in range(partitions):
-            _, index, leader, _ = answer.take("hiii")
-            _, isr, _ = ids(answer), ids(answer), ids(answer)
-            view.leaders[topic, index], view.isrs[topic, index] = leader, isr
-    return view
 
 
 def refused(connection, partitions):
@@ -125,98 +65,10 @@ def refused(connection, partitions):
     return errors
 
 
-def ids(answer):
-    count, = answer.take("i")
-    return list(answer.take(f"{count}i"))
-
-
-class Node(Broker):
-    """One of the three. Its number is its id."""
-
-    def __init__(self, name, number, bin_path, ports):
-        # Broker's own beginning makes a cluster of one.
-        self.name, self.number = name, number
-        self.folder = WORK / FOLDER / name / str(number)
-        self.folder.mkdir(parents=True)
-        self.port, self.controller = ports[number - 1]
-        self.config = self.folder / "server.properties"
-        voters = ",".join(f"{id}@127.0.0.1:{controller}" for id, (_, controller) in enumerate(ports, 1))
-        self.config.write_text(f"""\
-node.id={number}
-process.roles=broker,controller
-controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-log.dirs={self.folder / 'data'}
-""")
-        if name == "ottla":
-            self.command = [str(bin_path), "serve", str(self.config)]
-        else:
-            java = [*SERVER, *logging(), "-cp", f"{JARS}/*"]
-            self.command = [*java, "kafka.Kafka", str(self.config)]
-            subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self.config)],
-                           check=True, stdout=subprocess.DEVNULL, stderr=self.log())
-        self.process = None
-
-    def spawn(self):
-        """Starts it without waiting: the three need each other."""
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log(), stderr=self.log(),
-                                        cwd=self.folder)
-
-    def leads_the_quorum(self):
-        """Whether it is the active controller: BrokerHeartbeat 0 on its controller listener. The API has tagged fields from its
-        first version; both headers and the request end with none."""
-        with Connection(self.controller, PATIENCE_S) as connection:
-            answer = connection.ask(BROKER_HEARTBEAT, 0, b"\0" + struct.pack(">iqq??", NOBODY, -1, -1, True, False) + b"\0")
-            _, _, error = answer.take("bih")
-            return error != NOT_CONTROLLER
-
-    def await_view(self, what, is_so, patience_s=PATIENCE_S):
-        """Asks for Metadata every 5 ms, and again where that fails, until they are so. Returns when that was."""
-        until, view, connection = time.monotonic() + patience_s, None, None
-        try:
-            while time.monotonic() < until:
-                try:
-                    connection = connection or Connection(self.port, PATIENCE_S)
-                    view = metadata(connection)
-                    if is_so(view):
-                        return time.monotonic()
-                # It is not up yet. SystemExit is how a connection tells that it was closed.
-                except (OSError, SystemExit):
-                    if self.process.poll() is not None:
-                        raise Overdue(f"node {self.number} ended instead of coming to {what}") from None
-                    connection = None
-                time.sleep(POLL_S)
-        finally:
-            if connection is not None:
-                connection.__exit__()
-        raise Overdue(f"node {self.number} does not come to {what} within {patience_s} s; it says: {view}")
-
-
-class Cluster:
+class Cluster(Nodes):
     def __init__(self, name, bin_path):
-        self.name = name
-        shutil.rmtree(WORK / FOLDER / name, ignore_errors=True)
-        ports = free_ports(2 * NODES)
-        pairs = list(zip(ports[::2], ports[1::2]))
-        self.nodes = [Node(name, number, bin_path, pairs) for number in range(1, NODES + 1)]
+        super().__init__(name, bin_path, FOLDER)
         self.topics = []
-        self.pool = ThreadPoolExecutor(NODES)
-
-    def each(self, nodes, work):
-        """Does the work for the nodes side by side; what it returns, in their order."""
-        return [future.result() for future in [self.pool.submit(work, node) for node in nodes]]
-
-    def start(self):
-        for node in self.nodes:
-            node.spawn()
-        self.await_brokers()
-
-    def await_brokers(self):
-        """Waits until each node names all; returns when the last one did."""
-        return max(self.each(self.nodes, lambda node: node.await_view(
-            "three brokers", lambda view: len(view.brokers) == NODES)))
 
     def renew_topics(self, label):
         """Takes new topics in the place of those that are there."""
@@ -225,7 +77,7 @@ class Cluster:
             for topic in old:
                 connection.delete(topic)
             connection.create(self.topics, PARTITIONS, replicas=NODES)
-        self.each(self.nodes, lambda node: node.await_view("full ISRs", lambda view: view.full(self.topics)))
+        self.each(self.nodes, lambda node: node.await_view("full ISRs", lambda view: view.full(self.topics, PARTITIONS)))
 
     def await_answers(self, asked):
         """Waits until every leader that the asked node names answers for its partitions; returns when that was."""
@@ -247,16 +99,6 @@ class Cluster:
             time.sleep(POLL_S)
         raise Overdue(f"not every leader that node {asked.number} names answers: {why}")
 
-    def active_controller(self):
-        """The number of the node that is it."""
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            for node in self.nodes:
-                if node.leads_the_quorum():
-                    return node.number
-            time.sleep(POLL_S)
-        raise Overdue("no node is the active controller")
-
     def round(self, number):
         """Kills one node. Returns the round's figures, in milliseconds."""
         self.renew_topics(f"round-{number}")
@@ -270,7 +112,7 @@ class Cluster:
             raise Overdue(f"node {victim.number} leads nothing that could be lost")
         # They ask already when it is killed. It leads something, so they cannot be content before.
         watching = [self.pool.submit(node.await_view, f"leaders after the kill of node {victim.number} (the active "
-                                     f"controller was {controller})", lambda view: view.led_by(live, self.topics))
+                                     f"controller was {controller})", lambda view: view.led_by(live, self.topics, PARTITIONS))
                     for node in survivors]
         time.sleep(10 * POLL_S)
         killed, killed_at = time.monotonic(), time.time()
@@ -306,16 +148,10 @@ class Cluster:
         for node in self.nodes:
             node.spawn()
         back = max(self.each(self.nodes, lambda node: node.await_view(
-            "every topic and leader after the kill of all", lambda view: view.led_by(view.brokers, self.topics))))
+            "every topic and leader after the kill of all", lambda view: view.led_by(view.brokers, self.topics, PARTITIONS))))
         back = max(back, *(self.await_answers(node) for node in self.nodes))
         self.await_brokers()
         return (back - killed) * 1e3
-
-    def end(self):
-        for node in self.nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.kill()
-        self.pool.shutdown()
 
 
 def measure(name, chosen):

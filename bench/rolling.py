@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""A rolling restart of three brokers while clients administer the cluster: ottla, and Apache Kafka if asked for.
+
+    python3 bench/rolling.py                                  # ottla, two rounds, about half a minute
+    python3 bench/rolling.py --against kafka                  # and Kafka 4.3.1 at its defaults, three to four minutes more
+    python3 bench/rolling.py --bin target/debug/ottla --rounds 1
+
+Three combined nodes are started on loopback, each a broker and a voter of the metadata quorum, with no settings but their
+addresses. Java's AdminClient and librdkafka's, both at their defaults, describe topics, configurations and the cluster without a
+pause, and create, configure and delete topics with three replicas. Meanwhile one node after another is stopped with SIGTERM,
+started again when its process has ended, and the next one follows when all nodes name three brokers again, and a second later.
+
+    errors     what a client told its application, rather than to try again by itself: must be 0
+    repeated   creations of a topic that is there and deletions of one that is not: the answer to the same request, sent before,
+               was lost with its connection. Clients cannot avoid them, and any broker that stops may cause some
+    longest    the longest time without a request that was answered well, of those that describe and of those that change
+
+It exits with 1 when there was an error with ottla, or a node does not come back.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import rdkafka_load
+from brokers import ROOT, WORK, prepare
+from java_load import command
+from nodes import NODES, PATIENCE_S, Nodes, Overdue
+from report import Line, show
+from wire import Connection
+
+FOLDER = "rolling"
+KEPT = [f"kept-{number}" for number in range(20)]
+PARTITIONS = 3
+PAUSE_S = 1
+
+
+class Clients:
+    """Both kinds, each a process of its own."""
+
+    def __init__(self, cluster):
+        bootstrap, kept = ",".join(node.bootstrap for node in cluster.nodes), ",".join(KEPT)
+        log = open(WORK / FOLDER / cluster.name / "clients.log", "ab")
+        commands = {"java": command(str(ROOT / "bench" / "AdminLoad.java"), bootstrap, "java-", kept),
+                    "librdkafka": [str(rdkafka_load.PYTHON), str(ROOT / "bench" / "rdkafka_admin.py"), bootstrap, "rd-", kept]}
+        self.processes = {name: subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+                          for name, line in commands.items()}
+
+    def await_ready(self):
+        for name, process in self.processes.items():
+            if process.stdout.readline().strip() != "ready":
+                raise Overdue(f"the {name} client did not start; see clients.log")
+
+    def results(self):
+        """Stops them; what each one saw."""
+        for process in self.processes.values():
+            process.stdin.close()
+        found = {}
+        for name, process in self.processes.items():
+            told = process.stdout.read().strip().splitlines()
+            if process.wait() or not told:
+                raise Overdue(f"the {name} client failed; see clients.log")
+            found[name] = json.loads(told[-1])
+        return found
+
+    def kill(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def measure(name, chosen):
+    """One cluster's restarts, and what its clients saw of them."""
+    cluster, clients = Nodes(name, chosen.bin, FOLDER), None
+    result = {"stop_s": [], "back_s": [], "clients": {}, "failure": None}
+    try:
+        cluster.start()
+        with Connection(cluster.nodes[0].port, PATIENCE_S) as connection:
+            connection.create(KEPT, PARTITIONS, replicas=NODES)
+        clients = Clients(cluster)
+        clients.await_ready()
+        time.sleep(3 * PAUSE_S)
+        for number in range(chosen.rounds):
+            for node in cluster.nodes:
+                restart(cluster, node, result)
+                print(f"{name}, round {number + 1}: node {node.number} stopped within {result['stop_s'][-1]:.2f} s, "
+                      f"unfenced {result['back_s'][-1]:.2f} s after its start", flush=True)
+        result["clients"] = clients.results()
+    except Overdue as overdue:
+        result["failure"] = str(overdue)
+        print(f"{name}: {overdue}; see {WORK / FOLDER / name}/", file=sys.stderr, flush=True)
+    finally:
+        if clients is not None:
+            clients.kill()
+        cluster.end()
+    if result["failure"] is None:
+        for node in cluster.nodes:
+            shutil.rmtree(node.folder / "data", ignore_errors=True)
+    return result
+
+
+def restart(cluster, node, result):
+    began = time.monotonic()
+    node.process.terminate()
+    try:
+        node.process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise Overdue(f"node {node.number} does not stop") from None
+    started = time.monotonic()
+    node.spawn()
+    back = cluster.await_brokers()
+    result["stop_s"].append(started - began)
+    result["back_s"].append(back - started)
+    time.sleep(PAUSE_S)
+
+
+def lines(results):
+    rows = {}
+
+    def add(what, name, value, **target):
+        rows.setdefault(what, Line(what, {}, **target)).figures[name] = value
+
+    for name, result in results.items():
+        if result["stop_s"]:
+            add("restarts", name, len(result["stop_s"]))
+            add("stop, median, s", name, statistics.median(result["stop_s"]))
+            add("start until unfenced, median, s", name, statistics.median(result["back_s"]))
+        for client, kinds in result["clients"].items():
+            for kind, seen in kinds.items():
+                add(f"{client}, {kind}: answered", name, seen["answered"])
+                add(f"{client}, {kind}: errors", name, sum(seen["errors"].values()), below=1)
+                add(f"{client}, {kind}: repeated", name, seen["repeated"])
+                add(f"{client}, {kind}: longest, ms", name, seen["longest_ms"])
+    return list(rows.values())
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=2, help="how often each node is restarted (default 2)")
+    parser.add_argument("--against", choices=["kafka"], help="measure this one as well")
+    parser.add_argument("--only", choices=["ottla", "kafka"], help="measure this one alone")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write the figures there")
+    parser.add_argument("--bin", type=pathlib.Path, help="the ottla to measure; without it one is built")
+    return parser.parse_args()
+
+
+def main():
+    chosen = options()
+    names = [chosen.only] if chosen.only else ["ottla", *filter(None, [chosen.against])]
+    chosen.bin = prepare(names, chosen.bin, java_load=True)
+    rdkafka_load.prepare()
+    load = os.getloadavg()[0]
+    results = {name: measure(name, chosen) for name in names}
+    print(f"\nload average {load:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} processors\n")
+    show(lines(results), names)
+    for name, result in results.items():
+        for client, kinds in result["clients"].items():
+            for kind, seen in kinds.items():
+                if seen["errors"]:
+                    print(f"{name}, {client}, {kind}: {seen['errors']}")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(results, indent=2))
+    failed = [result["failure"] for result in results.values()]
+    errors = [seen["errors"] for kinds in results.get("ottla", {"clients": {}})["clients"].values() for seen in kinds.values()]
+    return 1 if any(failed) or any(errors) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
