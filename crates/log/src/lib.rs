@@ -27,7 +27,9 @@ pub mod stats;
 mod sync;
 
 pub use config::LogConfig;
-pub use dirs::{DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsConfig, NewLog, OpenedDirs};
+pub use dirs::{
+    DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsConfig, NewLog, OpenedDirs, PreviousRun,
+};
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};
 pub use log::{ActiveProducer, Appended, FlushObserver, FoundRecord, Log, Read};

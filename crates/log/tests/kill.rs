@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::disk::FaultDisk;
 use common::*;
-use ottla_log::{Error, Log, LogConfig, LogDirs, OpenedDirs};
+use ottla_log::{Error, Log, LogConfig, LogDirs, OpenedDirs, PreviousRun};
 use ottla_types::{BrokerEpoch, LeaderEpoch, Offset};
 
 /// A directory over runs of a process that is killed and started again.
@@ -69,6 +69,10 @@ impl Machine {
     async fn reboot(&mut self) -> u64 {
         self.boot += 1;
         self.kill().await
+    }
+
+    fn dirs(&self) -> &LogDirs {
+        self.dirs.as_ref().unwrap()
     }
 
     fn log(&self) -> Arc<Log> {
@@ -261,4 +265,90 @@ async fn after_a_kill_producers_are_looked_for_behind_the_last_roll_only() {
     let read_bytes = machine.kill().await;
     assert!(read_bytes < 250_000, "{read_bytes} of {size}");
     assert_eq!(told(&machine.log()).await, before);
+}
+
+const KILLED_5: PreviousRun = PreviousRun::Killed(BrokerEpoch(5));
+
+#[tokio::test]
+async fn the_run_that_was_killed_is_known_by_its_registration_until_the_next_one_is_noted() {
+    let mut machine = Machine::new(LogConfig::default()).await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Unknown, "there was none");
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Unknown, "it never registered");
+    machine.dirs().note_broker_epoch(BrokerEpoch(5)).await;
+    machine.append(batch(1, 10), 0).await;
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), KILLED_5);
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), KILLED_5, "who did not register added nothing");
+    machine.dirs().note_broker_epoch(BrokerEpoch(6)).await;
+    machine.dirs.take().unwrap().close(BrokerEpoch(6)).await.unwrap();
+    machine.start().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Clean(BrokerEpoch(6)));
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Killed(BrokerEpoch(6)));
+}
+
+#[tokio::test]
+async fn nothing_is_claimed_of_a_run_after_a_power_loss_nor_by_the_runs_that_follow_it() {
+    let mut machine = Machine::new(LogConfig::default()).await;
+    machine.dirs().note_broker_epoch(BrokerEpoch(5)).await;
+    machine.reboot().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Unknown);
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Unknown, "what is missing stays missing");
+    machine.dirs().note_broker_epoch(BrokerEpoch(6)).await;
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Killed(BrokerEpoch(6)));
+}
+
+#[tokio::test]
+async fn nothing_is_claimed_of_a_run_in_which_a_directory_failed_or_by_a_mark_without_its_registration() {
+    let mut machine = Machine::new(LogConfig::default()).await;
+    machine.dirs().note_broker_epoch(BrokerEpoch(5)).await;
+    let checkpoint = machine.dir.path().join("recovery-point-offset-checkpoint");
+    fs::create_dir(&checkpoint).unwrap();
+    fs::write(checkpoint.join("in-the-way"), "").unwrap();
+    assert!(machine.dirs().write_checkpoints().await.is_err());
+    // A mark that is written after the failure would outlive it.
+    machine.dirs().note_broker_epoch(BrokerEpoch(5)).await;
+    fs::remove_dir_all(&checkpoint).unwrap();
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Unknown);
+
+    // As an earlier version leaves it.
+    let mark = machine.dir.path().join(".ottla-running");
+    let old = fs::read(&mark).unwrap();
+    assert!(!String::from_utf8(old.clone()).unwrap().contains("broker.epoch"));
+    machine.dirs().note_broker_epoch(BrokerEpoch(6)).await;
+    assert_ne!(fs::read(&mark).unwrap(), old);
+    fs::write(&mark, old).unwrap();
+    machine.kill().await;
+    assert_eq!(machine.dirs().previous_run(), PreviousRun::Unknown);
+}
+
+#[tokio::test]
+async fn what_was_killed_is_whole_only_if_all_directories_are_there() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let both = [one.path(), other.path()];
+    let opened = try_open(&both, &LogConfig::default()).await.unwrap();
+    opened.dirs.note_broker_epoch(BrokerEpoch(5)).await;
+    drop(opened);
+    assert_eq!(open(&both, &LogConfig::default()).await.previous_run(), KILLED_5);
+
+    // A file where the directory was: it cannot be opened.
+    let moved = one.path().join("moved");
+    fs::rename(other.path(), &moved).unwrap();
+    fs::write(other.path(), "").unwrap();
+    let opened = try_open(&both, &LogConfig::default()).await.unwrap();
+    assert_eq!(opened.failed_dirs.len(), 1);
+    assert_eq!(opened.dirs.previous_run(), PreviousRun::Unknown);
+    drop(opened);
+    fs::remove_file(other.path()).unwrap();
+    fs::rename(&moved, other.path()).unwrap();
+    assert_eq!(
+        open(&both, &LogConfig::default()).await.previous_run(),
+        PreviousRun::Unknown,
+        "the run in between may have added to the one without the other"
+    );
 }

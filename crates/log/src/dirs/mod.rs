@@ -26,6 +26,7 @@ pub(crate) use self::dir::LogDir;
 pub use self::open::{FailedLog, OpenedDirs};
 use self::restless::ALL_EVERY_MS;
 pub(crate) use self::running::PageCache;
+pub use self::running::PreviousRun;
 use crate::format::names;
 use crate::sabotage::{Sabotage, is};
 use crate::stats::Stats;
@@ -51,8 +52,7 @@ pub struct LogDirs {
     rng: Arc<dyn Rng>,
     cluster_id: String,
     stats: Arc<Stats>,
-    /// The broker epoch of the clean stop before, where there was one in all directories.
-    clean_broker_epoch: Option<BrokerEpoch>,
+    previous_run: PreviousRun,
     dirs: Vec<Arc<LogDir>>,
     went_offline: Arc<tokio::sync::Notify>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
@@ -111,7 +111,24 @@ impl LogDirs {
     /// The broker epoch with which all directories were closed in order; `None` after a crash, or at the first start.
     #[must_use]
     pub fn clean_broker_epoch(&self) -> Option<BrokerEpoch> {
-        self.clean_broker_epoch
+        match self.previous_run {
+            PreviousRun::Clean(epoch) => Some(epoch),
+            PreviousRun::Killed(_) | PreviousRun::Unknown => None,
+        }
+    }
+
+    /// How the run of the broker before this one ended.
+    #[must_use]
+    pub fn previous_run(&self) -> PreviousRun {
+        self.previous_run
+    }
+
+    /// Notes for which registration the broker works from here on. Until this is noted it must not take records that others
+    /// count on: after a kill they would be ascribed to the run before.
+    pub async fn note_broker_epoch(&self, epoch: BrokerEpoch) {
+        for dir in &self.dirs {
+            dir.note_broker_epoch(epoch).await;
+        }
     }
 
     /// The directories.

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use ottla_env::{Disk, Env, process};
-use ottla_types::{BrokerEpoch, DirectoryId, TopicId, TopicPartition};
+use ottla_types::{DirectoryId, TopicId, TopicPartition};
 use tokio::task::JoinSet;
 
 use super::dir::{Claimed, LogDir, Owner};
-use super::running::PageCache;
+use super::running::{Ended, PageCache, previous_run};
 use super::{DEFAULT_TAIL_CACHE_BYTES, LogDirs, LogDirsConfig, Unusable};
 use crate::cache::Budget;
 use crate::format::names::{self, DirKind};
@@ -83,13 +83,14 @@ impl LogDirs {
         for dir in &dirs {
             found.look_into(dir, &config_of, now_ms).await?;
         }
+        let previous_run = previous_run(&found.ended, failed_dirs.is_empty());
         let (logs, failed_logs) = open_all(found.logs, config.opened_at_a_time.max(1), &stats).await;
         for dir in &dirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
             dir.retain(|partition| logs.contains_key(partition) || failed(partition)).await;
             let failed = failed_logs.iter().filter(|log| log.path.parent() == Some(dir.path()));
-            dir.begin_running(&failed.collect::<Vec<_>>()).await;
+            dir.begin_running(&failed.collect::<Vec<_>>(), previous_run.whole()).await;
         }
         let failed = failed_logs
             .iter()
@@ -100,7 +101,7 @@ impl LogDirs {
             rng: Arc::clone(&env.rng),
             cluster_id: owner.cluster_id,
             stats,
-            clean_broker_epoch: common_epoch(&found.clean_epochs),
+            previous_run,
             dirs,
             went_offline,
             logs: RwLock::new(logs),
@@ -154,17 +155,13 @@ fn cluster_id(env: &Env, config: &LogDirsConfig, claimed: &[Claimed]) -> String 
     config.cluster_id.clone().or(found).unwrap_or_else(fresh)
 }
 
-fn common_epoch(epochs: &[Option<BrokerEpoch>]) -> Option<BrokerEpoch> {
-    let first = epochs.first().copied().flatten()?;
-    epochs.iter().all(|epoch| *epoch == Some(first)).then_some(first)
-}
-
 /// What the directories hold.
 #[derive(Default)]
 struct Found {
     logs: Vec<OpenLog>,
     deleted: Vec<PathBuf>,
-    clean_epochs: Vec<Option<BrokerEpoch>>,
+    /// What each directory says of the run before.
+    ended: Vec<Option<Ended>>,
     places: BTreeMap<TopicPartition, PathBuf>,
 }
 
@@ -183,7 +180,8 @@ impl Found {
                 home.path().display()
             );
         }
-        self.clean_epochs.push(clean_epoch);
+        let clean = clean_epoch.map(|epoch| Ended { epoch, clean: true });
+        self.ended.push(clean.or_else(|| before.whole.map(|epoch| Ended { epoch, clean: false })));
         for entry in home.disk().list(home.path()).await?.into_iter().filter(|entry| entry.is_dir) {
             let path = home.path().join(&entry.name);
             match names::dir_kind(&entry.name) {

@@ -1,4 +1,5 @@
-//! The running mark: a file in each log directory that says in which page cache the process worked there.
+//! The running mark: a file in each log directory that says in which page cache the process worked there, and for which
+//! registration of the broker.
 //!
 //! When the process dies and the kernel does not, everything that it wrote can still be read, flushed or not. The next
 //! start tells that case from a power loss by comparing [`ottla_env::Disk::page_cache_id`] with the one noted here.
@@ -6,8 +7,10 @@
 use std::collections::BTreeSet;
 
 use ottla_records::crc::crc32c;
+use ottla_types::BrokerEpoch;
 
 const PAGE_CACHE: &str = "page.cache";
+const BROKER_EPOCH: &str = "broker.epoch";
 const UNVERIFIED: &str = "unverified";
 const DAMAGED: &str = "damaged";
 const CHECKSUM: &str = "crc32c";
@@ -17,6 +20,9 @@ const CHECKSUM: &str = "crc32c";
 pub(crate) struct Running {
     /// The page cache in which the process wrote.
     pub(crate) page_cache_id: String,
+    /// The last registration whose run wrote here, where it is known that nothing of that run is missing. Marks of earlier
+    /// versions have none.
+    pub(crate) broker_epoch: Option<BrokerEpoch>,
     /// Names of logs' directories that the process found and could not open: what is in them was never looked through.
     pub(crate) unverified: BTreeSet<String>,
     /// Names of logs' directories in which it found damage, though all writes to them were in the page cache.
@@ -26,6 +32,9 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn encode(&self) -> String {
         let mut text = format!("{PAGE_CACHE}={}\n", self.page_cache_id);
+        if let Some(epoch) = self.broker_epoch {
+            text.push_str(&format!("{BROKER_EPOCH}={epoch}\n"));
+        }
         for (key, names) in [(UNVERIFIED, &self.unverified), (DAMAGED, &self.damaged)] {
             for name in names {
                 text.push_str(&format!("{key}={name}\n"));
@@ -49,15 +58,17 @@ impl Running {
         let (_, page_cache_id) = lines.next().filter(|(key, _)| *key == PAGE_CACHE)?;
         let mut mark = Self {
             page_cache_id: page_cache_id.to_owned(),
+            broker_epoch: None,
             unverified: BTreeSet::new(),
             damaged: BTreeSet::new(),
         };
-        for (key, name) in lines {
+        for (key, value) in lines {
             match key {
-                UNVERIFIED => mark.unverified.insert(name.to_owned()),
-                DAMAGED => mark.damaged.insert(name.to_owned()),
-                _ => false,
-            };
+                BROKER_EPOCH => mark.broker_epoch = value.parse().ok().map(BrokerEpoch),
+                UNVERIFIED => drop(mark.unverified.insert(value.to_owned())),
+                DAMAGED => drop(mark.damaged.insert(value.to_owned())),
+                _ => {}
+            }
         }
         Some(mark)
     }
@@ -71,6 +82,7 @@ mod tests {
     fn a_mark_is_read_whole_or_not_at_all() {
         let mark = Running {
             page_cache_id: "boot=b,device=8:1".to_owned(),
+            broker_epoch: Some(BrokerEpoch(17)),
             unverified: ["topic-3".to_owned(), "topic-4".to_owned()].into(),
             damaged: ["topic-5".to_owned()].into(),
         };
@@ -82,5 +94,14 @@ mod tests {
             flipped[len] ^= 1;
             assert_eq!(Running::decode(&flipped), None, "{len}");
         }
+    }
+    #[test]
+    fn a_mark_of_an_earlier_version_knows_no_registration() {
+        let content = "page.cache=boot=b,device=8:1\nunverified=topic-3\n";
+        let text = format!("{content}crc32c={:08x}\n", crc32c(content.as_bytes()));
+        let mark = Running::decode(text.as_bytes()).unwrap();
+        assert_eq!(mark.broker_epoch, None);
+        assert_eq!(mark.unverified, ["topic-3".to_owned()].into());
+        assert_eq!(mark.encode(), text, "and is written as it was");
     }
 }
