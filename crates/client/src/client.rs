@@ -90,7 +90,14 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] if none does. A client that has found its cluster tries again instead.
     pub async fn connect(env: Env, options: ClientOptions) -> Result<Self, Error> {
-        let client = Self {
+        let client = Self::unconnected(env, options);
+        client.refresh(&[]).await?;
+        Ok(client)
+    }
+
+    /// A client that has asked nobody yet, and knows of no broker but the bootstrap servers.
+    pub(crate) fn unconnected(env: Env, options: ClientOptions) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 env,
                 options,
@@ -99,9 +106,7 @@ impl Client {
                 coordinators: Mutex::default(),
                 refreshing: tokio::sync::Mutex::default(),
             }),
-        };
-        client.refresh(&[]).await?;
-        Ok(client)
+        }
     }
 
     /// How this client behaves.

@@ -11,6 +11,8 @@ mod batch;
 mod partitioner;
 mod request;
 mod sender;
+#[cfg(test)]
+mod sender_tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -236,15 +238,13 @@ struct Shared {
     retrying: Mutex<Option<Error>>,
 }
 
-impl Producer {
-    /// A producer on a client's cluster. Needs a tokio runtime, in which its sender runs.
-    #[must_use]
-    pub fn new(client: Client, mut options: ProducerOptions) -> Self {
+impl Shared {
+    fn new(mut options: ProducerOptions) -> Self {
         if options.is_idempotent {
             options.acks = Acks::All;
         }
         let memory = options.buffer_memory.clamp(1, Semaphore::MAX_PERMITS);
-        let shared = Arc::new(Shared {
+        Self {
             accumulator: Mutex::new(Accumulator::new(
                 options.batch_size,
                 options.linger,
@@ -255,7 +255,15 @@ impl Producer {
             done: Notify::new(),
             retrying: Mutex::default(),
             options,
-        });
+        }
+    }
+}
+
+impl Producer {
+    /// A producer on a client's cluster. Needs a tokio runtime, in which its sender runs.
+    #[must_use]
+    pub fn new(client: Client, options: ProducerOptions) -> Self {
+        let shared = Arc::new(Shared::new(options));
         let sender = process::spawn(Sender::new(client.clone(), Arc::clone(&shared)).run());
         Self { client, shared, sender }
     }

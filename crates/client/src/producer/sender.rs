@@ -37,7 +37,7 @@ pub(super) struct Sender {
     in_flight: BTreeMap<BrokerId, usize>,
     stale_topics: BTreeSet<TopicName>,
     is_refreshing: bool,
-    identity: Option<Identity>,
+    pub(super) identity: Option<Identity>,
     is_identifying: bool,
     identify_failures: u32,
     identify_not_before: Option<Instant>,
@@ -76,7 +76,7 @@ impl Sender {
         }
     }
 
-    fn next_look(&self) -> Option<Instant> {
+    pub(super) fn next_look(&self) -> Option<Instant> {
         let accumulator = self.shared.accumulator.lock().unwrap_or_else(PoisonError::into_inner);
         let timeout = self.shared.options.delivery_timeout;
         let batches = accumulator.next_look(Instant::now(), timeout);
@@ -104,7 +104,7 @@ impl Sender {
         }
     }
 
-    fn expire(&mut self) {
+    pub(super) fn expire(&mut self) {
         let timeout = self.shared.options.delivery_timeout;
         let expired = self.lock().take_expired(Instant::now(), timeout);
         for mut batch in expired {
@@ -159,7 +159,7 @@ impl Sender {
         has_sent
     }
 
-    fn landed(&mut self, mut batch: Batch, result: Result<Appended, Refused>) {
+    pub(super) fn landed(&mut self, mut batch: Batch, result: Result<Appended, Refused>) {
         match result {
             Ok(appended) => {
                 self.note_retrying(None);
@@ -260,7 +260,7 @@ impl Sender {
         process::spawn_in(&mut self.tasks, async move { Event::Identified(ask_for_identity(&client).await) });
     }
 
-    fn identified(&mut self, result: Result<Identity, Error>) {
+    pub(super) fn identified(&mut self, result: Result<Identity, Error>) {
         self.is_identifying = false;
         self.identify_not_before = None;
         match result {
