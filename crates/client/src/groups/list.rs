@@ -61,15 +61,17 @@ impl Client {
                     continue;
                 }
             };
-            let Some(gap) = list.gaps.pop() else { return Ok(list) };
-            // What is being loaded will be there. Anything else may last for as long as nobody mends it.
-            let is_loading = gap.code() == Some(ErrorCode::CoordinatorLoadInProgress);
-            let again = if is_loading { retry.after(gap).await } else { retry_gaps.after(gap).await };
+            if list.gaps.is_empty() {
+                return Ok(list);
+            }
+            let at = worth_waiting_for(&list.gaps);
+            let gap = list.gaps.remove(at);
+            let again = if is_loading(&gap) { retry.after(gap).await } else { retry_gaps.after(gap).await };
             if let Err(gap) = again {
                 if list.groups.is_empty() {
                     return Err(gap);
                 }
-                list.gaps.push(gap);
+                list.gaps.insert(at, gap);
                 return Ok(list);
             }
         }
@@ -113,6 +115,18 @@ impl Client {
         let gap = check(connection.broker(), ApiKey::ListGroups, "", response.error_code, None).err();
         Ok((response.groups.into_iter().map(|group| listed(group, version)).collect(), gap))
     }
+}
+
+/// What is being loaded will be there. Anything else may last for as long as nobody mends it.
+fn is_loading(gap: &Error) -> bool {
+    gap.code() == Some(ErrorCode::CoordinatorLoadInProgress)
+}
+
+/// Which of the gaps decides for how long all brokers are asked again: one that surely closes before one that may, and that
+/// before one that will not.
+fn worth_waiting_for(gaps: &[Error]) -> usize {
+    let first = |is_it: fn(&Error) -> bool| gaps.iter().position(is_it);
+    first(is_loading).or_else(|| first(Error::is_retriable)).unwrap_or(0)
 }
 
 fn listed(group: Listed, version: i16) -> ListedGroup {

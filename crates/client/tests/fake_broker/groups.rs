@@ -358,3 +358,34 @@ async fn groups_that_one_coordinator_cannot_tell_keep_no_others_from_being_liste
     let error = connect_briefly(&broker).await.list_groups(&[], &[]).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::CoordinatorNotAvailable), "there is nothing else to tell");
 }
+
+#[tokio::test]
+async fn a_gap_that_closes_is_waited_for_also_beside_one_that_does_not() {
+    let (first, second) = (Bound::new().await, Bound::new().await);
+    let brokers = BTreeMap::from([(1, first.address.clone()), (2, second.address.clone())]);
+    let listing = |mut codes: Vec<ErrorCode>| {
+        let brokers = brokers.clone();
+        move |_: &_, request| match request {
+            Request::Metadata(_) => metadata(&brokers, &[1]).into(),
+            Request::ListGroups(_) => {
+                let code = if codes.len() > 1 { codes.remove(0) } else { codes[0] };
+                let loaded = (code == ErrorCode::None)
+                    .then(|| ListedGroup { group_id: "loaded".into(), ..Default::default() });
+                let groups = loaded.into_iter().collect();
+                ListGroupsResponse { groups, error_code: code.code(), ..Default::default() }.into()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let loading =
+        vec![ErrorCode::CoordinatorLoadInProgress, ErrorCode::CoordinatorNotAvailable, ErrorCode::None];
+    let first = first.run(listing(loading));
+    let second = second.run(listing(vec![ErrorCode::ClusterAuthorizationFailed]));
+    let GroupList { groups, gaps } = connect(&first).await.list_groups(&[], &[]).await.unwrap();
+    assert_eq!(groups.iter().map(|group| group.group.as_str()).collect::<Vec<_>>(), ["loaded"]);
+    assert!(
+        matches!(&gaps[..], [gap] if gap.code() == Some(ErrorCode::ClusterAuthorizationFailed)),
+        "{gaps:?}"
+    );
+    assert_eq!((first.count(ApiKey::ListGroups), second.count(ApiKey::ListGroups)), (3, 3));
+}
