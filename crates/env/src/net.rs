@@ -16,6 +16,13 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     fn peer(&self) -> SocketAddr;
 }
 
+/// A pipe in memory, whose other end is in the same process: for tests of what stands on connections.
+impl Stream for tokio::io::DuplexStream {
+    fn peer(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+}
+
 /// Accepts connections on one address.
 pub trait Listener: Send + Sync + 'static {
     /// The address bound, with the port that the system chose where 0 was asked for.

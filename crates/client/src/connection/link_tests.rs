@@ -1,45 +1,9 @@
 //! What becomes of requests when the broker does not read them.
 
-use std::task::{Context, Poll};
-
 use ottla_wire::metadata::MetadataRequest;
 use ottla_wire::{Request, RequestHeader, frame};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::*;
-
-/// A stream whose other side takes a few bytes, and then nothing.
-struct Stalled(DuplexStream);
-
-impl AsyncRead for Stalled {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stalled {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl Stream for Stalled {
-    fn peer(&self) -> std::net::SocketAddr {
-        ([127, 0, 0, 1], 9092).into()
-    }
-}
 
 fn command(seconds: u64, has_answer: bool) -> (Command, oneshot::Receiver<Result<Bytes, Error>>) {
     let header = RequestHeader::new(ApiKey::Metadata, 9, 0);
@@ -55,7 +19,7 @@ async fn a_request_without_an_answer_runs_out_of_time_where_the_broker_reads_not
     let (near, _far) = tokio::io::duplex(4);
     let (commands, receiver) = mpsc::unbounded_channel();
     let broker: Address = "127.0.0.1:9092".parse().unwrap();
-    let link = Link::new(broker, Box::new(Stalled(near)), 1000, receiver, Ended::default());
+    let link = Link::new(broker, Box::new(near), 1000, receiver, Ended::default());
     let (first, first_answer) = command(30, false);
     let (second, second_answer) = command(5, false);
     let (third, third_answer) = command(60, true);
