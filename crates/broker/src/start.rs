@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use ottla_env::{BoundAddr, Env, ListenOptions, Listener};
-use ottla_log::{LogDirs, LogDirsConfig};
+use ottla_log::{LogDirs, LogDirsConfig, PreviousRun};
 use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
@@ -272,13 +272,28 @@ async fn boot_on(
         rack: settings.get(&node::BROKER_RACK),
         directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
         features: Vec::new(),
-        last_run: logs.clean_broker_epoch().map_or(LastRun::Unclean, LastRun::Clean),
+        last_run: last_run(&logs),
     };
     let epoch = match joined.node {
         None => register(metadata, &registration).await,
         Some(_) => register_with_quorum(settings, &joined.channel, &registration).await,
-    };
-    Ok((logs, epoch.map_err(StartError::Register)?))
+    }
+    .map_err(StartError::Register)?;
+    // It is fenced, so nobody counts on what it writes yet.
+    logs.note_broker_epoch(epoch).await;
+    if joined.node.is_none() {
+        unfence(metadata, registration.id, epoch).await.map_err(StartError::Register)?;
+    }
+    Ok((logs, epoch))
+}
+
+/// What the directories say of the run before (KIP-966).
+fn last_run(logs: &LogDirs) -> LastRun {
+    match logs.previous_run() {
+        PreviousRun::Clean(epoch) => LastRun::Clean(epoch),
+        PreviousRun::Killed(epoch) => LastRun::ProcessCrash(epoch),
+        PreviousRun::Unknown => LastRun::Unclean,
+    }
 }
 
 /// Locks and opens the log directories, and the logs in them.
@@ -332,12 +347,16 @@ fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
     }
 }
 
-/// Registers the broker and unfences it: on one node it has replayed its own registration as soon as it is committed.
+/// Registers the broker of a node that is its own quorum.
 async fn register(metadata: &Metadata, registration: &Registration) -> Result<BrokerEpoch, Refused> {
-    let epoch = metadata.commit(|controller| controller.register_broker(registration, false)).await?.0?;
-    metadata.commit(|controller| controller.set_fenced(registration.id, epoch, false)).await?.0?;
+    metadata.commit(|controller| controller.register_broker(registration, false)).await?.0
+}
+
+/// Unfences it: on one node it has replayed its own registration as soon as it is committed.
+async fn unfence(metadata: &Metadata, id: BrokerId, epoch: BrokerEpoch) -> Result<(), Refused> {
+    metadata.commit(|controller| controller.set_fenced(id, epoch, false)).await?.0?;
     metadata.skip_steps();
-    Ok(epoch)
+    Ok(())
 }
 
 /// Registers with whichever node leads the quorum, and waits until this one has replayed that. Its heartbeats unfence it.

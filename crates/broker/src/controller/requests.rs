@@ -92,6 +92,7 @@ pub(crate) fn registration_request(broker: &Registration, cluster_id: &str) -> B
             .collect(),
         rack: broker.rack.as_deref().map(Into::into),
         log_dirs: broker.directories.iter().map(|directory| Uuid(directory.0)).collect(),
+        // Of a run that was killed alone nothing is missing either, which is what is asked here.
         previous_broker_epoch: broker.last_run.whole().map_or(-1, |epoch| epoch.0),
         ..BrokerRegistrationRequest::default()
     }
