@@ -12,6 +12,9 @@ use crate::atomic::BoxFuture;
 
 /// Shows and changes the nodes that vote.
 pub trait QuorumAdmin: Send + Sync + 'static {
+    /// The nodes that vote, by id, as far as this node knows: it need not lead.
+    fn members(&self) -> Vec<Voter>;
+
     /// The quorum as its leader sees it.
     ///
     /// # Errors
@@ -96,6 +99,8 @@ pub struct ReplicaState {
     pub log_end: Option<Offset>,
     /// How long ago its last answer was; zero for the leader, `None` before the first.
     pub last_answer: Option<Duration>,
+    /// For how long the leader may have had what it has not; zero for the leader, `None` if it never had all.
+    pub last_caught_up: Option<Duration>,
 }
 
 /// Why the quorum was not changed or shown.

@@ -28,7 +28,7 @@ impl Raft {
         self.leadership.state().leading.ok_or(QuorumError::NotLeader { leader: self.leadership.leader() })
     }
 
-    fn voters(&self) -> BTreeSet<VoterKey> {
+    fn voter_keys(&self) -> BTreeSet<VoterKey> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.voter_ids().collect()
@@ -59,7 +59,7 @@ impl Raft {
         self.led()?;
         check(&voter)?;
         let key = voter.key;
-        if self.voters().iter().any(|known| known.id == key.id) {
+        if self.voter_keys().iter().any(|known| known.id == key.id) {
             return Err(QuorumError::Duplicate(key.id));
         }
         self.change(Change::AddNodes(BTreeMap::from([(key, voter.endpoints)]))).await?;
@@ -94,7 +94,7 @@ impl Raft {
 
     async fn remove(&self, key: VoterKey) -> Result<(), QuorumError> {
         self.led()?;
-        let voters = self.voters();
+        let voters = self.voter_keys();
         if !voters.contains(&key) {
             return Err(QuorumError::NotFound(key));
         }
@@ -107,7 +107,7 @@ impl Raft {
     async fn update(&self, voter: Voter) -> Result<(), QuorumError> {
         self.led()?;
         check(&voter)?;
-        if !self.voters().contains(&voter.key) {
+        if !self.voter_keys().contains(&voter.key) {
             return Err(QuorumError::NotFound(voter.key));
         }
         self.change(Change::SetNodes(BTreeMap::from([(voter.key, voter.endpoints)]))).await
@@ -115,18 +115,22 @@ impl Raft {
 
     fn state(&self) -> Result<QuorumState, QuorumError> {
         let epoch = self.led()?;
+        self.progress.look(&self.raft);
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let replica = |(key, endpoints): (&VoterKey, &Vec<VoterEndpoint>)| {
             let voter = Voter { key: *key, endpoints: endpoints.clone() };
             if *key == self.me {
                 let log_end = Some(self.machine.next());
-                return ReplicaState { voter, log_end, last_answer: Some(Duration::ZERO) };
+                let now = Some(Duration::ZERO);
+                return ReplicaState { voter, log_end, last_answer: now, last_caught_up: now };
             }
             let matched = metrics.replication.as_ref().and_then(|nodes| nodes.get(key).copied().flatten());
             let heard = metrics.heartbeat.as_ref().and_then(|nodes| nodes.get(key).copied().flatten());
             let log_end = matched.map(|id| self.machine.end_at(id.index));
-            ReplicaState { voter, log_end, last_answer: heard.map(|heard| heard.elapsed()) }
+            let last_answer = heard.map(|heard| heard.elapsed());
+            let last_caught_up = self.progress.caught_up(key).map(|at| at.elapsed());
+            ReplicaState { voter, log_end, last_answer, last_caught_up }
         };
         let voters: BTreeSet<VoterKey> = metrics.membership_config.voter_ids().collect();
         let (voting, observing): (Vec<_>, Vec<_>) =
@@ -152,6 +156,14 @@ fn check(voter: &Voter) -> Result<(), QuorumError> {
 }
 
 impl QuorumAdmin for Raft {
+    fn members(&self) -> Vec<Voter> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: BTreeSet<VoterKey> = metrics.membership_config.voter_ids().collect();
+        let nodes = metrics.membership_config.nodes().filter(|(key, _)| voters.contains(key));
+        nodes.map(|(key, endpoints)| Voter { key: *key, endpoints: endpoints.clone() }).collect()
+    }
+
     fn describe(&self) -> BoxFuture<'_, Result<QuorumState, QuorumError>> {
         Box::pin(std::future::ready(self.state()))
     }

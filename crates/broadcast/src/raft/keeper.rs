@@ -17,6 +17,7 @@ use super::OpenRaft;
 use super::journal::Journal;
 use super::leadership::{Leadership, SharedDeliverer};
 use super::types::{Vote, log_id};
+use super::progress::Progress;
 use crate::quorum::VoterKey;
 
 /// A candidate that there never is.
@@ -30,6 +31,7 @@ pub(crate) struct Keeper {
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) deliverer: SharedDeliverer,
     pub(crate) is_closing: watch::Receiver<bool>,
+    pub(crate) progress: Arc<Progress>,
     /// How long the quorum may be silent before its leader resigns.
     pub(crate) patience: Duration,
     /// How long a successor may take to be elected.
@@ -59,6 +61,7 @@ impl Keeper {
                 biased;
                 () = closed(&mut is_closing) => return,
                 _ = failure.changed() => {}
+            self.progress.look(&self.raft);
                 _ = vote.changed() => {}
                 _ = state.changed() => {}
                 changed = server.changed() => {

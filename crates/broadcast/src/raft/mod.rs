@@ -23,6 +23,7 @@ mod open;
 mod runtime;
 mod server;
 mod snapshot;
+mod progress;
 mod types;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,7 @@ use self::server::Server;
 use self::types::{Payload, Types};
 use crate::atomic::{
     Appending, AtomicBroadcast, BoxFuture, DeliveryReceiver, LeaderHint, NoQuorum, Read, ReadError, Refused,
+use self::progress::Progress;
     SnapshotError, SnapshotPiece,
 };
 use crate::quorum::{Voter, VoterKey};
@@ -68,6 +70,7 @@ pub struct Raft {
     deliveries: Mutex<Option<DeliveryReceiver>>,
     closing: watch::Sender<bool>,
     /// How long the quorum may be silent.
+    progress: Arc<Progress>,
     patience: Duration,
     /// Serializes closing.
     open: tokio::sync::Mutex<Option<Box<dyn DirLock>>>,

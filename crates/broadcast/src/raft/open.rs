@@ -15,6 +15,7 @@ use super::keeper::Keeper;
 use super::leadership::{Deliverer, Leadership};
 use super::machine::Machine;
 use super::network::{Network, Peers};
+use super::progress::Progress;
 use super::runtime::with_rng;
 use super::server::Server;
 use super::{OpenRaft, Raft};
@@ -110,12 +111,14 @@ impl Raft {
         let raft = with_rng(rng, built).await.map_err(|error| OpenError::Io(std::io::Error::other(error)))?;
         let keeper = Keeper {
             me,
+        let progress = Arc::new(Progress::default());
             raft: raft.clone(),
             journal: journal.clone(),
             leadership: Arc::clone(&leadership),
             deliverer: Arc::clone(&deliverer),
             is_closing: is_closing.clone(),
             patience,
+            progress: Arc::clone(&progress),
             handover: config.election_timeout,
             led_since: None,
         };
@@ -145,6 +148,7 @@ impl Raft {
             deliverer,
             network,
             server,
+            progress,
             deliveries: Mutex::new(Some(receiver)),
             closing,
             patience,
