@@ -25,7 +25,8 @@ pub struct Record {
 #[must_use = "its records are to be appended, and its effects carried out"]
 pub struct Decision {
     /// The name of the records; there is one exactly if there are records. The shell appends them in the order of
-    /// decisions, and says [`committed`](crate::Shard::committed) or [`failed`](crate::Shard::failed) later.
+    /// decisions, and says [`committed`](crate::Shard::committed), [`failed`](crate::Shard::failed) or
+    /// [`failed_in_part`](crate::Shard::failed_in_part) later.
     pub change: Option<ChangeId>,
     /// What to append. Records of one request belong into one batch, unless [`may_split`](Self::may_split) is set.
     pub records: Vec<Record>,

@@ -93,7 +93,7 @@ impl Groups {
         let (id, entry) = self.entry(group_id);
         let is_new = entry.group.is_none();
         if is_new {
-            turn.outcome.followups.push(Followup::Created { group: id.clone() });
+            turn.follow_up(Followup::Created { group: id.clone() });
         }
         let create = || Group::Classic(ClassicGroup::new(id, Some(now_ms)));
         (entry.group.get_or_insert_with(create), is_new)
@@ -136,7 +136,8 @@ impl Groups {
         let topic = self.intern(topic);
         let (group, entry) = self.entry(group_id);
         if entry.offsets.stage(topic.clone(), partition, turn.change, value) {
-            turn.outcome.staged.push(Staged { group, topic, partition });
+            let takes = turn.outcome.records.len();
+            turn.outcome.staged.push(Staged { group, topic, partition, takes });
         }
     }
 
@@ -147,7 +148,7 @@ impl Groups {
         };
         was.cancel_deadlines(turn.deadlines);
         turn.record(group_key(group_id), None);
-        turn.outcome.followups.push(Followup::Deleted { group: group_id.clone(), was: Box::new(was) });
+        turn.follow_up(Followup::Deleted { group: group_id.clone(), was: Box::new(was) });
     }
 
     /// JoinGroup: finds the group, or makes one for a member without an id.

@@ -36,8 +36,20 @@ pub struct Shard {
 struct Pending {
     change: ChangeId,
     staged: Vec<Staged>,
-    followups: Vec<Followup>,
+    followups: Vec<(usize, Followup)>,
     held: Vec<(Ticket, Answer)>,
+}
+
+impl Pending {
+    /// Takes out what the first `written` records of the change bring about without the others.
+    fn take_written(&mut self, written: usize) -> Self {
+        Self {
+            change: self.change,
+            staged: self.staged.extract_if(.., |staged| staged.takes <= written).collect(),
+            followups: self.followups.extract_if(.., |(takes, _)| *takes <= written).collect(),
+            held: Vec::new(),
+        }
+    }
 }
 
 /// What became of a record of the log.
@@ -254,13 +266,13 @@ impl Shard {
         let mut effects = Vec::new();
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.change <= upto) {
             let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
-            for Staged { group, topic, partition } in &pending.staged {
+            for Staged { group, topic, partition, .. } in &pending.staged {
                 if let Some(entry) = self.groups.entries.get_mut(group) {
                     let change = entry.offsets.settle(topic.as_str(), *partition, pending.change);
                     self.groups.offsets_count = self.groups.offsets_count.saturating_add_signed(change);
                 }
             }
-            for followup in pending.followups {
+            for (_, followup) in pending.followups {
                 self.groups.follow_up(followup, &mut turn);
             }
             for Staged { group, .. } in &pending.staged {
@@ -279,17 +291,33 @@ impl Shard {
     /// `error` is the log's; who waited is told what Kafka makes of it ([`response_error`]). Members of a group that
     /// could not write its assignment are to join again.
     pub fn failed(&mut self, from: ChangeId, error: ErrorCode, now_ms: i64) -> Vec<Effect> {
+        self.failed_in_part(from, 0, error, now_ms)
+    }
+
+    /// Of the records of the change only the first `written` could be written: of a change whose records [may go into more
+    /// than one batch](Decision::may_split). They hold, and are to be [`committed`](Self::committed) under the name of the
+    /// change. The others of it, and all changes after it, are dropped as when it [`failed`](Self::failed); who waited for it
+    /// is told so, and finds what is done already when it asks again.
+    pub fn failed_in_part(
+        &mut self,
+        from: ChangeId,
+        written: usize,
+        error: ErrorCode,
+        now_ms: i64,
+    ) -> Vec<Effect> {
         let error = response_error(error);
         let mut effects = Vec::new();
         let mut held = Vec::new();
+        let parted = self.pending.iter_mut().find(|pending| pending.change == from && written > 0);
+        let kept = parted.map(|pending| pending.take_written(written));
         while let Some(pending) = self.pending.pop_back_if(|pending| pending.change >= from) {
             let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
-            for Staged { group, topic, partition } in &pending.staged {
+            for Staged { group, topic, partition, .. } in &pending.staged {
                 if let Some(entry) = self.groups.entries.get_mut(group) {
                     entry.offsets.drop_change(topic.as_str(), *partition, pending.change);
                 }
             }
-            for followup in pending.followups.into_iter().rev() {
+            for (_, followup) in pending.followups.into_iter().rev() {
                 self.groups.undo(followup, error, &mut turn);
             }
             for Staged { group, .. } in &pending.staged {
@@ -299,6 +327,7 @@ impl Shard {
             effects.append(&mut turn.outcome.effects);
             held.extend(pending.held.into_iter().rev());
         }
+        self.pending.extend(kept);
         // In the order of their requests.
         effects.extend(held.into_iter().rev().map(|(ticket, answer)| failed_answer(ticket, answer, error)));
         effects
@@ -314,11 +343,11 @@ impl Shard {
         // The latest first, as in `failed`: it began where the one before it ended.
         for pending in self.pending.iter_mut().take(count).rev() {
             let mut turn = Turn::new(now_ms, &self.config, &mut self.deadlines, pending.change);
-            let waited_for = |followup: &mut Followup| {
+            let waited_for = |(_, followup): &mut (usize, Followup)| {
                 matches!(followup, Followup::Assign { .. } | Followup::Replaced { .. })
             };
-            let given_up: Vec<Followup> = pending.followups.extract_if(.., waited_for).collect();
-            for followup in given_up.into_iter().rev() {
+            let given_up: Vec<_> = pending.followups.extract_if(.., waited_for).collect();
+            for (_, followup) in given_up.into_iter().rev() {
                 self.groups.undo(followup, error, &mut turn);
             }
             debug_assert!(turn.outcome.records.is_empty(), "whoever is to join again is still a member");

@@ -29,7 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) records: Vec<Record>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) staged: Vec<Staged>,
-    pub(crate) followups: Vec<Followup>,
+    /// Each with the number of this turn's records that it takes: the first so many.
+    pub(crate) followups: Vec<(usize, Followup)>,
     pub(crate) held: Vec<(Ticket, Answer)>,
     /// Whether each record is right without the others.
     pub(crate) may_split: bool,
@@ -41,6 +42,8 @@ pub(crate) struct Staged {
     pub(crate) group: Arc<str>,
     pub(crate) topic: TopicName,
     pub(crate) partition: i32,
+    /// How many of the change's records it takes: the first so many.
+    pub(crate) takes: usize,
 }
 
 /// What a group does when the records of a change are committed, or when they cannot be written.
@@ -79,5 +82,10 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn record(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         self.outcome.records.push(Record { key, value });
+    }
+
+    /// Has a group do something once the records so far are committed, or cannot be written.
+    pub(crate) fn follow_up(&mut self, followup: Followup) {
+        self.outcome.followups.push((self.outcome.records.len(), followup));
     }
 }

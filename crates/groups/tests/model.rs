@@ -35,11 +35,15 @@ enum Step {
     CommitFromOutside(i32),
     DeleteOffset(i32),
     DeleteGroup,
+    /// As `DeleteGroup` and then `FailLastInPart`.
+    DeleteGroupInPart(usize),
     Forget(usize),
     Advance(i64),
     CommitLog,
     CommitOne,
     FailLast(usize),
+    /// Of the last change, if it may go into more than one batch, only the first ones of its records are appended.
+    FailLastInPart(usize),
     /// The coordinator dies, and this many of its changes on their way are in the log nevertheless.
     Restart(usize),
     Expire,
@@ -67,6 +71,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::CommitLog),
         2 => Just(Step::CommitOne),
         1 => (1_usize..4).prop_map(Step::FailLast),
+        1 => (0_usize..12).prop_map(Step::FailLastInPart),
+        1 => (0_usize..12).prop_map(Step::DeleteGroupInPart),
         1 => (0_usize..4).prop_map(Step::Restart),
         1 => Just(Step::Expire),
         3 => any::<u64>().prop_map(Step::Settle),
@@ -228,6 +234,12 @@ impl Model {
                     .flat_map(|topic| (0..PARTITIONS).map(move |p| (topic, p)));
                 self.ask(Request::Delete(request), all.map(|place| (place, None)).collect());
             }
+            Step::DeleteGroupInPart(written) => {
+                self.step(&Step::DeleteGroup);
+                if self.world.appended.len() > before {
+                    self.step(&Step::FailLastInPart(written));
+                }
+            }
             Step::Forget(client) => self.clients[client] = Client::default(),
             Step::Advance(ms) => {
                 self.world.advance(ms);
@@ -243,6 +255,7 @@ impl Model {
                 self.world.fail_last(count, ErrorCode::NotEnoughReplicas);
                 self.appended.truncate(self.world.appended.len());
             }
+            Step::FailLastInPart(written) => self.fail_last_in_part(written),
             Step::Restart(survivors) => self.restart(survivors),
             Step::Expire => {
                 self.world.sweep(ottla_groups::Sweep::expired());
@@ -298,6 +311,27 @@ impl Model {
         });
         self.incarnation += ends.count() as u32;
         self.committed_len = self.world.log.len();
+    }
+
+    fn fail_last_in_part(&mut self, seed: usize) {
+        let Some((_, records)) = self.world.appended.back().filter(|(_, records)| records.len() > 1) else {
+            return;
+        };
+        if !self.world.may_split {
+            return;
+        }
+        let written = 1 + seed % (records.len() - 1);
+        self.world.fail_last_in_part(written, ErrorCode::NotEnoughReplicas);
+        let is_written = |(topic, partition): (&str, i32)| {
+            let (_, records) = self.world.appended.back().unwrap();
+            records.iter().any(|record| {
+                matches!(Key::decode(&record.key), Ok(Key::Offset { topic: of, partition: at, .. })
+                    if (of, at) == (topic, partition))
+            })
+        };
+        if let Some(told) = self.appended.back_mut() {
+            told.retain(|(place, _)| is_written(*place));
+        }
     }
 
     fn restart(&mut self, survivors: usize) {

@@ -136,6 +136,51 @@ fn a_group_with_more_offsets_than_fit_into_a_batch_can_be_deleted() {
     assert_eq!((world.deleted(ticket), world.state()), (ErrorCode::None, "Dead"));
 }
 
+/// All offsets of the group, as another coordinator reads them from the log.
+fn reloaded(world: &World) -> usize {
+    world.reloaded().committed_offsets().count()
+}
+
+#[test]
+fn what_is_written_of_a_deletion_that_fails_half_way_is_deleted_and_the_rest_is_not() {
+    let mut world = World::slow();
+    world.ask(commit_many(10));
+    world.commit_log();
+    let delete = || Request::Delete(ottla_groups::request::Delete { group_id: GROUP.to_owned() });
+    let ticket = world.ask(delete());
+    assert_eq!(world.appended[0].1.len(), 11, "the offsets, and the group");
+    world.fail_last_in_part(7, ErrorCode::KafkaStorageError);
+    assert_eq!(world.deleted(ticket), ErrorCode::NotCoordinator);
+    assert_eq!(world.fetch_all().len(), 10, "what is not committed does not show");
+    world.commit_log();
+    assert_eq!((world.fetch_all().len(), reloaded(&world), world.shard.census().offsets), (3, 3, 3));
+    assert_eq!(world.state(), "Empty", "the group goes after its offsets");
+    // Who asks again finds the rest.
+    let ticket = world.ask(delete());
+    assert_eq!(world.appended[0].1.len(), 4);
+    world.commit_log();
+    assert_eq!((world.deleted(ticket), world.state(), reloaded(&world)), (ErrorCode::None, "Dead", 0));
+}
+
+#[test]
+fn a_group_that_was_written_to_be_gone_before_a_sweep_failed_is_gone() {
+    let mut world = World::slow();
+    let another = || Commit { group_id: format!("{GROUP}-2"), ..commit("", -1, "topic", 0, 1) };
+    world.ask(commit_many(2));
+    world.ask(Request::Commit(another()));
+    world.commit_log();
+    world.advance(7 * DAY_MS);
+    let mut sweep = Sweep::expired();
+    let decision = world.shard.sweep(&mut sweep, world.now_ms);
+    assert!(decision.may_split);
+    world.carry_out(decision);
+    assert_eq!(world.appended[0].1.len(), 5, "three offsets and two groups");
+    world.fail_last_in_part(4, ErrorCode::KafkaStorageError);
+    world.commit_log();
+    assert_eq!((world.state(), reloaded(&world)), ("Dead", 0));
+    assert_eq!(world.list(&[], &[]), [another().group_id], "its own record is not written");
+}
+
 #[test]
 fn ids_that_nobody_comes_back_with_take_a_bounded_amount_of_memory() {
     let mut world = World::new();

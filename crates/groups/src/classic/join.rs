@@ -176,7 +176,7 @@ impl ClassicGroup {
                     supports_skipping_assignment: request.supports_skipping_assignment,
                 };
                 let (group, replacement) = (self.id.clone(), Box::new(replacement));
-                turn.outcome.followups.push(Followup::Replaced { group, replacement });
+                turn.follow_up(Followup::Replaced { group, replacement });
             }
             // The leader may have got the old id already, and would assign to nobody.
             State::Stable | State::CompletingRebalance => self.begin_rebalance(turn),

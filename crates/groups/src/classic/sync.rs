@@ -68,11 +68,8 @@ impl ClassicGroup {
         }
         self.assigning = true;
         self.record(assignments.iter().map(|(_, assignment)| &assignment[..]), turn);
-        turn.outcome.followups.push(Followup::Assign {
-            group: self.id.clone(),
-            generation: self.generation,
-            assignments,
-        });
+        let (group, generation) = (self.id.clone(), self.generation);
+        turn.follow_up(Followup::Assign { group, generation, assignments });
     }
 
     /// Whether the group still waits for the assignment of this generation.

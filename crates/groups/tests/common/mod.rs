@@ -29,6 +29,8 @@ pub struct World {
     pub log: Vec<Record>,
     /// What is appended, and not committed.
     pub appended: VecDeque<(ChangeId, Vec<Record>)>,
+    /// Whether the records of the newest change may go into more than one batch.
+    pub may_split: bool,
     pub answers: BTreeMap<Ticket, Answer>,
     /// Whether records are committed as soon as they are appended.
     pub commits_at_once: bool,
@@ -47,6 +49,7 @@ impl World {
             now_ms: START_MS,
             log: Vec::new(),
             appended: VecDeque::new(),
+            may_split: false,
             answers: BTreeMap::new(),
             commits_at_once: true,
             last_ticket: 0,
@@ -71,6 +74,7 @@ impl World {
         self.deliver(decision.effects);
         if let Some(change) = decision.change {
             self.appended.push_back((change, decision.records));
+            self.may_split = decision.may_split;
             if self.commits_at_once {
                 self.commit_log();
             }
@@ -105,10 +109,23 @@ impl World {
     /// The newest `count` changes cannot be appended.
     pub fn fail_last(&mut self, count: usize, error: ErrorCode) {
         let dropped = self.appended.split_off(self.appended.len().saturating_sub(count));
+        self.may_split = false;
         if let Some((change, _)) = dropped.front() {
             let effects = self.shard.failed(*change, error, self.now_ms);
             self.deliver(effects);
         }
+    }
+
+    /// Of the newest change, whose records are in several batches, only the first `written` records can be appended.
+    pub fn fail_last_in_part(&mut self, written: usize, error: ErrorCode) {
+        assert!(self.may_split, "records of one batch are written together");
+        let (change, records) = self.appended.back_mut().expect("a change is on its way");
+        assert!((1..records.len()).contains(&written), "{written} of {}", records.len());
+        records.truncate(written);
+        // They are one batch now.
+        self.may_split = false;
+        let effects = self.shard.failed_in_part(*change, written, error, self.now_ms);
+        self.deliver(effects);
     }
 
     /// What is appended takes too long to be committed.
