@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::Corpus;
-use ottla_wire::{Codec, MEMORY_AT_LEAST, MEMORY_PER_BYTE, error::Fault};
+use ottla_wire::{Codec, error::Fault, memory_granted};
 
 use crate::bounded;
 
@@ -25,8 +25,7 @@ pub fn check(codecs: &[Codec], data: &[u8]) -> Corpus {
         return Corpus::Reject;
     };
     let frame = Bytes::copy_from_slice(body);
-    let granted = MEMORY_AT_LEAST + MEMORY_PER_BYTE * body.len();
-    let allowed = FIXED + granted.min(PER_BYTE * body.len());
+    let allowed = FIXED + memory_granted(body.len()).min(PER_BYTE * body.len());
     match bounded(allowed, || (codec.decode)(version, frame)) {
         Ok(()) => stays_the_same(codec, version, body),
         Err(error) => assert!(error.to_string().starts_with(codec.schema.name), "{error}"),

@@ -42,7 +42,7 @@ pub use header::{RequestHeader, ResponseHeader};
 pub use inbox::{FrameError, Inbox};
 pub use messages::*;
 pub use ottla_wire_derive::Message;
-pub use reader::{MEMORY_AT_LEAST, MEMORY_PER_BYTE, Reader};
+pub use reader::{Reader, memory_granted};
 pub use records::Records;
 pub use string::Str;
 pub use tags::UnknownTags;

@@ -5,18 +5,39 @@
 //!
 //! That alone would let an empty string, one byte on the wire, cost the 32 that it takes in memory, and a frame of 100 MiB
 //! three gigabytes. So a reader also keeps account of the memory that arrays and unknown tagged fields take, and
-//! refuses what goes beyond [`MEMORY_PER_BYTE`] times the bytes it was given. Messages that mean something stay well
-//! below: most take less than five times their bytes.
+//! refuses what goes beyond what [`memory_granted`] says for the bytes it was given. Messages that mean something stay
+//! below: most take less than five times their bytes, and lists of short names, which take more, are no longer than a
+//! mebibyte.
 
 use bytes::Bytes;
 
 use crate::error::{Error, Fault};
 
-/// How much memory the elements of a message may take for each of its bytes.
-pub const MEMORY_PER_BYTE: usize = 8;
+/// How much memory the elements of a message may take for each of its first [`DENSE_BYTES`]: what a list of empty strings
+/// takes, and with that any list of short names.
+const MEMORY_PER_DENSE_BYTE: usize = 32;
 
-/// How much memory the elements of a message may take on top: short messages are often mostly short strings.
-pub const MEMORY_AT_LEAST: usize = 64 * 1024;
+/// So many bytes of a message may be dense. A hundred thousand members or topics with names of a few letters fit in.
+const DENSE_BYTES: usize = 1 << 20;
+
+/// How much memory the elements of a message may take for each of its bytes behind those.
+const MEMORY_PER_BYTE: usize = 8;
+
+/// How much memory the elements of a message may take on top, for tagged fields that are not known.
+const MEMORY_AT_LEAST: usize = 64 * 1024;
+
+/// How much memory the elements of a message may take that has so many bytes.
+#[must_use]
+pub const fn memory_granted(size_bytes: usize) -> usize {
+    let (dense, others) = match size_bytes.checked_sub(DENSE_BYTES) {
+        Some(others) => (DENSE_BYTES, others),
+        None => (size_bytes, 0),
+    };
+    others
+        .saturating_mul(MEMORY_PER_BYTE)
+        .saturating_add(dense * MEMORY_PER_DENSE_BYTE)
+        .saturating_add(MEMORY_AT_LEAST)
+}
 
 /// A position in the bytes of a message, and the end of what may be read.
 #[derive(Debug, Clone)]
@@ -48,8 +69,7 @@ impl Reader {
     #[must_use]
     pub fn new(data: Bytes) -> Self {
         let end = data.len();
-        let memory = end.saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_AT_LEAST);
-        Self { data, at: 0, end, memory }
+        Self { data, at: 0, end, memory: memory_granted(end) }
     }
 
     /// How many bytes are left to read.
@@ -348,15 +368,25 @@ mod tests {
 
     #[test]
     fn elements_in_memory_are_bounded_by_the_bytes_of_the_whole_message() {
-        let bytes = 100_000;
+        let bytes = 4 * DENSE_BYTES;
         let mut reader = Reader::new(Bytes::from(vec![0; bytes]));
-        let allowed = bytes * MEMORY_PER_BYTE + MEMORY_AT_LEAST;
+        let allowed = bytes * MEMORY_PER_BYTE + DENSE_BYTES * 24 + MEMORY_AT_LEAST;
         assert!(reader.claim_elements::<[u8; 32]>(bytes, 1).is_err());
         assert!(reader.claim_elements::<[u8; 8]>(bytes, 1).is_ok());
         assert_eq!(
             reader.claim_elements::<[u8; 8]>(bytes, 1).unwrap_err().fault(),
             &Fault::TooMuchMemory { size: bytes * 8, left: allowed - bytes * 8 }
         );
+    }
+
+    #[test]
+    fn what_is_granted_grows_with_the_bytes_and_never_by_more_than_for_empty_strings() {
+        let sizes = [0, 1, 1000, DENSE_BYTES - 1, DENSE_BYTES, DENSE_BYTES + 1, 100 << 20, usize::MAX];
+        for (less, more) in sizes.iter().zip(&sizes[1..]) {
+            let grown = memory_granted(*more) - memory_granted(*less);
+            assert!(grown > 0 && grown.div_ceil(more - less) <= size_of::<crate::Str>(), "{less} to {more}");
+        }
+        assert_eq!(memory_granted(100 << 20), (32 + 99 * 8) * (1 << 20) + MEMORY_AT_LEAST);
     }
 
     #[test]

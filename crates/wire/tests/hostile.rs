@@ -5,7 +5,10 @@
 mod support;
 
 use bytes::Bytes;
-use ottla_wire::{ApiKey, Codec, Error, MEMORY_AT_LEAST, MEMORY_PER_BYTE, error::Fault, header};
+use ottla_wire::leave_group::{LeaveGroupRequest, MemberIdentity};
+use ottla_wire::{
+    ApiKey, Codec, Error, Message as _, Reader, Str, Writer, error::Fault, header, memory_granted,
+};
 
 use support::{Filling, Random, Sample, Samples, every_version};
 
@@ -27,8 +30,7 @@ fn decode(codec: &Codec, version: i16, bytes: &[u8]) -> Result<(), Error> {
     let mut outcome = Ok(());
     let allocated = allocation_counter::measure(|| outcome = (codec.decode)(version, frame));
     let size = bytes.len() as u64;
-    let granted = MEMORY_AT_LEAST as u64 + MEMORY_PER_BYTE as u64 * size;
-    let allowed = FIXED + (PER_BYTE * size).min(granted);
+    let allowed = FIXED + (PER_BYTE * size).min(memory_granted(bytes.len()) as u64);
     let what = || format!("{} {version}: {bytes:02x?}", codec.schema.name);
     assert!(
         allocated.bytes_max <= allowed,
@@ -166,6 +168,24 @@ fn many_elements_that_take_few_bytes_stay_within_the_bound() {
                 assert!(count > 100, "{error}");
                 assert!(matches!(error.fault(), Fault::TooMuchMemory { .. }), "{error}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_list_of_many_short_names_is_no_attack() {
+    let member = |n: usize| MemberIdentity { member_id: Str::from(format!("{n:x}")), ..Default::default() };
+    for count in [1, 100, 10_000, 100_000] {
+        let members: Vec<MemberIdentity> = (0..count).map(member).collect();
+        let request = LeaveGroupRequest { group_id: "g".into(), members, ..Default::default() };
+        for version in 3..=5 {
+            let mut writer = Writer::new();
+            request.encode(&mut writer, version).unwrap();
+            let bytes = Bytes::from(writer.into_chunks().concat());
+            let size = bytes.len();
+            let read = LeaveGroupRequest::decode(&mut Reader::new(bytes), version);
+            let read = read.unwrap_or_else(|error| panic!("{count} members in {size} bytes: {error}"));
+            assert_eq!(read, request);
         }
     }
 }
