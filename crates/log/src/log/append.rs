@@ -149,10 +149,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<Arc<Segment>> {
         let active = self.active()?;
-        if writer.in_doubt {
-            active.cut_beyond_end().await?;
-            writer.in_doubt = false;
-        }
+        active.cut_failed_write(writer).await?;
         let end = self.end_offset();
         let last_offset = Offset(end.0.saturating_add(i64::from(batch.header().last_offset_delta)));
         let jitter_ms = jitter_ms(&self.partition, active.base(), config);
@@ -173,10 +170,7 @@ impl Log {
         writer: &mut Writer,
         now_ms: i64,
     ) -> Result<Arc<Segment>> {
-        if writer.in_doubt {
-            active.cut_beyond_end().await?;
-            writer.in_doubt = false;
-        }
+        active.cut_failed_write(writer).await?;
         writer.rolling = true;
         active.seal().await?;
         let base = self.end_offset();
@@ -210,6 +204,17 @@ impl Log {
         self.names_unsynced.store(true, Ordering::Release);
         writer.snapshot_at = Some(offset);
         if sync { Ok(file.sync().await?) } else { Ok(()) }
+    }
+}
+
+impl Segment {
+    /// Cuts off what a write that failed has left behind the end of the active segment.
+    pub(super) async fn cut_failed_write(&self, writer: &mut Writer) -> Result<()> {
+        if writer.in_doubt {
+            self.cut_beyond_end().await?;
+            writer.in_doubt = false;
+        }
+        Ok(())
     }
 }
 

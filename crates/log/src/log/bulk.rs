@@ -71,10 +71,7 @@ impl Log {
 
     async fn write_for_close(&self, writer: &mut Writer, end: Offset) -> Result<()> {
         let active = self.active()?;
-        if writer.in_doubt {
-            active.cut_beyond_end().await?;
-            writer.in_doubt = false;
-        }
+        active.cut_failed_write(writer).await?;
         if writer.snapshot_at != Some(end) {
             self.write_snapshot(end, writer, false).await?;
         }
