@@ -76,6 +76,11 @@ pub trait AtomicBroadcast: Send + Sync + 'static {
         max_bytes: usize,
     ) -> BoxFuture<'_, Result<SnapshotPiece, ReadError>>;
 
+    /// Whether snapshots are of use here: a node that keeps no log needs none.
+    fn keeps_snapshots(&self) -> bool {
+        true
+    }
+
     /// Keeps records that lead to the same state as all up to `upto`, which was delivered here; what they make
     /// superfluous may be deleted. Each node makes its own snapshots.
     ///
@@ -149,7 +154,8 @@ fn led_by(leader: &Option<BrokerId>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// Records of a snapshot. They stand for all up to `upto`, and for whatever was delivered before: the first piece
-    /// begins a new state, and with the last one it is whole. Nothing else comes between them.
+    /// begins a new state, and with the last one it is whole. Where something else comes between them, the pieces before
+    /// it mean nothing: that snapshot will not be whole.
     Snapshot {
         /// The last offset that the snapshot stands for.
         upto: Offset,

@@ -4,6 +4,7 @@
 //! - [`single`]: the broadcast of one node, on a file.
 //! - [`raft`]: the broadcast by an embedded quorum.
 //! - [`bootstrap`]: how a node finds its quorum, or forms one.
+//! - [`observer`]: the broadcast as a node sees it that does not vote.
 //! - [`founding`]: how a quorum is founded once, and how a node finds its place in it.
 //! - [`conformance`]: what every implementation must pass.
 //! - [`MetadataLog`]: that file's log; [`frame`]: its bytes on disk; [`recovery`]: what opening makes of them.
@@ -20,6 +21,7 @@ pub mod conformance;
 pub mod founding;
 pub mod frame;
 mod log;
+pub mod observer;
 mod pieces;
 pub mod quorum;
 pub mod raft;
@@ -34,6 +36,7 @@ pub use atomic::{
 };
 pub use frame::MAX_BATCH_BYTES;
 pub use log::{AppendError, MetadataLog};
+pub use observer::Observer;
 pub use quorum::QuorumAdmin;
 pub use raft::Raft;
 pub use recovery::{OpenError, Opened, Replayed};
