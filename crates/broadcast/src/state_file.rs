@@ -14,6 +14,7 @@ use std::path::Path;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ottla_env::Disk;
 use ottla_env::disk::OpenMode;
+use ottla_types::sabotage::{Sabotage, is};
 
 const MAGIC: &[u8; 7] = b"OTTLAST";
 const VERSION: u8 = 1;
@@ -54,6 +55,9 @@ pub(crate) async fn write(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8
     }
     let file = disk.open(&partial, OpenMode::CreateNew).await?;
     file.write_at(0, &[encode(content)]).await?;
+    if is(Sabotage::VoteBeforeFsync) {
+        return disk.rename(&partial, &dir.join(name)).await;
+    }
     file.sync().await?;
     disk.rename(&partial, &dir.join(name)).await?;
     disk.sync_dir(dir).await

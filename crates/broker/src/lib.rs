@@ -35,6 +35,7 @@ mod upkeep;
 mod waiters;
 
 pub use broker::Broker;
+pub use cluster::Replayed;
 pub use failure::{FailedDirs, Failure};
 pub use metadata_place::MetadataPlaceError;
 pub use start::StartError;

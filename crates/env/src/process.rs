@@ -5,8 +5,11 @@
 //! with [`within`], and every task that such a task spawns is its too. That is why tasks are spawned by [`spawn`] and
 //! [`spawn_in`], and never by tokio's own functions, which know no processes.
 //!
+//! And it is told by [`observe`] of what happens inside that has to be held to what must be true, and that no request shows.
+//!
 //! What is not here: a simulated process. Without a simulation all this costs is the look at a thread-local variable.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -22,6 +25,9 @@ pub trait Process: Send + Sync + 'static {
     /// Takes a task over. What is returned runs it when, and as long as, the process runs; it is dropped with the process
     /// at the latest, and dropping what is returned drops it too. `name` is for who looks at what a process is doing.
     fn hold(&self, name: &'static str, task: Task) -> Task;
+
+    /// Is told what [`observe`] is. It must not spawn, nor call back.
+    fn observe(&self, _event: &dyn Any) {}
 }
 
 thread_local! {
@@ -45,6 +51,13 @@ pub fn within<R>(process: &Arc<dyn Process>, run: impl FnOnce() -> R) -> R {
     }
     let _restore = Restore(CURRENT.replace(Some(Arc::clone(process))));
     run()
+}
+
+/// Tells the simulated process whose task is running of something that happened. In production it is not even made.
+pub fn observe<E: Any>(event: impl FnOnce() -> E) {
+    if let Some(process) = current() {
+        process.observe(&event());
+    }
 }
 
 /// [`tokio::spawn`], for the process whose task is running.
@@ -99,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what it holds.
+    /// Counts what it holds, and adds what it is told.
     #[derive(Default)]
     struct Counting(AtomicUsize);
 
@@ -108,6 +121,20 @@ mod tests {
             self.0.fetch_add(1, Ordering::Relaxed);
             task
         }
+
+        fn observe(&self, event: &dyn Any) {
+            let count = event.downcast_ref().copied().unwrap_or(0);
+            self.0.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_process_is_told_and_without_one_there_is_nothing_to_tell() {
+        let counting = Arc::new(Counting::default());
+        let process: Arc<dyn Process> = Arc::<Counting>::clone(&counting);
+        within(&process, || observe(|| 7_usize));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 7);
+        observe(|| -> usize { unreachable!("nobody is told") });
     }
 
     #[tokio::test]

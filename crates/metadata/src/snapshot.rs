@@ -1,5 +1,6 @@
 //! An image as records, and back: what a snapshot of the log holds.
 
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerEpoch, BrokerId, Offset};
 
 use crate::image::{Image, ReplayError, check_counters};
@@ -50,7 +51,8 @@ impl Image {
                 Record::Partition(Partition { topic: topic.id, index, state: (**state).clone() })
             }));
         }
-        for (resource, configs) in self.config_resources() {
+        let resources = self.config_resources().filter(|_| !is(Sabotage::SnapshotSkipsRecords));
+        for (resource, configs) in resources {
             records.extend(configs.iter().map(|(key, value)| {
                 Record::Config(Config {
                     resource: resource.clone(),

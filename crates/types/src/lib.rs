@@ -9,6 +9,7 @@ pub mod config;
 pub mod error_code;
 pub mod histogram;
 pub mod ids;
+pub mod sabotage;
 pub mod topic;
 
 pub use error_code::ErrorCode;

@@ -8,11 +8,12 @@ use openraft::errors::ClientWriteError;
 use openraft::impls::OneshotResponder;
 use openraft::raft::ClientWriteResult;
 use ottla_env::process;
-use ottla_types::LeadershipEpoch;
+use ottla_types::{LeadershipEpoch, Offset};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::OpenRaft;
 use super::leadership::{Leadership, State};
+use super::observed::Observed;
 use super::types::{Batch, CommittedLeaderId, Types, epoch, log_id};
 use crate::atomic::{Appended, Appending, Refused};
 
@@ -42,6 +43,8 @@ struct Asked {
 
 struct Waiting {
     epoch: LeadershipEpoch,
+    /// How many records it is of.
+    count: i64,
     outcome: Outcome,
     weight: Weight,
     answer: oneshot::Sender<Appended>,
@@ -110,10 +113,10 @@ async fn hand_over(
     while let Some(Asked { epoch, batch, weight, answer }) = inbox.recv().await {
         let (responder, outcome) = OneshotResponder::<Types, ClientWriteResult<Types>>::new_pair();
         // Epochs are terms.
-        let leader = leader(epoch);
+        let (leader, count) = (leader(epoch), batch.count());
         // What cannot be handed over drops the responder, and so is answered too.
         let _ = raft.write(batch).with_leader(leader).responder(responder).await;
-        if handed.send(Waiting { epoch, outcome, weight, answer }).is_err() {
+        if handed.send(Waiting { epoch, count, outcome, weight, answer }).is_err() {
             return;
         }
     }
@@ -126,7 +129,7 @@ fn leader(epoch: LeadershipEpoch) -> CommittedLeaderId {
 /// Answers appends in their order. One that is not answered when its epoch ends never need be: its outcome is unknown.
 async fn answer(leadership: Arc<Leadership>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
     let mut state = leadership.watch();
-    while let Some(Waiting { epoch, outcome, weight, answer }) = waiting.recv().await {
+    while let Some(Waiting { epoch, count, outcome, weight, answer }) = waiting.recv().await {
         let appended = tokio::select! {
             biased;
             outcome = outcome => appended(epoch, outcome, &leadership),
@@ -134,8 +137,11 @@ async fn answer(leadership: Arc<Leadership>, mut waiting: mpsc::UnboundedReceive
                 Appended::Unknown("leadership was lost before the records were committed".into())
             }
         };
-        if !matches!(appended, Appended::Committed(_)) {
-            leadership.end(epoch);
+        match appended {
+            Appended::Committed(first) => {
+                process::observe(|| Observed::Acknowledges { epoch, end: Offset(first.0 + count) });
+            }
+            Appended::Rejected(_) | Appended::Unknown(_) => leadership.end(epoch),
         }
         drop(weight);
         // Whoever asked may have gone.

@@ -21,10 +21,11 @@ use bytes::Bytes;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use ottla_env::{Disk, process};
+use ottla_types::LeadershipEpoch;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::codec::{Decoder, Encoder};
-use super::types::{Entry, LogId, Payload, Types, Vote};
+use super::types::{Entry, LogId, Payload, Types, Vote, epoch};
 use crate::frame::{FrameBuilder, MAX_BATCH_BYTES};
 use crate::recovery::{OpenError, Replayed};
 use crate::{AppendError, MetadataLog, state_file};
@@ -212,6 +213,11 @@ impl Journal {
     /// The vote, as it is on disk.
     pub(crate) fn vote(&self) -> watch::Receiver<Option<Vote>> {
         self.0.vote.subscribe()
+    }
+
+    /// The latest epoch that is known here.
+    pub(crate) fn known_epoch(&self) -> LeadershipEpoch {
+        self.0.vote.borrow().map_or(LeadershipEpoch(0), |vote| epoch(vote.leader_id.term))
     }
 
     /// Tells when the storage has failed, and why.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use openraft::ServerState;
 use openraft::async_runtime::{Instant as _, WatchReceiver};
 use openraft::raft::VoteRequest;
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerId, DirectoryId, LeadershipEpoch};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,6 +49,11 @@ impl Keeper {
         loop {
             self.leadership.see_vote();
             self.deliverer.lock().await.tell_end().await;
+            if is(Sabotage::LeadsBeforeAppliedAll)
+                && let Some(epoch) = self.leadership.elected()
+            {
+                self.deliverer.lock().await.lead(epoch).await;
+            }
             let reason = failure.borrow_and_update().clone();
             if let Some(reason) = reason {
                 return self.fail(reason).await;

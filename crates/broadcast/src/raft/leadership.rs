@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use ottla_env::process;
 use ottla_types::{BrokerId, LeadershipEpoch};
 use tokio::sync::{Mutex, mpsc, watch};
 
+use super::observed::Observed;
 use super::types::{Vote, epoch};
 use crate::atomic::{Delivery, LeaderHint};
 use crate::quorum::VoterKey;
@@ -139,7 +141,10 @@ impl Deliverer {
         let Some(deliveries) = &self.deliveries else { return };
         let sent = tokio::select! {
             biased;
-            sent = deliveries.reserve() => sent.map(|permit| permit.send(delivery)).is_ok(),
+            sent = deliveries.reserve() => sent.map(|permit| {
+                process::observe(|| Observed::Delivers(delivery.clone()));
+                permit.send(delivery);
+            }).is_ok(),
             _ = self.is_closing.wait_for(|closing| *closing) => false,
         };
         if !sent {

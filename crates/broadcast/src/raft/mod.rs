@@ -5,6 +5,7 @@
 //! - `machine`: committed records on their way out; `leadership`: the epochs of this node; `keeper`: the task that keeps
 //!   both and openraft together; `appends`: records on their way in.
 //! - `admin`: who votes.
+//! - [`observed`]: what a simulation is told.
 //! - `message`, `network`, `server`: what nodes say to each other. How bytes travel is [`Peers`].
 //!
 //! What differs from openraft's own idea of leading: an epoch of ours ends for good with the first sign that it may (see
@@ -19,6 +20,7 @@ mod leadership;
 mod machine;
 mod message;
 mod network;
+pub mod observed;
 mod open;
 mod runtime;
 mod server;
@@ -32,6 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use ottla_env::disk::DirLock;
+use ottla_env::process;
 use ottla_types::{BrokerId, LeadershipEpoch, Offset};
 use tokio::sync::watch;
 
@@ -42,6 +45,7 @@ use self::leadership::{Leadership, SharedDeliverer};
 use self::machine::{Found, Machine};
 use self::message::Failure;
 use self::network::Network;
+use self::observed::Observed;
 use self::server::Server;
 use self::types::{Payload, Types};
 use crate::atomic::{
@@ -94,7 +98,11 @@ impl Raft {
     /// Answers a message of a peer, whatever its bytes are. Everything is in the message: who carries it need not know
     /// from whom it is, only that it came from within the cluster.
     pub fn handle(&self, request: Bytes) -> BoxFuture<'_, Bytes> {
-        Box::pin(self.server.handle(request))
+        Box::pin(async move {
+            let answer = self.server.handle(request).await;
+            process::observe(|| Observed::Answers { epoch: self.journal.known_epoch() });
+            answer
+        })
     }
 
     /// Whether this node has neither voted nor logged anything, ever.

@@ -15,6 +15,7 @@ use super::keeper::Keeper;
 use super::leadership::{Deliverer, Leadership};
 use super::machine::Machine;
 use super::network::{Network, Peers};
+use super::observed::Observed;
 use super::progress::Progress;
 use super::runtime::with_rng;
 use super::server::Server;
@@ -97,6 +98,7 @@ impl Raft {
         create_dir_durably(&*disk, dir).await?;
         let lock = disk.lock(&dir.join("lock")).await?;
         let (journal, warnings) = Journal::open(Arc::clone(&disk), dir).await?;
+        process::observe(|| Observed::Opened { me, epoch: journal.known_epoch() });
         let leadership = Arc::new(Leadership::new(me, journal.vote()));
         let (sender, receiver) = mpsc::channel(WAITING_DELIVERIES);
         let (closing, is_closing) = watch::channel(false);

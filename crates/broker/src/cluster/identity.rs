@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use ottla_env::disk::{OpenMode, create_dir_durably};
 use ottla_env::{Disk, Env};
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerId, DirectoryId, TopicId};
 
 /// The file.
@@ -45,7 +46,7 @@ impl Identity {
                 check_empty(&*env.disk, dir).await?;
                 let identity = Self {
                     node_id,
-                    directory: DirectoryId::from_random(env.rng.id_bytes()),
+                    directory: directory_id(env, node_id),
                     proposal: TopicId::from_random(env.rng.id_bytes()).to_string(),
                     cluster_id: None,
                 };
@@ -139,6 +140,14 @@ async fn check_empty(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
             ),
         )),
     }
+}
+
+/// A name for a directory that was empty: one that no directory ever had.
+fn directory_id(env: &Env, node_id: BrokerId) -> DirectoryId {
+    if is(Sabotage::EmptyDirectoryVotes) {
+        return DirectoryId([node_id.0 as u8 | 0x80; 16]);
+    }
+    DirectoryId::from_random(env.rng.id_bytes())
 }
 
 #[cfg(test)]

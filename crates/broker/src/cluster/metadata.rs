@@ -11,6 +11,7 @@ use ottla_metadata::controller::Refused;
 use ottla_metadata::{Controller, Decision, Image};
 use ottla_types::config::Settings;
 use ottla_types::config::broker::node::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS;
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeadershipEpoch, Offset, TopicName};
 
 use super::replay;
@@ -184,6 +185,7 @@ impl Metadata {
         // The rest of what was set aside is for others.
         drop(room.split(room.num_permits().saturating_sub(decided.weight)));
         match decided.done {
+            _ if is(Sabotage::AnswersBeforeCommit) => {}
             // What the answer was decided on may be of others, and be lost yet.
             None => self.replayed_in(decided.epoch, decided.end).await?,
             Some(done) => match done.await {
@@ -201,6 +203,9 @@ impl Metadata {
     /// # Errors
     /// The metadata change no more on this node.
     pub(crate) async fn carried_out(&self, end: Offset) -> Result<(), Refused> {
+        if is(Sabotage::AnswersBeforeCommit) {
+            return Ok(());
+        }
         let mut applied = self.applied_end.subscribe();
         tokio::select! {
             biased;

@@ -31,3 +31,4 @@ pub(crate) use channel::Channel;
 pub(crate) use identity::{ClusterId, Identity};
 pub(crate) use links::Links;
 pub(crate) use metadata::Metadata;
+pub use replay::Replayed;

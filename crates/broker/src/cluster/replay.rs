@@ -8,11 +8,16 @@ use bytes::Bytes;
 use tracing::info;
 
 use ottla_broadcast::{Delivery, DeliveryReceiver};
+use ottla_env::process;
 use ottla_metadata::{Image, Record};
 use ottla_types::Offset;
 
 use super::Metadata;
 use crate::controller::end_of;
+
+/// What a simulation is told each time that the metadata have changed on a node: see [`process::observe`].
+#[derive(Debug, Clone)]
+pub struct Replayed(pub Image);
 
 /// Runs until the log is closed, or cannot be followed any more.
 pub(super) async fn run(metadata: Arc<Metadata>, mut deliveries: DeliveryReceiver) {
@@ -53,6 +58,7 @@ pub(super) async fn run(metadata: Arc<Metadata>, mut deliveries: DeliveryReceive
 impl Metadata {
     fn replace(&self, image: Image) {
         let end = end_of(&image);
+        process::observe(|| Replayed(image.clone()));
         self.host.replace(image.clone());
         self.snapshots.begin_anew();
         self.steps.replace(image);
@@ -71,6 +77,7 @@ impl Metadata {
             let run = std::mem::replace(&mut decoded, rest);
             let image = self.host.replay(first, &run).map_err(|error| error.to_string())?;
             first = end_of(&image);
+            process::observe(|| Replayed(image.clone()));
             run.iter().for_each(|record| self.liveness.replayed(record));
             self.steps.add(image, run, bytes);
         }

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
 
 use super::replication::is_active;
@@ -126,7 +127,10 @@ impl Controller {
                 target.set_directory(id, UNASSIGNED_DIRECTORY);
             }
         });
-        let taken = self.decide_updates(updates, ());
+        let taken = match is(Sabotage::RestartStaysInSync) {
+            true => Decision::unchanged(()),
+            false => self.decide_updates(updates, ()),
+        };
         taken.then(self.decide_cut(vec![Record::RegisterBroker(registration)], Cuts::Nowhere, Ok(epoch)))
     }
 
@@ -246,6 +250,9 @@ impl Controller {
 /// A marker speaks for the run of one registration. It also speaks for a later run that was never unfenced, since that
 /// one took no records: such a run may have ended before it could write a marker of its own.
 fn is_whole(known: &Broker, last_run: LastRun) -> bool {
+    if is(Sabotage::UncleanStaysEligible) {
+        return true;
+    }
     let Some(marked) = last_run.whole() else { return false };
     let run = &known.registration;
     run.epoch == marked || !known.was_unfenced && run.last_run.whole() == Some(marked)

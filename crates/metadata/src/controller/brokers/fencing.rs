@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerEpoch, BrokerId, TopicId};
 
 use super::super::replication::is_active;
@@ -59,7 +60,10 @@ impl Controller {
         if self.speculative.broker(id).is_none_or(|broker| broker.fenced) {
             return Decision::unchanged(());
         }
-        let taken = self.take_leaderships(id);
+        let taken = match is(Sabotage::FencedBrokerLeads) {
+            true => Decision::unchanged(()),
+            false => self.take_leaderships(id),
+        };
         let fencing = BrokerFencing { id, epoch, fenced: true };
         taken.then(self.decide_cut(vec![Record::BrokerFencing(fencing)], Cuts::Nowhere, ()))
     }

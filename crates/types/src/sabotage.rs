@@ -1,0 +1,75 @@
+//! Mistakes that a cluster could make, to be made on purpose: the simulation must find each of them.
+//!
+//! They are there with the feature `sabotage` alone, which nothing but the simulation asks for. Without it [`is`] is the
+//! constant `false`, and nothing of this is left in the code. They are all here, since most are made in pure crates.
+//!
+//! What is not here: the mistakes of a single log, which are in `log`.
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A vote is answered before it is durable.
+    VoteBeforeFsync,
+    /// A voter whose directory was wiped takes itself for the one that it was, and votes.
+    EmptyDirectoryVotes,
+    /// A leader is announced as soon as it is elected, and not when all is delivered that was committed before.
+    LeadsBeforeAppliedAll,
+    /// A change is answered when it is decided, and not when it is committed.
+    AnswersBeforeCommit,
+    /// A snapshot leaves out the configuration.
+    SnapshotSkipsRecords,
+    /// A broker is fenced, and what it leads stays its own.
+    FencedBrokerLeads,
+    /// A broker that may have lost the ends of its logs counts as one that has everything.
+    UncleanStaysEligible,
+    /// The ISR of a broker that registers anew is left as it was.
+    RestartStaysInSync,
+}
+
+impl Sabotage {
+    /// All mistakes.
+    pub const ALL: [Self; 8] = [
+        Self::VoteBeforeFsync,
+        Self::EmptyDirectoryVotes,
+        Self::LeadsBeforeAppliedAll,
+        Self::AnswersBeforeCommit,
+        Self::SnapshotSkipsRecords,
+        Self::FencedBrokerLeads,
+        Self::UncleanStaysEligible,
+        Self::RestartStaysInSync,
+    ];
+}
+
+#[cfg(feature = "sabotage")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Sabotage;
+
+    thread_local! {
+        static MADE: Cell<Option<Sabotage>> = const { Cell::new(None) };
+    }
+
+    impl Sabotage {
+        /// Has the clusters that run on this thread make a mistake, or none, from now on.
+        pub fn set(mistake: Option<Self>) {
+            MADE.set(mistake);
+        }
+    }
+
+    /// Whether this mistake is to be made.
+    #[must_use]
+    pub fn is(mistake: Sabotage) -> bool {
+        MADE.get() == Some(mistake)
+    }
+}
+
+#[cfg(feature = "sabotage")]
+pub use switch::is;
+
+/// Whether this mistake is to be made: never.
+#[cfg(not(feature = "sabotage"))]
+#[must_use]
+pub const fn is(_: Sabotage) -> bool {
+    false
+}
