@@ -7,6 +7,7 @@
 //! - [`world`]: machines, each with a process that can be killed, paused and started, a disk and clocks.
 //! - [`faults`]: what goes wrong, and is repaired.
 //! - [`brokers`]: brokers and their clients under faults.
+//! - [`cluster`]: nodes that are brokers and controllers, and their clients, under faults.
 //! - [`quorum`]: the voters of the metadata log under faults.
 //! - [`run`]: one seed, or many.
 //! - [`log_crash`]: random workloads over a broker's logs, crashed at every change of the disk.
@@ -19,6 +20,7 @@
 
 pub mod brokers;
 pub mod clock;
+pub mod cluster;
 pub mod disk;
 pub mod engine;
 pub mod faults;

@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: the crash test of the log, in an optimized build.
+//! `cargo xtask crash`: the crash test of the log, in the build of simulations.
 //!
 //! Not here: the test itself, which is `sim`'s. With `--sabotage` the log makes mistakes on purpose, and the test must
 //! find each.
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{process, workspace};
+use crate::{process, sim, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -30,10 +30,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace::root()?);
     if *sabotage {
-        cargo.args(["test", "--quiet", "--release", "-p", "ottla-sim", "--features", "sabotage"]);
-        cargo.args(["--test", "sabotage", "--", "--nocapture"]);
+        cargo.args(["test", "--quiet"]);
+        sim::build(&mut cargo).args(["--test", "sabotage", "--", "--nocapture"]);
     } else {
-        cargo.args(["run", "--quiet", "--release", "-p", "ottla-sim", "--bin", "crash", "--"]);
+        cargo.args(["run", "--quiet"]);
+        sim::build(&mut cargo).args(["--bin", "crash", "--"]);
         cargo.arg(format!("--seed={seed}")).arg(format!("--workloads={workloads}"));
         cargo.args(minutes.map(|minutes| format!("--minutes={minutes}")));
     }

@@ -8,15 +8,16 @@
 //! Today it is one broker. What is checked of what the oracle knows is in [`crate::invariants`].
 
 mod oracle;
-mod program;
-mod reader;
-mod writer;
+pub(crate) mod program;
+pub(crate) mod reader;
+pub(crate) mod writer;
 
 use std::time::Duration;
 
 use ottla_types::{TopicName, TopicPartition};
 
 pub use self::oracle::{Fate, History, Oracle, RecordId, Seen};
+use self::program::Servers;
 use self::writer::Writing;
 use crate::engine::NodeId;
 use crate::faults::{Nemesis, Weights};
@@ -72,7 +73,9 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
     world.start(broker);
     let setup = program::in_process(world, "admin", {
         let plan = plan.clone();
-        move |env| async move { program::create_topic(env, &plan.all_partitions(), plan.is_durable).await }
+        move |env| async move {
+            program::create_topic(env, &Servers::one(), &plan.all_partitions(), plan.is_durable).await
+        }
     });
     within(CALM, "the topic is created", setup).await?;
 
@@ -85,14 +88,23 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
             let (writing, oracle, partitions) = (writing.clone(), oracle.clone(), plan.all_partitions());
             let timeline = world.timeline().clone();
             program::in_process(world, &format!("writer-{number}"), move |env| {
-                writer::run(env, timeline, writing, number as u32, partitions, oracle, until_us)
+                writer::run(
+                    env,
+                    Servers::one(),
+                    timeline,
+                    writing,
+                    number as u32,
+                    partitions,
+                    oracle,
+                    until_us,
+                )
             })
         })
         .collect();
     let (reading_oracle, partitions) = (oracle.clone(), plan.all_partitions());
     let timeline = world.timeline().clone();
     let reading = program::in_process(world, "reader", move |env| {
-        reader::follow(env, timeline, partitions, reading_oracle, until_us)
+        reader::follow(env, Servers::one(), timeline, partitions, reading_oracle, until_us)
     });
 
     let faults = nemesis(world, broker, &plan, &mut rng).run(world, FAULTY);
@@ -102,7 +114,9 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
     }
     within(CALM, "the reader ends", reading).await?;
     let (reading_oracle, partitions) = (oracle.clone(), plan.all_partitions());
-    let all = program::in_process(world, "auditor", move |env| reader::all(env, partitions, reading_oracle));
+    let all = program::in_process(world, "auditor", move |env| {
+        reader::all(env, Servers::one(), partitions, reading_oracle)
+    });
     within(CALM, "everything can be read", all).await?;
 
     let oracle = oracle.histories();
@@ -133,7 +147,11 @@ fn nemesis(world: &World, broker: NodeId, plan: &Plan, rng: &mut SimRng) -> Neme
 }
 
 /// Waits for something that must come in time.
-async fn within<T>(time: Duration, what: &str, something: impl Future<Output = T>) -> Result<T, Violation> {
+pub(crate) async fn within<T>(
+    time: Duration,
+    what: &str,
+    something: impl Future<Output = T>,
+) -> Result<T, Violation> {
     match tokio::time::timeout(time, something).await {
         Ok(value) => Ok(value),
         Err(_) => Err(every_request_is_answered::violation(what, time)),

@@ -19,17 +19,21 @@ const DATA: &str = "/data/logs";
 /// How long a client waits before it looks for its cluster again.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// The settings that some properties are.
+pub(crate) fn settings(properties: &str) -> Settings {
+    match Settings::parse("simulated.properties", properties) {
+        Ok((settings, _)) => settings,
+        Err(problems) => panic!("the simulated broker's properties: {problems}"),
+    }
+}
+
 /// A broker, as `ottla serve` runs it, with more properties than its own.
 pub(super) fn broker(properties: &str) -> Program {
     let text = format!("node.id=1\nlog.dirs={DATA}\nlisteners=PLAINTEXT://:9092\n{properties}");
     Arc::new(move |mut started| {
         let text = text.clone();
         Box::pin(async move {
-            let settings = match Settings::parse("simulated.properties", &text) {
-                Ok((settings, _)) => settings,
-                Err(problems) => panic!("the simulated broker's properties: {problems}"),
-            };
-            let Ok(broker) = Broker::start(started.env.clone(), settings).await else { return };
+            let Ok(broker) = Broker::start(started.env.clone(), settings(&text)).await else { return };
             tokio::select! {
                 biased;
                 () = started.stopped() => {}
@@ -42,7 +46,7 @@ pub(super) fn broker(properties: &str) -> Program {
 }
 
 /// Runs something on a machine of its own, and waits for what it returns.
-pub(super) fn in_process<T, F>(
+pub(crate) fn in_process<T, F>(
     world: &World,
     name: &str,
     run: impl FnOnce(Env) -> F + Send + 'static,
@@ -73,10 +77,26 @@ where
     })
 }
 
+/// Where brokers can be asked first.
+#[derive(Debug, Clone)]
+pub(crate) struct Servers {
+    pub(crate) addresses: Vec<Address>,
+    /// How long a call may take.
+    pub(crate) patience: Duration,
+}
+
+impl Servers {
+    /// The only broker, and as much patience as clients have.
+    pub(super) fn one() -> Self {
+        Self { addresses: vec![Address::new("broker-1", 9092)], patience: Duration::from_secs(60) }
+    }
+}
+
 /// A client that has found its cluster.
-pub(super) async fn client(env: Env) -> Client {
+pub(crate) async fn client(env: Env, servers: &Servers) -> Client {
     loop {
-        let mut options = ClientOptions::new(vec![Address::new("broker-1", 9092)]);
+        let mut options = ClientOptions::new(servers.addresses.clone());
+        options.api_timeout = servers.patience;
         options.connection.connect_timeout = Duration::from_secs(3);
         options.connection.request_timeout = Duration::from_secs(5);
         match Client::connect(env.clone(), options).await {
@@ -87,10 +107,16 @@ pub(super) async fn client(env: Env) -> Client {
 }
 
 /// Creates the topic of these partitions.
-pub(super) async fn create_topic(env: Env, partitions: &[TopicPartition], is_durable: bool) {
+pub(crate) async fn create_topic(
+    env: Env,
+    servers: &Servers,
+    partitions: &[TopicPartition],
+    is_durable: bool,
+) {
     let Some(first) = partitions.first() else { return };
-    let client = client(env).await;
+    let client = client(env, servers).await;
     let mut topic = NewTopic::new(first.topic.clone());
+    topic.replication_factor = Some(1);
     topic.partitions = i32::try_from(partitions.len()).ok();
     if is_durable {
         topic.configs.push(("flush.messages".to_owned(), "1".to_owned()));

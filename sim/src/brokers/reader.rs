@@ -7,7 +7,7 @@ use ottla_env::Env;
 use ottla_types::{Offset, TopicPartition};
 
 use super::oracle::{Oracle, RecordId, Seen};
-use super::program;
+use super::program::{self, Servers};
 use crate::engine::Timeline;
 
 /// How long to wait after what cannot be read now.
@@ -21,14 +21,15 @@ fn record_of(record: &ConsumedRecord) -> Option<RecordId> {
 }
 
 /// Reads from the start until a time, and then from the start again, and so on: what was read once must not change.
-pub(super) async fn follow(
+pub(crate) async fn follow(
     env: Env,
+    servers: Servers,
     timeline: Timeline,
     partitions: Vec<TopicPartition>,
     oracle: Oracle,
     until_us: u64,
 ) {
-    let mut consumer = Consumer::new(program::client(env).await, ConsumerOptions::default());
+    let mut consumer = Consumer::new(program::client(env, &servers).await, ConsumerOptions::default());
     let mut polls = 0_u64;
     while timeline.now_us() < until_us {
         if polls.is_multiple_of(50) {
@@ -59,8 +60,8 @@ fn note(oracle: &Oracle, timeline: &Timeline, records: &[ConsumedRecord]) {
 }
 
 /// Reads everything that is there.
-pub(super) async fn all(env: Env, partitions: Vec<TopicPartition>, oracle: Oracle) {
-    let client = program::client(env).await;
+pub(crate) async fn all(env: Env, servers: Servers, partitions: Vec<TopicPartition>, oracle: Oracle) {
+    let client = program::client(env, &servers).await;
     let ends = loop {
         let wanted = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest));
         match client.offsets(wanted).await {

@@ -8,14 +8,14 @@ use ottla_types::TopicPartition;
 use tokio::task::JoinSet;
 
 use super::oracle::{Fate, Oracle, RecordId};
-use super::program;
+use super::program::{self, Servers};
 use crate::engine::Timeline;
 use crate::rng::SimRng;
 
 /// How one producer behaves.
 #[derive(Debug, Clone)]
-pub(super) struct Writing {
-    pub(super) is_idempotent: bool,
+pub(crate) struct Writing {
+    pub(crate) is_idempotent: bool,
     linger: Duration,
     delivery_timeout: Duration,
     /// Records sent at once, at most.
@@ -27,6 +27,13 @@ pub(super) struct Writing {
 }
 
 impl Writing {
+    /// One that writes little, and gives up soon.
+    pub(crate) fn draw_short(rng: &mut SimRng) -> Self {
+        let ms = Duration::from_millis;
+        let (pause, delivery_timeout) = (ms(300), ms([2_000, 8_000][rng.index(2)]));
+        Self { burst: 2, pause, delivery_timeout, value_bytes: 100, ..Self::draw(rng) }
+    }
+
     pub(super) fn draw(rng: &mut SimRng) -> Self {
         let ms = Duration::from_millis;
         Self {
@@ -52,8 +59,9 @@ impl Writing {
 }
 
 /// Sends until a time, and then waits until all records were told of.
-pub(super) async fn run(
+pub(crate) async fn run(
     env: Env,
+    servers: Servers,
     timeline: Timeline,
     writing: Writing,
     writer: u32,
@@ -62,7 +70,7 @@ pub(super) async fn run(
     until_us: u64,
 ) {
     let mut rng = SimRng::new(writing.seed);
-    let producer = Producer::new(program::client(env).await, writing.options());
+    let producer = Producer::new(program::client(env, &servers).await, writing.options());
     let mut told = JoinSet::new();
     let mut number = 0;
     while timeline.now_us() < until_us {

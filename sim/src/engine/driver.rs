@@ -58,7 +58,8 @@ impl Idle {
 /// Runs a world until `body` is done: on a runtime of its own, in this thread. The clock begins anew.
 ///
 /// # Panics
-/// If the runtime cannot be made, or when `body` panics.
+/// If the runtime cannot be made, or when `body` panics; with [`super::Stuck`] when tasks are polled again and again, and time does not
+/// pass.
 pub fn run<B, F>(body: B) -> F::Output
 where
     B: FnOnce(Timeline) -> F,
@@ -87,6 +88,7 @@ where
                     Err(error) => panic!("the world was stopped: {error}"),
                 },
             },
+            stuck = timeline.stuck() => std::panic::resume_unwind(Box::new(stuck)),
             never = drive(&timeline, &idle) => match never {},
         }
     })
@@ -188,6 +190,26 @@ mod tests {
             timeline.now_us()
         });
         assert_eq!(at, 10_017);
+    }
+
+    #[test]
+    fn a_world_whose_tasks_go_round_in_circles_is_ended() {
+        use crate::engine::{NodeId, SimProcess, Stuck, Trace};
+        let run = || {
+            run(|timeline| async move {
+                let process = SimProcess::new(NodeId(1), timeline, Trace::new(false));
+                process.spawn(async {
+                    loop {
+                        tokio::task::yield_now().await;
+                    }
+                });
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            });
+        };
+        let panic = std::panic::catch_unwind(run).unwrap_err();
+        let stuck = panic.downcast_ref::<Stuck>().unwrap();
+        assert_eq!(stuck.at_us, 0);
+        assert!(stuck.task.contains("a_world_whose_tasks_go_round"), "{}", stuck.task);
     }
 
     #[test]

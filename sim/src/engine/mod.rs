@@ -18,8 +18,8 @@ pub mod timeline;
 pub mod trace;
 
 pub use driver::run;
-pub use process::SimProcess;
-pub use timeline::Timeline;
+pub use process::{SimProcess, Watcher};
+pub use timeline::{Stuck, Timeline};
 pub use trace::{Kind, Trace};
 
 /// A machine of the simulated world, with one process on it. Numbers begin at 1; see [`NodeId::WORLD`].

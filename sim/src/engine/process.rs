@@ -4,6 +4,7 @@
 //! runs, and the process, which empties all slots when it ends. A task never runs again after that, and what it held
 //! (files, connections, locks) is dropped at once, as the operating system does it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -34,9 +35,13 @@ struct State {
     panics: Vec<String>,
 }
 
+/// Is told what a process observes: see [`process::observe`].
+pub type Watcher = Arc<dyn Fn(&dyn Any) + Send + Sync>;
+
 /// A process whose tasks can be paused and ended all at once.
 pub struct SimProcess {
     node: NodeId,
+    watcher: Option<Watcher>,
     trace: Trace,
     timeline: Timeline,
     state: Mutex<State>,
@@ -47,6 +52,12 @@ impl SimProcess {
     /// A process without tasks, on a node.
     #[must_use]
     pub fn new(node: NodeId, timeline: Timeline, trace: Trace) -> Arc<Self> {
+        Self::watched(node, timeline, trace, None)
+    }
+
+    /// The same, and somebody watches it.
+    #[must_use]
+    pub fn watched(node: NodeId, timeline: Timeline, trace: Trace, watcher: Option<Watcher>) -> Arc<Self> {
         let state = State {
             phase: Phase::Running,
             tasks: BTreeMap::new(),
@@ -54,7 +65,14 @@ impl SimProcess {
             asleep: Vec::new(),
             panics: Vec::new(),
         };
-        Arc::new_cyclic(|me| Self { node, trace, timeline, state: Mutex::new(state), me: me.clone() })
+        Arc::new_cyclic(|me| Self {
+            node,
+            watcher,
+            trace,
+            timeline,
+            state: Mutex::new(state),
+            me: me.clone(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,6 +166,12 @@ impl Process for SimProcess {
             None => unreachable!("whoever calls this holds the process"),
         }
     }
+
+    fn observe(&self, event: &dyn Any) {
+        if let Some(watcher) = &self.watcher {
+            watcher(event);
+        }
+    }
 }
 
 /// What tokio holds of a task.
@@ -165,7 +189,12 @@ impl Future for Held {
         {
             let mut state = process.lock();
             match state.phase {
-                Phase::Running => {}
+                Phase::Running => {
+                    let name = state.tasks.get(id).map_or("", |(name, _)| name);
+                    if !process.timeline.note_poll(name) {
+                        return Poll::Pending;
+                    }
+                }
                 Phase::Paused => {
                     if !state.asleep.iter().any(|(asleep, _)| asleep == id) {
                         state.asleep.push((*id, cx.waker().clone()));

@@ -38,8 +38,35 @@ impl Ord for Event {
     }
 }
 
+/// How often tasks may be polled at one time of the world: some thousands are usual.
+const MOST_POLLS_AT_ONCE: u64 = 300_000;
+
+/// How often they may be polled in a world: a million is usual.
+const MOST_POLLS: u64 = 30_000_000;
+
+/// A world that goes on without getting anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// The time that does not pass, in microseconds.
+    pub at_us: u64,
+    /// The task that was polled last.
+    pub task: &'static str,
+    /// How often tasks were polled at this time.
+    pub polls: u64,
+}
+
+#[derive(Default)]
+struct Polls {
+    at_us: u64,
+    at_once: u64,
+    all: u64,
+    stuck: Option<Stuck>,
+    waiting: Option<Waker>,
+}
+
 #[derive(Default)]
 struct State {
+    polls: Polls,
     events: BinaryHeap<Reverse<Event>>,
     next_seq: u64,
     /// The driver, while it waits for something later than what may be asked for meanwhile.
@@ -117,6 +144,41 @@ impl Timeline {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Notes that a task is polled. Whether it may be: not if nothing but polls has happened for too long.
+    pub(super) fn note_poll(&self, task: &'static str) -> bool {
+        let now_us = self.now_us();
+        let mut state = self.lock();
+        let polls = &mut state.polls;
+        if polls.at_us != now_us {
+            (polls.at_us, polls.at_once) = (now_us, 0);
+        }
+        polls.at_once += 1;
+        polls.all += 1;
+        if polls.at_once <= MOST_POLLS_AT_ONCE && polls.all <= MOST_POLLS {
+            return true;
+        }
+        polls.stuck.get_or_insert(Stuck { at_us: now_us, task, polls: polls.at_once });
+        let waiting = polls.waiting.take();
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+        false
+    }
+
+    /// Waits until the world is stuck. For the driver alone.
+    pub(super) async fn stuck(&self) -> Stuck {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if let Some(stuck) = &state.polls.stuck {
+                return Poll::Ready(stuck.clone());
+            }
+            state.polls.waiting = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
     /// When the next event is due.

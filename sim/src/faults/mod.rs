@@ -22,6 +22,8 @@ pub enum Fault {
     Kill(NodeId),
     /// A machine loses its power; it is started again.
     PowerLoss(NodeId),
+    /// A machine loses its power and its disk; it is started again with an empty one.
+    Wipe(NodeId),
     /// A process is not scheduled; it goes on.
     Pause(NodeId),
     /// A process stops in order; it is started again.
@@ -48,6 +50,7 @@ impl Fault {
         match self {
             Self::Kill(node) => world.kill(*node),
             Self::PowerLoss(node) => world.cut_power(*node),
+            Self::Wipe(node) => world.wipe(*node),
             Self::Pause(node) => world.pause(*node),
             Self::Stop(node) => world.stop(*node).await,
             Self::Cut(from, to) => net.cut(*from, *to),
@@ -73,7 +76,9 @@ impl Fault {
         world.note(NodeId::WORLD, Kind::Fault, 2, || format!("repaired: {self:?}"));
         let net = world.net();
         match self {
-            Self::Kill(node) | Self::PowerLoss(node) | Self::Stop(node) => world.start(*node),
+            Self::Kill(node) | Self::PowerLoss(node) | Self::Wipe(node) | Self::Stop(node) => {
+                world.start(*node)
+            }
             Self::Pause(node) => world.resume(*node),
             Self::Cut(from, to) => net.mend(*from, *to),
             Self::Partition(some, others) => each_pair(some, others, |one, other| {

@@ -18,6 +18,8 @@ pub struct Weights {
     pub kill: u32,
     /// [`Fault::PowerLoss`].
     pub power_loss: u32,
+    /// [`Fault::Wipe`], of one machine at most: a second one could be a majority.
+    pub wipe: u32,
     /// [`Fault::Pause`].
     pub pause: u32,
     /// [`Fault::Stop`].
@@ -37,12 +39,13 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Everything, processes most of all.
+    /// Everything but wiped disks, processes most of all.
     #[must_use]
     pub fn all() -> Self {
         Self {
             kill: 6,
             power_loss: 4,
+            wipe: 0,
             pause: 4,
             stop: 1,
             cut: 3,
@@ -133,28 +136,44 @@ impl Nemesis {
     }
 
     fn draw(&mut self) -> Option<Fault> {
-        let Weights { kill, power_loss, pause, stop, cut, partition, reset, bad_link, slow_disk, clock_jump } =
-            self.weights;
-        let weights = [kill, power_loss, pause, stop, cut, partition, reset, bad_link, slow_disk, clock_jump];
+        let Weights {
+            kill,
+            power_loss,
+            wipe,
+            pause,
+            stop,
+            cut,
+            partition,
+            reset,
+            bad_link,
+            slow_disk,
+            clock_jump,
+        } = self.weights;
+        let weights =
+            [kill, power_loss, wipe, pause, stop, cut, partition, reset, bad_link, slow_disk, clock_jump];
         Some(match self.rng.weighted(&weights) {
             0 => Fault::Kill(self.victim()?),
             1 => Fault::PowerLoss(self.victim()?),
-            2 => Fault::Pause(self.victim()?),
-            3 => Fault::Stop(self.victim()?),
-            4 => {
+            2 => {
+                self.weights.wipe = 0;
+                Fault::Wipe(self.victim()?)
+            }
+            3 => Fault::Pause(self.victim()?),
+            4 => Fault::Stop(self.victim()?),
+            5 => {
                 let (from, to) = self.pair()?;
                 Fault::Cut(from, to)
             }
-            5 => self.partition(),
-            6 => {
+            6 => self.partition(),
+            7 => {
                 let (one, other) = self.pair()?;
                 Fault::Reset(one, other)
             }
-            7 => {
+            8 => {
                 let (one, other) = self.pair()?;
                 Fault::BadLink(one, other, self.bad_quality())
             }
-            8 => {
+            9 => {
                 let ms = [5, 50, 500][self.rng.index(3)];
                 Fault::SlowDisk(self.victim()?, Duration::from_millis(ms))
             }

@@ -2,6 +2,7 @@
 //!
 //! Each is a pure function of what was done and what is seen; the error says what was expected and what is there.
 
+pub mod acknowledged_changes_are_kept;
 pub mod acknowledged_records_are_kept;
 pub mod appends_are_kept;
 pub mod clean_marker_is_true;
@@ -10,16 +11,24 @@ pub mod derived_files_are_expendable;
 pub mod durable_votes;
 pub mod election_safety;
 pub mod epochs_follow_the_records;
+pub mod epochs_never_decrease;
 pub mod every_append_is_answered;
 pub mod every_request_is_answered;
 pub mod failed_fsync_ends_acknowledgement;
+pub mod fenced_brokers_lead_nothing;
 pub mod fsynced_prefix_survives;
+pub mod healed_clusters_serve;
 pub mod idempotent_records_are_written_once;
+pub mod image_equals_replay;
 pub mod logs_agree;
 pub mod nothing_panics;
+pub mod one_leader_per_epoch;
 pub mod producers_follow_the_records;
 pub mod reads_never_change;
 pub mod recovery_is_idempotent;
+pub mod strangers_are_not_in_sync;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::disk::Crash;
 use crate::log_crash::LogModel;

@@ -1,7 +1,9 @@
-//! No task of a simulated process panics, whatever peers and disks do.
+//! No task of a simulated process panics, whatever peers and disks do, and none goes round in circles.
+
+use std::any::Any;
 
 use super::Violation;
-use crate::engine::NodeId;
+use crate::engine::{NodeId, Stuck};
 
 /// Checks the panics of a world.
 ///
@@ -14,4 +16,17 @@ pub fn check(panics: &[(NodeId, String)]) -> Result<(), Violation> {
             Err(Violation::new("nothing_panics", format!("a task of {node} panicked: {words}")))
         }
     }
+}
+
+/// The violation: the world itself ended with this panic.
+#[must_use]
+pub fn ended(panic: &(dyn Any + Send)) -> Violation {
+    if let Some(Stuck { at_us, task, polls }) = panic.downcast_ref() {
+        let at = *at_us as f64 / 1e6;
+        let what = format!("at {at:.6} s tasks were polled {polls} times in a row, the last one was {task}");
+        return Violation::new("time_passes", what);
+    }
+    let words = panic.downcast_ref::<String>().cloned();
+    let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+    Violation::new("nothing_panics", words.unwrap_or_default())
 }

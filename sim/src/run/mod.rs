@@ -10,11 +10,12 @@
 pub mod campaign;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{self, NodeId};
 use crate::invariants::Violation;
 use crate::world::World;
-use crate::{brokers, quorum};
+use crate::{brokers, cluster, quorum};
 
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +24,13 @@ pub enum Profile {
     Broker,
     /// Three or five voters of the metadata log; the same, and partitions.
     Quorum,
+    /// Three nodes that are brokers and controllers, with administrators, a producer and a consumer.
+    Cluster,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Broker, Self::Quorum, Self::Cluster];
 }
 
 impl fmt::Display for Profile {
@@ -30,6 +38,7 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Self::Broker => "broker",
             Self::Quorum => "quorum",
+            Self::Cluster => "cluster",
         })
     }
 }
@@ -87,17 +96,35 @@ pub fn run_seed(profile: Profile, seed: u64) -> Result<Report, Box<Failure>> {
     }
 }
 
+/// Runs a seed again, with words, and compares.
+///
+/// # Errors
+/// It did something else.
+pub fn a_seed_says_all(profile: Profile, seed: u64, report: Report) -> Result<(), Box<Failure>> {
+    let again = run_once(profile, seed, true)?;
+    if again == report {
+        return Ok(());
+    }
+    let what = format!("the first run came to {report:?}, and the second one to {again:?}");
+    let violation = Violation::new("a_seed_says_all", what);
+    Err(Box::new(Failure { profile, seed, violation, events: Vec::new() }))
+}
+
 /// Runs a seed once.
 ///
 /// # Errors
 /// The invariant that broke; with the last events if words are kept.
 pub fn run_once(profile: Profile, seed: u64, keeps_words: bool) -> Result<Report, Box<Failure>> {
-    let run = || {
+    let place: Arc<Mutex<Option<World>>> = Arc::default();
+    let made = Arc::clone(&place);
+    let run = move || {
         engine::run(move |timeline| async move {
             let world = World::new(seed, timeline, keeps_words);
+            *made.lock().unwrap_or_else(PoisonError::into_inner) = Some(world.clone());
             let outcome = match profile {
                 Profile::Broker => brokers::run(&world).await,
                 Profile::Quorum => quorum::run(&world).await,
+                Profile::Cluster => cluster::run(&world).await,
             };
             let outcome = outcome.and_then(|operations| {
                 crate::invariants::nothing_panics::check(&world.panics())?;
@@ -114,10 +141,10 @@ pub fn run_once(profile: Profile, seed: u64, keeps_words: bool) -> Result<Report
         })
     };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<String>().cloned();
-        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
-        let violation = Violation::new("nothing_panics", words.unwrap_or_default());
-        Err(Box::new(Failure { profile, seed, violation, events: Vec::new() }))
+        let world = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let events = world.as_ref().map(words_of).unwrap_or_default();
+        let violation = crate::invariants::nothing_panics::ended(&*panic);
+        Err(Box::new(Failure { profile, seed, violation, events }))
     })
 }
 

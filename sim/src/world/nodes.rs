@@ -1,5 +1,6 @@
 //! A world of machines: each with an address, a disk, clocks, and one process.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use super::clock::NodeClock;
 use super::node::{Node, Program, Running, Started};
 use crate::disk::{Crash, Faults, SimDisk};
-use crate::engine::{Kind, NodeId, SimProcess, Timeline, Trace};
+use crate::engine::{Kind, NodeId, SimProcess, Timeline, Trace, Watcher};
 use crate::net::SimNet;
 use crate::rng::{RngPort, SimRng};
 
@@ -26,7 +27,11 @@ struct State {
     rng: SimRng,
     /// Panics of processes that have ended.
     panics: Vec<(NodeId, String)>,
+    watcher: Option<WorldWatcher>,
 }
+
+/// Is told what the processes observe: of which machine, and which of its starts.
+pub type WorldWatcher = Arc<dyn Fn(NodeId, u64, &dyn Any) + Send + Sync>;
 
 /// Machines, and the network between them. Clones are the same world.
 #[derive(Clone)]
@@ -45,7 +50,7 @@ impl World {
         let mut rng = SimRng::new(seed);
         let trace = Trace::new(keeps_words);
         let net = SimNet::new(rng.fork(1), timeline.clone(), trace.clone());
-        let state = State { nodes: BTreeMap::new(), rng, panics: Vec::new() };
+        let state = State { nodes: BTreeMap::new(), rng, panics: Vec::new(), watcher: None };
         Self { timeline, trace, net, keeps_words, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -113,6 +118,11 @@ impl World {
         disk
     }
 
+    /// Has somebody told what all processes observe that are started from now on.
+    pub fn watch(&self, watcher: WorldWatcher) {
+        self.lock().watcher = Some(watcher);
+    }
+
     /// All machines.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeId> {
@@ -155,9 +165,13 @@ impl World {
         self.collect_panics(node);
         let (process, main) = {
             let mut state = self.lock();
-            let State { nodes, rng, .. } = &mut *state;
+            let State { nodes, rng, watcher, .. } = &mut *state;
             let Some(found) = nodes.get_mut(&node) else { return };
             found.starts += 1;
+            let start = found.starts;
+            let watcher = watcher
+                .clone()
+                .map(|watcher| -> Watcher { Arc::new(move |event| watcher(node, start, event)) });
             found.has_power = true;
             let env = Env {
                 clock: Arc::clone(&found.clock) as _,
@@ -167,7 +181,7 @@ impl World {
             };
             let (stop, stopped) = watch::channel(false);
             let (end, ended) = watch::channel(false);
-            let process = SimProcess::new(node, self.timeline.clone(), self.trace.clone());
+            let process = SimProcess::watched(node, self.timeline.clone(), self.trace.clone(), watcher);
             let program = Arc::clone(&found.program);
             found.running = Some(Running { process: Arc::clone(&process), stop, ended });
             let world = self.clone();
@@ -218,6 +232,26 @@ impl World {
         self.note(node, Kind::Process, 4, || "loses its power".to_owned());
         self.net.power_off(node);
         self.crash(node, Crash::PowerLoss);
+    }
+
+    /// Ends a machine at once, and empties its disk.
+    pub fn wipe(&self, node: NodeId) {
+        self.note(node, Kind::Process, 8, || "loses its power and its disk".to_owned());
+        self.net.power_off(node);
+        self.crash(node, Crash::PowerLoss);
+        let seed = self.lock().rng.next_u64();
+        let disk = self.healthy(SimDisk::new(seed).with_dir(Path::new(MOUNT)));
+        if let Some(found) = self.lock().nodes.get_mut(&node) {
+            found.disk = disk;
+        }
+    }
+
+    /// Whether its process ended by itself, and not because it was asked to.
+    #[must_use]
+    pub fn has_given_up(&self, node: NodeId) -> bool {
+        let state = self.lock();
+        let running = state.nodes.get(&node).and_then(|node| node.running.as_ref());
+        running.is_some_and(|running| *running.ended.borrow() && !*running.stop.borrow())
     }
 
     fn crash(&self, node: NodeId, crash: Crash) {
