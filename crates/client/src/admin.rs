@@ -201,12 +201,16 @@ impl Client {
         check(connection.broker(), api, format!("topic {name}"), result.error_code, message)
     }
 
-    /// Pauses after a failed request, having looked again for who the controller is.
+    /// Pauses after a failed request, having looked again for who the controller is. A broker that says REQUEST_TIMED_OUT has
+    /// waited itself before, and says why: that is for the operator.
     pub(crate) async fn retry_administration(
         &self,
         retry: &mut crate::retry::Retry,
         error: Error,
     ) -> Result<(), Error> {
+        if error.code() == Some(ErrorCode::RequestTimedOut) {
+            return Err(error);
+        }
         retry.after(error).await?;
         if let Err(error) = self.refresh(&[]).await {
             tracing::debug!(%error, "metadata could not be refreshed");
@@ -216,7 +220,7 @@ impl Client {
 }
 
 /// How long the broker is to try: less than the client waits, so that its answer is heard.
-fn broker_timeout_ms(request_timeout: Duration) -> i32 {
+pub(crate) fn broker_timeout_ms(request_timeout: Duration) -> i32 {
     i32::try_from((request_timeout * 9 / 10).as_millis()).unwrap_or(i32::MAX)
 }
 

@@ -7,7 +7,8 @@
 //! - [`GroupConsumer`]: reads the partitions that its group gives it, and commits how far it is.
 //! - [`groups`]: consumer groups listed, described and deleted, and their offsets read and set, as methods of [`Client`].
 //! - [`admin`]: creating, changing, deleting and listing topics, as methods of [`Client`].
-//! - [`configs`]: configuration described and changed, likewise. [`cluster`]: the cluster and its brokers described.
+//! - [`elections`]: leaders elected. [`configs`]: configuration described and changed, likewise. [`cluster`]: the cluster and its brokers described;
+//!   [`quorum`]: who votes on its metadata; [`log_dirs`]: where brokers keep their logs.
 //!
 //! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
 //! come from [`ottla_env::Net`], wall-clock time and randomness from [`ottla_env::Env`], and waiting is tokio's.
@@ -24,12 +25,15 @@ pub mod cluster;
 pub mod configs;
 pub mod connection;
 pub mod consumer;
+pub mod elections;
 pub mod error;
 pub mod group_consumer;
 pub mod groups;
+pub mod log_dirs;
 pub mod metadata;
 mod offsets;
 pub mod producer;
+pub mod quorum;
 mod retry;
 
 pub use address::Address;
@@ -39,9 +43,12 @@ pub use cluster::{ClusterBroker, ClusterDescription};
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym};
 pub use connection::{Connection, ConnectionOptions, Pending};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};
+pub use elections::{ElectedPartition, Election};
 pub use error::Error;
 pub use group_consumer::{Assignor, GroupConsumer, GroupConsumerOptions};
 pub use groups::{CommittedOffset, DescribedGroup, GroupList, GroupMember, ListedGroup};
+pub use log_dirs::LogDir;
 pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::OffsetSpec;
 pub use producer::{Acks, Delivered, Delivery, DeliveryError, Producer, ProducerOptions, ProducerRecord};
+pub use quorum::{QuorumDescription, QuorumReplica};
