@@ -1,0 +1,115 @@
+//! ElectLeaders: new leaders for partitions, when somebody asks for them (KIP-183, KIP-460).
+
+use ottla_types::{ErrorCode, TopicPartition};
+use ottla_wire::ApiKey;
+use ottla_wire::elect_leaders::{
+    ElectLeadersRequest, ElectLeadersResponse, PartitionResult, TopicPartitions,
+};
+
+use crate::admin::broker_timeout_ms;
+use crate::client::Client;
+use crate::error::{Error, check};
+
+/// Who is to lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Election {
+    /// The first of the replicas, if it is in sync.
+    Preferred,
+    /// Where nobody leads, any replica that lives, be it in sync or not: records that were acknowledged may be lost.
+    Unclean,
+}
+
+/// What became of the election in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElectedPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// None: it has a new leader. ELECTION_NOT_NEEDED: it has the right one already. Anything else says why it has none.
+    pub error: ErrorCode,
+    /// The same in words.
+    pub message: Option<String>,
+}
+
+impl Client {
+    /// Elects leaders of the partitions, or of all where none are given; then those that need no election are left out of
+    /// the answer.
+    ///
+    /// # Errors
+    /// If nobody decides. What becomes of a single partition is in the answer.
+    pub async fn elect_leaders(
+        &self,
+        election: Election,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<Vec<ElectedPartition>, Error> {
+        let mut retry = self.retry("electing leaders".to_owned());
+        loop {
+            match self.elect_leaders_once(election, partitions).await {
+                Ok(elected) => return Ok(elected),
+                Err(error) => self.retry_administration(&mut retry, error).await?,
+            }
+        }
+    }
+
+    async fn elect_leaders_once(
+        &self,
+        election: Election,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<Vec<ElectedPartition>, Error> {
+        let connection = self.controller().await?;
+        let request = ElectLeadersRequest {
+            election_type: match election {
+                Election::Preferred => 0,
+                Election::Unclean => 1,
+            },
+            topic_partitions: partitions.map(by_topic),
+            timeout_ms: broker_timeout_ms(connection.request_timeout()),
+            ..ElectLeadersRequest::default()
+        };
+        let response = connection.call(request).await?;
+        check(connection.broker(), ApiKey::ElectLeaders, "", response.error_code, None)?;
+        Ok(elected(response))
+    }
+}
+
+/// The partitions with those of a topic in a row together.
+fn by_topic(partitions: &[TopicPartition]) -> Vec<TopicPartitions> {
+    let of_topic = |partitions: &[TopicPartition]| {
+        Some(TopicPartitions {
+            topic: partitions.first()?.topic.as_str().into(),
+            partitions: partitions.iter().map(|partition| partition.partition).collect(),
+            ..TopicPartitions::default()
+        })
+    };
+    partitions.chunk_by(|a, b| a.topic == b.topic).filter_map(of_topic).collect()
+}
+
+fn elected(response: ElectLeadersResponse) -> Vec<ElectedPartition> {
+    let topics = response.replica_election_results.into_iter();
+    let of_topic = |topic: ottla_wire::elect_leaders::ReplicaElectionResult| {
+        let name = topic.topic;
+        topic.partition_result.into_iter().map(move |result: PartitionResult| ElectedPartition {
+            topic: name.to_string(),
+            partition: result.partition_id,
+            error: ErrorCode::from_code(result.error_code).unwrap_or(ErrorCode::UnknownServerError),
+            message: result.error_message.map(String::from),
+        })
+    };
+    topics.flat_map(of_topic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_types::TopicName;
+
+    use super::*;
+
+    #[test]
+    fn partitions_are_asked_for_topic_by_topic() {
+        let of = |topic: &str, partition| TopicPartition { topic: TopicName::new(topic).unwrap(), partition };
+        let asked = by_topic(&[of("a", 0), of("a", 2), of("b", 1)]);
+        let asked: Vec<_> = asked.iter().map(|topic| (&*topic.topic, &*topic.partitions)).collect();
+        assert_eq!(asked, [("a", &[0, 2][..]), ("b", &[1][..])]);
+    }
+}
