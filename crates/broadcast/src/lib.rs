@@ -3,7 +3,6 @@
 //! - [`AtomicBroadcast`]: what the rest of the system knows of it; [`QuorumAdmin`]: what administers a quorum.
 //! - [`single`]: the broadcast of one node, on a file.
 //! - [`raft`]: the broadcast by an embedded quorum.
-//! - [`bootstrap`]: how a node finds its quorum, or forms one.
 //! - [`observer`]: the broadcast as a node sees it that does not vote.
 //! - [`founding`]: how a quorum is founded once, and how a node finds its place in it.
 //! - [`conformance`]: what every implementation must pass.
@@ -15,7 +14,6 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod atomic;
-pub mod bootstrap;
 #[allow(clippy::indexing_slicing, reason = "a claim that does not hold panics")]
 pub mod conformance;
 pub mod founding;

@@ -7,7 +7,7 @@ use ottla_types::config::listeners::Voter;
 
 use super::machine::{Config, Quorum, Target};
 use super::problem::Problem;
-use super::terms::{Address, Answer, Founding, Record, same_list, told};
+use super::terms::{Address, Answer, ClusterId, Founding, Known, Question, Record, same_list, told};
 use crate::quorum::VoterKey;
 
 /// Checks what a node is told against itself, and against its directory.
@@ -49,32 +49,92 @@ fn check_list(node: BrokerId, quorum: &Quorum) -> Result<(), Problem> {
     if ids.contains(&node) { Ok(()) } else { Err(Problem::NotListed { node, list: list() }) }
 }
 
-/// Checks an answer against what this node is told.
+/// Checks an answer against what this node is told. `mine` is the cluster that this node has data of, or belongs to.
 pub(crate) fn check_answer(
     config: &Config,
     me: VoterKey,
+    mine: Option<&ClusterId>,
     target: &Target,
     answer: &Answer,
 ) -> Result<(), Problem> {
     let Answer { key, listed, .. } = answer;
-    if key.id == me.id {
-        return check_namesake(me, key, &format!("the one at {}", target.address))
-            .and(check_place(target, key));
-    }
     check_place(target, key)?;
+    if key.id == me.id {
+        return check_namesake(me, key, &format!("the one at {}", target.address));
+    }
     if key.directory == me.directory {
         let (node, other, directory) = (me.id, key.id, key.directory);
         return Err(Problem::CopiedDirectory { node, other, directory });
     }
-    if let Quorum::Voters(voters) = &config.quorum {
-        check_same(me.id, voters, key.id, listed)?;
+    check_clusters(mine, key.id, answer.cluster_id.as_ref())?;
+    match &config.quorum {
+        Quorum::Voters(voters) => check_same(me.id, voters, key.id, listed),
+        Quorum::Servers(_) => Ok(()),
     }
-    match (&config.data_of, &answer.cluster_id) {
-        (Some(mine), Some(theirs)) if mine != theirs => {
-            Err(Problem::OtherCluster { mine: mine.clone(), other: key.id, theirs: theirs.clone() })
+}
+
+/// Checks what a node tells of itself that asks this one.
+pub(crate) fn check_question(
+    config: &Config,
+    me: VoterKey,
+    mine: Option<&ClusterId>,
+    asks: &Question,
+) -> Result<(), Problem> {
+    check_namesake(me, &asks.key, "one that asked this one")?;
+    check_clusters(mine, asks.key.id, asks.cluster_id.as_ref())?;
+    match &config.quorum {
+        // Who only joins lists nobody, and need not.
+        Quorum::Voters(voters) if !asks.listed.is_empty() => {
+            check_same(me.id, voters, asks.key.id, &asks.listed)
         }
         _ => Ok(()),
     }
+}
+
+fn check_clusters(
+    mine: Option<&ClusterId>,
+    other: BrokerId,
+    theirs: Option<&ClusterId>,
+) -> Result<(), Problem> {
+    match (mine, theirs) {
+        (Some(mine), Some(theirs)) if mine != theirs => {
+            Err(Problem::OtherCluster { mine: mine.clone(), other, theirs: theirs.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that this node, and a majority of those that vote, still have the directories by which they do. To be asked when all
+/// listed nodes have answered: so nobody knows of a later quorum.
+///
+/// `kept` is what this node's log knows. Directories that it does not name vote by the founding, as long as nobody has a log.
+pub(crate) fn check_majority<'a>(
+    me: VoterKey,
+    is_voter: bool,
+    founding: &Founding,
+    kept: &'a Known,
+    answers: impl Iterator<Item = &'a Answer> + Clone,
+) -> Result<(), Problem> {
+    let knowing = answers.clone().map(|answer| &answer.known).chain([kept]);
+    let epoch = |known: &&Known| known.leader.map(|leader| leader.epoch);
+    let newest = knowing.filter(|known| !known.voters.is_empty()).max_by_key(epoch);
+    let voters: Vec<VoterKey> = match newest {
+        Some(known) => known.voters.iter().map(|voter| voter.key).collect(),
+        None => founding.voters.iter().filter_map(|voter| founding.key_of(voter.listed.id)).collect(),
+    };
+    if is_voter && !voters.contains(&me) {
+        return Err(Problem::Removed { me, voters });
+    }
+    let now = |id: BrokerId| {
+        let answer = answers.clone().find(|answer| answer.key.id == id);
+        if id == me.id { Some(me) } else { answer.map(|answer| answer.key) }
+    };
+    let is_lost = |key: &&VoterKey| now(key.id).is_some_and(|now| now != **key);
+    let lost: Vec<VoterKey> = voters.iter().filter(is_lost).copied().collect();
+    if (voters.len() - lost.len()) * 2 > voters.len() {
+        return Ok(());
+    }
+    Err(Problem::MajorityLost { cluster_id: founding.cluster_id.clone(), voters: voters.len(), lost })
 }
 
 fn check_place(target: &Target, found: &VoterKey) -> Result<(), Problem> {
@@ -104,12 +164,7 @@ fn check_same(node: BrokerId, mine: &[Voter], other: BrokerId, theirs: &[Voter])
 
 /// Checks a founding that a node is to belong to, told by `by`, against the data that it has.
 pub(crate) fn check_cluster(config: &Config, by: BrokerId, founding: &Founding) -> Result<(), Problem> {
-    match &config.data_of {
-        Some(mine) if *mine != founding.cluster_id => {
-            Err(Problem::OtherCluster { mine: mine.clone(), other: by, theirs: founding.cluster_id.clone() })
-        }
-        _ => Ok(()),
-    }
+    check_clusters(config.data_of.as_ref(), by, Some(&founding.cluster_id))
 }
 
 /// Checks that those who answered mean one cluster, founded once.

@@ -5,10 +5,14 @@ use std::time::Duration;
 use ottla_types::config::listeners::Voter;
 use ottla_types::{BrokerId, DirectoryId};
 
-use super::checks::{check_agreement, check_answer, check_cluster, check_namesake, check_own};
+use super::checks::{
+    check_agreement, check_answer, check_cluster, check_majority, check_own, check_question,
+};
 use super::peers::Peer;
 use super::problem::{Problem, Warning};
-use super::terms::{Address, Answer, ClusterId, Founding, FoundingVoter, Leader, Record};
+use super::terms::{
+    Address, Answer, ClusterId, Founding, FoundingVoter, Known, Leader, Question, Record, difference,
+};
 use crate::quorum::VoterKey;
 
 /// What a node is told.
@@ -24,6 +28,8 @@ pub struct Config {
     pub proposed_cluster_id: ClusterId,
     /// The id of its metadata directory if that has none yet, new at each start.
     pub proposed_directory: DirectoryId,
+    /// What its log knows; nothing where that is empty.
+    pub known: Known,
     /// When to ask.
     pub timing: Timing,
 }
@@ -44,7 +50,9 @@ pub struct Timing {
     pub pause: Duration,
     /// How long a probe may take.
     pub patience: Duration,
-    /// From one warning to the next.
+    /// From the start to the first warning that something is waited for.
+    pub warn_after: Duration,
+    /// From one such warning to the next.
     pub warn_every: Duration,
 }
 
@@ -70,8 +78,8 @@ pub enum Input {
     Answered(ProbeId, Answer),
     /// A probe was not: refused, reset, timed out, or answered with an error.
     Unanswered(ProbeId, String),
-    /// Another node asks, and is told the last leader that this node's log knows of: [`Effect::Answer`].
-    Asked(VoterKey, Option<Leader>),
+    /// Another node asks, and is told what this node's log knows: [`Effect::Answer`].
+    Asked(Question, Known),
     /// The record of the last [`Effect::Store`] is durable.
     Stored,
     /// The quorum is known to have a leader: nothing is left to look for.
@@ -81,7 +89,7 @@ pub enum Input {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Ask a node, as [`Bootstrap::me`].
+    /// Ask a node, with [`Bootstrap::question`].
     Probe(ProbeId, Target),
     /// Keep this durably, then tell [`Input::Stored`]. At most one is under way.
     Store(Record),
@@ -138,8 +146,12 @@ pub struct Bootstrap {
     next_probe: u64,
     /// Whether there is anything left to ask.
     is_asking: bool,
+    /// Whether its directory has its id.
+    is_named: bool,
+    /// Whether it takes part without a vote.
+    is_observing: bool,
     began: Duration,
-    warned: Duration,
+    warns_at: Duration,
     #[cfg(test)]
     pub(crate) sabotage: Option<super::model_tests::Sabotage>,
 }
@@ -168,11 +180,14 @@ impl Bootstrap {
             peers,
             next_probe: 0,
             is_asking: true,
+            is_named: !is_new,
+            is_observing: false,
             began: now,
-            warned: now,
+            warns_at: now,
             #[cfg(test)]
             sabotage: None,
         };
+        machine.warns_at += machine.config.timing.warn_after;
         let effects = match (checked, machine.record.founding.clone()) {
             (Err(problem), _) => machine.fail(problem),
             (Ok(()), None) if is_new => {
@@ -181,12 +196,8 @@ impl Bootstrap {
             }
             (Ok(()), None) => machine.advance(now),
             (Ok(()), Some(founding)) => {
-                let mut effects = if has_state {
-                    machine.phase = Phase::Settled;
-                    vec![Effect::Resume(machine.me(), founding.cluster_id)]
-                } else {
-                    machine.settle(founding, None)
-                };
+                let mut effects =
+                    if has_state { machine.resume(founding) } else { machine.settle(founding, None) };
                 effects.extend(machine.ask(now));
                 effects
             }
@@ -200,6 +211,12 @@ impl Bootstrap {
         self.record.me
     }
 
+    /// What it tells of itself where it asks.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        Question { key: self.me(), listed: self.listed(), cluster_id: self.cluster_id().cloned() }
+    }
+
     /// When the next [`Input::Tick`] is due; `None` where nothing is left to do but to answer.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Duration> {
@@ -207,17 +224,17 @@ impl Bootstrap {
             return None;
         }
         let timing = &self.config.timing;
-        let asked = self.peers.iter().filter(|peer| self.is_asked(peer));
-        let next = asked.map(|peer| peer.wakes_at(timing)).min()?;
-        Some(next.min(self.warned + timing.warn_every))
+        let next = self.peers.iter().filter(|_| self.asks()).map(|peer| peer.wakes_at(timing)).min();
+        Some(next.map_or(self.warns_at, |next| next.min(self.warns_at)))
     }
 
     /// Takes what happened at `now`.
     #[must_use]
     pub fn step(&mut self, input: Input, now: Duration) -> Vec<Effect> {
         if self.phase == Phase::Failed {
+            // Others learn from it what is wrong, as long as it is there.
             return match input {
-                Input::Asked(..) => vec![Effect::AnswerLater],
+                Input::Asked(_, known) => vec![self.answer(known)],
                 _ => Vec::new(),
             };
         }
@@ -231,7 +248,7 @@ impl Bootstrap {
                 }
                 Vec::new()
             }
-            Input::Asked(by, leader) => self.asked(by, leader, now),
+            Input::Asked(by, known) => self.asked(&by, known, now),
             Input::Stored => self.stored(now),
             Input::LeaderKnown => {
                 self.is_asking = false;
@@ -242,7 +259,10 @@ impl Bootstrap {
 
     fn stored(&mut self, now: Duration) -> Vec<Effect> {
         match std::mem::replace(&mut self.phase, Phase::Looking) {
-            Phase::Naming => self.advance(now),
+            Phase::Naming => {
+                self.is_named = true;
+                self.advance(now)
+            }
             Phase::Keeping(founding, leader) => {
                 let mut effects = self.settle(founding, leader);
                 effects.extend(self.ask(now));
@@ -256,55 +276,121 @@ impl Bootstrap {
     }
 
     fn answered(&mut self, probe: ProbeId, answer: Answer, now: Duration) -> Vec<Effect> {
-        let (me, timing) = (self.me(), self.config.timing);
+        let (me, pause) = (self.me(), self.pause());
+        let mine = self.cluster_id().cloned();
         // Another one's is late, or comes twice.
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.awaits(probe)) else { return Vec::new() };
-        let checked = check_answer(&self.config, me, &peer.target, &answer);
-        peer.answered(answer, now, &timing);
-        match checked {
-            Err(problem) => self.object(problem),
+        let checked = check_answer(&self.config, me, mine.as_ref(), &peer.target, &answer);
+        peer.answered(answer, now, pause);
+        let is_news = checked.as_ref().err().is_some_and(|problem| peer.is_news(problem));
+        match checked.and_then(|()| self.check_place()) {
+            Err(problem) if self.is_fatal(&problem) => self.fail(problem),
+            Err(problem) => {
+                let warning = is_news.then_some(Effect::Warn(Warning::Noticed(problem)));
+                warning.into_iter().chain(self.ask(now)).collect()
+            }
             Ok(()) => self.advance(now),
         }
     }
 
-    fn asked(&mut self, by: VoterKey, leader: Option<Leader>, now: Duration) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    /// Who has its place, and knows of no leader, looks whether there can be one that knows it.
+    fn check_place(&self) -> Result<(), Problem> {
+        let Some(founding) = &self.record.founding else { return Ok(()) };
         let me = self.me();
-        let is_careless = self.is_sabotaged_by_keeping_answers();
-        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.is(by.id) && !is_careless) {
-            let is_news = peer.seen != Some(by.directory);
-            peer.asks_with(by.directory, now);
-            // Who asks may be the one that is in the wrong place, so this node goes on.
-            if let Err(problem) = check_namesake(me, &by, "one that asked this one")
-                && is_news
-            {
-                effects.push(Effect::Warn(Warning::Noticed(problem)));
-            }
+        let mut others = self.peers.iter().filter(|peer| !peer.is(me.id));
+        let have_all_answered = others.all(|peer| peer.answer.is_some());
+        if self.phase != Phase::Settled || !self.is_asking || !have_all_answered {
+            return Ok(());
         }
-        effects.push(self.answer(leader));
+        let answers: Vec<&Answer> = self.answers().collect();
+        check_majority(me, !self.is_observing, founding, &self.config.known, answers.iter().copied())
+    }
+
+    /// A node that looks for its place does not take one in a set-up that cannot work. One that has its place keeps it,
+    /// unless the quorum has no leader yet and it is this node that is wrong there.
+    fn is_fatal(&self, problem: &Problem) -> bool {
+        match self.phase {
+            // What is on its way to the disk is neither there nor not.
+            Phase::Keeping(..) => false,
+            Phase::Naming | Phase::Looking | Phase::Failed => true,
+            Phase::Settled if !self.is_asking => false,
+            Phase::Settled => match problem {
+                // At this node's own address. It cannot be told from this one by those that ask there.
+                Problem::TwoNodes { .. } | Problem::MajorityLost { .. } | Problem::Removed { .. } => true,
+                Problem::OtherCluster { .. } => self.is_outnumbered(),
+                _ => false,
+            },
+        }
+    }
+
+    /// Whether more of those that answered are of another cluster than of this node's.
+    fn is_outnumbered(&self) -> bool {
+        let mine = self.cluster_id();
+        let (with_me, others): (Vec<&Answer>, Vec<&Answer>) = self
+            .answers()
+            .filter(|answer| answer.cluster_id.is_some())
+            .partition(|answer| answer.cluster_id.as_ref() == mine);
+        others.len() > with_me.len() + 1
+    }
+
+    fn asked(&mut self, by: &Question, known: Known, now: Duration) -> Vec<Effect> {
+        let me = self.me();
+        if by.key == me {
+            return vec![self.answer(known)];
+        }
+        let checked = check_question(&self.config, me, self.cluster_id(), by);
+        let is_careless = self.is_sabotaged_by_keeping_answers();
+        let mut is_news = false;
+        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.is(by.key.id)) {
+            if !is_careless {
+                peer.asks_with(by.key.directory, now);
+            }
+            is_news = checked.as_ref().err().is_some_and(|problem| peer.is_news(problem));
+        }
+        let mut effects = vec![self.answer(known)];
+        match checked {
+            // Both are wrong then, and the one that asked is told by the answer.
+            Err(problem @ Problem::ListsDisagree { .. }) if self.phase == Phase::Looking => {
+                effects.extend(self.fail(problem));
+            }
+            // Who asks may be the one that is in the wrong place, so this node goes on.
+            Err(problem) if is_news => effects.push(Effect::Warn(Warning::Noticed(problem))),
+            _ => {}
+        }
         effects.extend(self.ask(now));
         effects
     }
 
     /// What this node says of itself: nothing that it could forget, or that is about to change.
-    fn answer(&self, leader: Option<Leader>) -> Effect {
+    fn answer(&self, known: Known) -> Effect {
         let is_unsure = match &self.phase {
-            Phase::Naming | Phase::Failed => true,
+            Phase::Naming => true,
             // Somebody who founds now would count on an empty directory.
             Phase::Keeping(..) => !self.is_founder(),
             Phase::Looking | Phase::Settled => false,
+            Phase::Failed => !self.is_named,
         };
         if is_unsure {
             return Effect::AnswerLater;
         }
-        let listed = match &self.config.quorum {
-            Quorum::Voters(voters) => voters.clone(),
-            Quorum::Servers(_) => Vec::new(),
-        };
+        let Question { key, listed, .. } = self.question();
         let founding = self.told_founding();
         let cluster_id = founding.as_ref().map(|founding| founding.cluster_id.clone());
         let cluster_id = cluster_id.or_else(|| self.config.data_of.clone());
-        Effect::Answer(Answer { key: self.me(), listed, cluster_id, founding, leader })
+        Effect::Answer(Answer { key, listed, cluster_id, founding, known })
+    }
+
+    fn listed(&self) -> Vec<Voter> {
+        match &self.config.quorum {
+            Quorum::Voters(voters) => voters.clone(),
+            Quorum::Servers(_) => Vec::new(),
+        }
+    }
+
+    /// The cluster that this node belongs to, or has data of.
+    fn cluster_id(&self) -> Option<&ClusterId> {
+        let founding = self.record.founding.as_ref().map(|founding| &founding.cluster_id);
+        founding.or(self.config.data_of.as_ref())
     }
 
     fn told_founding(&self) -> Option<Founding> {
@@ -345,9 +431,9 @@ impl Bootstrap {
             },
             Quorum::Voters(_) => {
                 // The founder's word counts as it is, any other's only if the quorum has worked. (See the argument.)
-                self.told(|answer| self.is_by_founder(answer) || answer.leader.is_some())
+                self.told(|answer| self.is_by_founder(answer) || answer.known.leader.is_some())
             }
-            Quorum::Servers(_) => self.told(|answer| answer.leader.is_some()),
+            Quorum::Servers(_) => self.told(|answer| answer.known.leader.is_some()),
         };
         let Some((answer, founding)) = found else { return Ok(None) };
         check_cluster(&self.config, answer.key.id, founding)?;
@@ -355,7 +441,8 @@ impl Bootstrap {
             let (other, cluster_id) = (answer.key.id, founding.cluster_id.clone());
             return Err(Problem::RolledBack { other, cluster_id });
         }
-        let leader = self.answers().filter_map(|answer| answer.leader).max_by_key(|leader| leader.epoch);
+        let leader =
+            self.answers().filter_map(|answer| answer.known.leader).max_by_key(|leader| leader.epoch);
         Ok(Some((founding.clone(), leader)))
     }
 
@@ -399,7 +486,29 @@ impl Bootstrap {
             return vec![Effect::Initialise(me, founding)];
         }
         let replaces = counted_on.filter(|counted_on| *counted_on != me);
+        self.is_observing = true;
         vec![Effect::JoinAsObserver { me, cluster_id: founding.cluster_id, replaces, leader }]
+    }
+
+    /// There are votes or a log: this node takes up the place that it had. One that came instead of a lost directory may have
+    /// followed the log without having been voted in.
+    fn resume(&mut self, founding: Founding) -> Vec<Effect> {
+        let me = self.me();
+        let votes = self.config.known.voters.iter().any(|voter| voter.key == me);
+        let is_named = founding.key_of(me.id) == Some(me);
+        if !votes && !is_named {
+            return self.settle(founding, self.config.known.leader);
+        }
+        self.phase = Phase::Settled;
+        let mut effects = vec![Effect::Resume(me, founding.cluster_id)];
+        let listed = self.listed();
+        if let Some(difference) = difference(&listed, &self.config.known.voters)
+            && !listed.is_empty()
+            && !self.config.known.voters.is_empty()
+        {
+            effects.push(Effect::Warn(Warning::ListDiffers { node: me.id, difference }));
+        }
+        effects
     }
 
     /// The voter with the lowest id decides on the founding.
@@ -424,24 +533,26 @@ impl Bootstrap {
         self.peers.iter().filter_map(|peer| peer.answer.as_ref()).filter(move |answer| answer.key != me)
     }
 
-    /// Whether a node is asked, once or again: as long as this one looks, and then until it has been heard once.
-    fn is_asked(&self, peer: &Peer) -> bool {
-        match self.phase {
-            Phase::Settled => peer.answer.is_none(),
-            Phase::Looking => true,
-            Phase::Naming | Phase::Keeping(..) | Phase::Failed => false,
-        }
+    /// Whether nodes are asked: until this one has its place, and a leader is known.
+    fn asks(&self) -> bool {
+        self.is_asking && matches!(self.phase, Phase::Looking | Phase::Settled)
+    }
+
+    /// From an answer to the next question. Who has its place can only wait.
+    fn pause(&self) -> Duration {
+        let timing = &self.config.timing;
+        if self.phase == Phase::Settled { timing.pause.max(timing.patience) } else { timing.pause }
     }
 
     fn ask(&mut self, now: Duration) -> Vec<Effect> {
-        if !self.is_asking {
+        if !self.asks() {
             return Vec::new();
         }
         let timing = self.config.timing;
         let mut effects = Vec::new();
         let mut peers = std::mem::take(&mut self.peers);
         for peer in &mut peers {
-            if self.is_asked(peer) && peer.is_due(now, &timing) {
+            if peer.is_due(now, &timing) {
                 let probe = ProbeId(self.next_probe);
                 self.next_probe += 1;
                 peer.ask(probe, now);
@@ -455,37 +566,43 @@ impl Bootstrap {
 
     /// What the operator should know by now.
     fn complain(&mut self, now: Duration) -> Option<Warning> {
-        if now < self.warned + self.config.timing.warn_every {
+        if now < self.warns_at {
             return None;
         }
-        self.warned = now;
+        self.warns_at = now + self.config.timing.warn_every;
+        self.waiting(now)
+    }
+
+    /// What this node waits for, unless it has its place and the quorum a leader.
+    #[must_use]
+    pub fn waiting(&self, now: Duration) -> Option<Warning> {
+        if !self.is_asking || matches!(self.phase, Phase::Failed) {
+            return None;
+        }
         let me = self.config.node_id;
         let others = self.peers.iter().filter(|peer| !peer.is(me));
         let nodes: Vec<_> = others.filter_map(|peer| peer.silence(now)).collect();
+        let waiting = now.saturating_sub(self.began);
         if nodes.is_empty() {
-            let waiting = now.saturating_sub(self.began);
             let founder = self.founder().filter(|founder| *founder != me);
-            return (self.phase == Phase::Looking).then_some(Warning::NotFounded { founder, waiting });
+            return Some(match self.phase {
+                Phase::Settled => Warning::NoLeader { waiting },
+                _ => Warning::NotFounded { founder, waiting },
+            });
         }
         let consequence = match (&self.phase, &self.config.quorum) {
-            (Phase::Looking, Quorum::Voters(_)) => {
+            (Phase::Settled, _) => {
+                "Without a majority of its voters the metadata quorum has no leader: start them"
+            }
+            (_, Quorum::Voters(_)) => {
                 "A metadata quorum is founded only when every node of controller.quorum.voters has answered: start them, or \
                  correct the list on every node"
             }
-            (Phase::Looking, Quorum::Servers(_)) => {
+            (_, Quorum::Servers(_)) => {
                 "Start them, or correct controller.quorum.bootstrap.servers: this node joins a quorum, and founds none"
             }
-            _ => "Without a majority of its voters the metadata quorum has no leader: start them",
         };
         Some(Warning::Silent { nodes, consequence })
-    }
-
-    /// A node that looks for its place does not take one in a set-up that cannot work. One that has its place keeps it.
-    fn object(&mut self, problem: Problem) -> Vec<Effect> {
-        match self.phase {
-            Phase::Settled | Phase::Keeping(..) => vec![Effect::Warn(Warning::Noticed(problem))],
-            Phase::Naming | Phase::Looking | Phase::Failed => self.fail(problem),
-        }
     }
 
     fn fail(&mut self, problem: Problem) -> Vec<Effect> {

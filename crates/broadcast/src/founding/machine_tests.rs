@@ -69,7 +69,7 @@ fn who_lost_its_directory_observes_and_is_voted_in_again() {
     let mut node = Asking::new(Config { proposed_directory: DirectoryId([22; 16]), ..config(2) });
     let told = founding("proposed-1", [1, 2, 3]);
     let answer = led(member(key(1, 1), &told));
-    let leader = answer.leader;
+    let leader = answer.known.leader;
     assert_eq!(node.hears(1, answer), [store(key(2, 22), &told)]);
     let joins = Effect::JoinAsObserver {
         me: key(2, 22),
@@ -120,7 +120,7 @@ fn by_bootstrap_servers_a_node_joins_a_quorum_with_a_leader_and_founds_none() {
         assert_eq!(node.ticks(TIMING.pause), []);
     }
     let answer = led(member(key(1, 1), &told));
-    let leader = answer.leader;
+    let leader = answer.known.leader;
     assert_eq!(node.hears(1, answer), [store(key(4, 4), &told)]);
     let cluster_id = told.cluster_id;
     let joins = Effect::JoinAsObserver { me: key(4, 4), cluster_id, replaces: None, leader };
@@ -189,7 +189,8 @@ fn an_answer_counts_once_and_only_to_the_last_probe() {
 #[test]
 fn a_node_says_nothing_before_its_directory_has_its_id() {
     let (mut machine, _) = Bootstrap::start(config(2), None, false, START);
-    assert_eq!(machine.step(Input::Asked(key(1, 1), None), START), [Effect::AnswerLater]);
+    let by = Question { key: key(1, 1), listed: voters(), cluster_id: None };
+    assert_eq!(machine.step(Input::Asked(by, Known::default()), START), [Effect::AnswerLater]);
 }
 
 #[test]
@@ -214,6 +215,32 @@ fn who_waits_for_the_founder_alone_says_so() {
     let effects = node.ticks(Duration::from_secs(6));
     let waiting = Duration::from_secs(6);
     assert_eq!(effects, [Effect::Warn(Warning::NotFounded { founder: Some(BrokerId(1)), waiting })]);
+}
+
+#[test]
+fn a_directory_that_came_for_a_lost_one_observes_until_its_own_log_says_that_it_votes() {
+    let kept = founding("proposed-1", [1, 2, 3]);
+    let record = Record { me: key(2, 22), founding: Some(kept) };
+    let log = |directory: u8| Known {
+        leader: None,
+        voters: founding("proposed-1", [1, directory, 3]).electorate("CONTROLLER"),
+    };
+    let (_, effects) = Asking::kept(Config { known: log(2), ..config(2) }, record.clone(), true);
+    assert!(matches!(&effects[..], [Effect::JoinAsObserver { replaces: Some(_), .. }]), "{effects:?}");
+    let (_, effects) = Asking::kept(Config { known: log(22), ..config(2) }, record, true);
+    assert!(matches!(&effects[..], [Effect::Resume(..)]), "{effects:?}");
+}
+
+#[test]
+fn who_has_its_place_tells_what_it_waits_for_until_a_leader_is_known() {
+    let record = Record { me: key(2, 2), founding: Some(founding("proposed-1", [1, 2, 3])) };
+    let (mut node, _) = Asking::kept(config(2), record, true);
+    let refused = Input::Unanswered(node.probe(3), "connection refused".to_owned());
+    node.step(refused);
+    let text = node.machine.waiting(node.now).unwrap().to_string();
+    assert!(text.contains("node 3 at host3:9093") && text.contains("majority"), "{text}");
+    node.step(Input::LeaderKnown);
+    assert_eq!(node.machine.waiting(node.now), None);
 }
 
 #[test]

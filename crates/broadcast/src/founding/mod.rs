@@ -80,4 +80,4 @@ pub mod terms;
 
 pub use self::machine::{Bootstrap, Config, Effect, Input, ProbeId, Quorum, Target, Timing};
 pub use self::problem::{Problem, Silence, Warning};
-pub use self::terms::{Address, Answer, ClusterId, Founding, FoundingVoter, Leader, Record};
+pub use self::terms::{Address, Answer, ClusterId, Founding, FoundingVoter, Known, Leader, Question, Record};

@@ -1,7 +1,7 @@
 //! Three nodes, their disks and what is on its way between them, in every order that there is: to a depth, and at random
 //! beyond. Nodes crash, restart and lose at most one disk; probes and answers are lost, late, and come twice.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ const NODES: usize = 3;
 const TIMING: Timing = Timing {
     pause: Duration::from_millis(50),
     patience: Duration::from_millis(1_000),
+    warn_after: Duration::from_secs(10_000),
     warn_every: Duration::from_secs(10_000),
 };
 
@@ -229,6 +230,7 @@ impl World {
             data_of: None,
             proposed_cluster_id: ClusterId::new(&format!("cluster-{id}-{process}")),
             proposed_directory: directory,
+            known: Known::default(),
             timing: TIMING,
         };
         let (mut machine, effects) = Bootstrap::start(config, node.disk.clone(), node.voted, node.now);
@@ -247,7 +249,9 @@ impl World {
                     self.wire.push(Message::Answer { to: from, process, probe, answer: None });
                     return Ok(());
                 };
-                let effects = machine.step(Input::Asked(by, leader), node.now);
+                let known = Known { leader, voters: Vec::new() };
+                let by = Question { key: by, listed: listed(), cluster_id: None };
+                let effects = machine.step(Input::Asked(by, known), node.now);
                 self.carry_out(to, effects, Some((from, process, probe)))
             }
             Message::Answer { to, process, probe, answer } => {
@@ -401,27 +405,37 @@ fn try_all(sabotage: Option<Sabotage>, depth: usize) -> Result<usize, String> {
             first.act(Action::Stored(at))?;
         }
     }
-    let mut seen = HashSet::new();
-    let mut layer = vec![(first, Vec::new())];
-    for _ in 0..depth {
-        let mut next = Vec::new();
-        for (world, path) in layer {
-            for action in world.actions() {
-                let mut after = world.clone();
-                let mut path = path.clone();
-                path.push(action);
-                after.act(action).map_err(|error| format!("{error} after {path:?}"))?;
-                let mut hasher = DefaultHasher::new();
-                format!("{after:?}").hash(&mut hasher);
-                if seen.insert(hasher.finish()) {
-                    after.clone().come_to_rest().map_err(|error| format!("{error} after {path:?}"))?;
-                    next.push((after, path));
-                }
-            }
-        }
-        layer = next;
-    }
+    let mut seen = HashMap::new();
+    try_from(&first, depth, &mut Vec::new(), &mut seen)?;
     Ok(seen.len())
+}
+
+/// Depth first, so that only one path of worlds is in memory at a time. `seen` has how many steps were left, at most, where a
+/// state was come to.
+fn try_from(
+    world: &World,
+    left: usize,
+    path: &mut Vec<Action>,
+    seen: &mut HashMap<u64, usize>,
+) -> Result<(), String> {
+    let Some(left) = left.checked_sub(1) else { return Ok(()) };
+    for action in world.actions() {
+        let mut after = world.clone();
+        path.push(action);
+        after.act(action).map_err(|error| format!("{error} after {path:?}"))?;
+        let mut hasher = DefaultHasher::new();
+        format!("{after:?}").hash(&mut hasher);
+        let known = seen.get(&hasher.finish()).copied();
+        if known.is_none_or(|known| known < left) {
+            seen.insert(hasher.finish(), left);
+            if known.is_none() {
+                after.clone().come_to_rest().map_err(|error| format!("{error} after {path:?}"))?;
+            }
+            try_from(&after, left, path, seen)?;
+        }
+        path.pop();
+    }
+    Ok(())
 }
 
 /// Walks at random, and rests at the end.

@@ -8,7 +8,7 @@ use ottla_types::config::listeners::Voter;
 use ottla_types::{BrokerId, DirectoryId};
 
 use super::machine::{ProbeId, Target, Timing};
-use super::problem::Silence;
+use super::problem::{Problem, Silence};
 use super::terms::{Address, Answer};
 
 /// A node that is asked.
@@ -27,6 +27,8 @@ pub(crate) struct Peer {
     heard: Duration,
     /// Why the last probe had no answer.
     why: Option<String>,
+    /// What was last found to be wrong with it, so that it is told once.
+    noticed: Option<Problem>,
 }
 
 impl Peer {
@@ -39,7 +41,16 @@ impl Peer {
     }
 
     fn new(target: Target, now: Duration) -> Self {
-        Self { target, answer: None, seen: None, outstanding: None, due: now, heard: now, why: None }
+        Self {
+            target,
+            answer: None,
+            seen: None,
+            outstanding: None,
+            due: now,
+            heard: now,
+            why: None,
+            noticed: None,
+        }
     }
 
     pub(crate) fn is(&self, node: BrokerId) -> bool {
@@ -72,9 +83,9 @@ impl Peer {
         self.outstanding.is_some_and(|(outstanding, _)| outstanding == probe)
     }
 
-    pub(crate) fn answered(&mut self, answer: Answer, now: Duration, timing: &Timing) {
+    pub(crate) fn answered(&mut self, answer: Answer, now: Duration, pause: Duration) {
         self.outstanding = None;
-        (self.heard, self.due, self.why) = (now, now + timing.pause, None);
+        (self.heard, self.due, self.why) = (now, now + pause, None);
         self.answer = Some(answer);
     }
 
@@ -90,6 +101,15 @@ impl Peer {
             (self.seen, self.answer, self.outstanding) = (Some(directory), None, None);
             self.due = now;
         }
+    }
+
+    /// Whether a problem with it is news.
+    pub(crate) fn is_news(&mut self, problem: &Problem) -> bool {
+        let is_news = self.noticed.as_ref() != Some(problem);
+        if is_news {
+            self.noticed = Some(problem.clone());
+        }
+        is_news
     }
 
     /// Its silence, if it is silent.

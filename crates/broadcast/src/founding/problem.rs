@@ -6,6 +6,7 @@ use std::time::Duration;
 use ottla_types::{BrokerId, DirectoryId};
 
 use super::terms::{Address, ClusterId};
+use crate::quorum::VoterKey;
 
 /// Why a node does not start, or what it noticed about another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +150,35 @@ pub enum Problem {
          or files were removed from it. Name an empty metadata.log.dir, or restore what was there"
     )]
     StateOfNoQuorum,
+    /// Too many voters lost their directories for the others to go on.
+    #[error(
+        "the metadata quorum of cluster {cluster_id} has {voters} voters, and {} lost their metadata directories ({}): those \
+         that are left are no majority, and no new quorum is founded, for what was agreed on would be forgotten. Bring back \
+         enough of these directories (is a disk not mounted, is metadata.log.dir or log.dirs wrong?). If they are lost \
+         for good, so are the metadata: then start every node with empty directories",
+        lost.len(), keys(lost)
+    )]
+    MajorityLost {
+        /// The cluster.
+        cluster_id: ClusterId,
+        /// How many vote.
+        voters: usize,
+        /// The directories that are lost.
+        lost: Vec<VoterKey>,
+    },
+    /// The quorum goes on without this node.
+    #[error(
+        "node {} with the metadata directory {} does not vote any more: the quorum removed it, or another directory came in its \
+         place, while it was away. Its voters are {}. Take this node out of controller.quorum.voters on every node and \
+         `controller` out of its process.roles; or empty its metadata.log.dir, and it is voted in again", me.id, me.directory,
+        keys(voters)
+    )]
+    Removed {
+        /// This node.
+        me: VoterKey,
+        /// Who votes.
+        voters: Vec<VoterKey>,
+    },
     /// Others know that this node founded the quorum, and it does not.
     #[error(
         "node {other} says that this node founded cluster {cluster_id} with this metadata directory, which does not know it: \
@@ -160,6 +190,12 @@ pub enum Problem {
         /// The cluster.
         cluster_id: ClusterId,
     },
+}
+
+/// Keys in a sentence.
+fn keys(keys: &[VoterKey]) -> String {
+    let one = |key: &VoterKey| format!("node {}'s {}", key.id, key.directory);
+    keys.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What an operator should know of a node that goes on.
@@ -179,8 +215,20 @@ pub enum Warning {
         /// For how long this node has waited.
         waiting: Duration,
     },
+    /// All answer, and the quorum has no leader yet.
+    NoLeader {
+        /// For how long this node has waited.
+        waiting: Duration,
+    },
     /// A node of a working quorum noticed a set-up that cannot work; it is the other one that has to be looked at.
     Noticed(Problem),
+    /// The node's list is not what the quorum has.
+    ListDiffers {
+        /// This node.
+        node: BrokerId,
+        /// In what, in words.
+        difference: String,
+    },
 }
 
 /// A node that does not answer.
@@ -222,7 +270,17 @@ impl fmt::Display for Warning {
                 "waiting for {} s for a metadata quorum with a leader: those asked answer, and know of none",
                 waiting.as_secs()
             ),
+            Self::NoLeader { waiting } => write!(
+                f,
+                "waiting for {} s for the metadata quorum to have a leader: all of its nodes that are listed answer",
+                waiting.as_secs()
+            ),
             Self::Noticed(problem) => problem.fmt(f),
+            Self::ListDiffers { node, difference } => write!(
+                f,
+                "controller.quorum.voters of node {node} is not what the metadata quorum has: {difference}. The quorum's voters \
+                 are those in its log, whatever is listed (KIP-853): correct the list, or change the quorum"
+            ),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::quorum::VoterKey;
 pub(crate) const TIMING: Timing = Timing {
     pause: Duration::from_millis(50),
     patience: Duration::from_secs(1),
+    warn_after: Duration::from_secs(5),
     warn_every: Duration::from_secs(5),
 };
 pub(crate) const START: Duration = Duration::ZERO;
@@ -42,12 +43,13 @@ pub(crate) fn config(id: i32) -> Config {
         data_of: None,
         proposed_cluster_id: ClusterId::new(&format!("proposed-{id}")),
         proposed_directory: DirectoryId([id as u8; 16]),
+        known: Known::default(),
         timing: TIMING,
     }
 }
 
 pub(crate) fn empty(key: VoterKey) -> Answer {
-    Answer { key, listed: voters(), cluster_id: None, founding: None, leader: None }
+    Answer { key, listed: voters(), cluster_id: None, founding: None, known: Known::default() }
 }
 
 pub(crate) fn member(key: VoterKey, founding: &Founding) -> Answer {
@@ -56,7 +58,7 @@ pub(crate) fn member(key: VoterKey, founding: &Founding) -> Answer {
 }
 
 pub(crate) fn led(mut answer: Answer) -> Answer {
-    answer.leader = Some(Leader { id: BrokerId(3), epoch: LeadershipEpoch(4) });
+    answer.known.leader = Some(Leader { id: BrokerId(3), epoch: LeadershipEpoch(4) });
     answer
 }
 
@@ -118,9 +120,14 @@ impl Asking {
         self.step(Input::Tick)
     }
 
+    /// A node with the same list asks.
+    pub(crate) fn is_asked(&mut self, by: VoterKey) -> Vec<Effect> {
+        self.step(Input::Asked(Question { key: by, listed: voters(), cluster_id: None }, Known::default()))
+    }
+
     /// What it answers to a node that asks.
     pub(crate) fn says(&mut self, by: VoterKey) -> Option<Answer> {
-        let effects = self.step(Input::Asked(by, None));
+        let effects = self.is_asked(by);
         effects.into_iter().find_map(|effect| match effect {
             Effect::Answer(answer) => Some(answer),
             _ => None,

@@ -4,7 +4,7 @@
 //! - `journal`, `codec`: the log and the vote on our storage; `snapshot`: files of snapshots.
 //! - `machine`: committed records on their way out; `leadership`: the epochs of this node; `keeper`: the task that keeps
 //!   both and openraft together; `appends`: records on their way in.
-//! - `admin`: who votes.
+//! - `begin`: the first entry of a log; `admin`: who votes; `progress`: when each of them had all.
 //! - [`observed`]: what a simulation is told.
 //! - `message`, `network`, `server`: what nodes say to each other. How bytes travel is [`Peers`].
 //!
@@ -13,6 +13,7 @@
 
 mod admin;
 mod appends;
+mod begin;
 mod codec;
 mod journal;
 mod keeper;
@@ -22,10 +23,10 @@ mod message;
 mod network;
 pub mod observed;
 mod open;
+mod progress;
 mod runtime;
 mod server;
 mod snapshot;
-mod progress;
 mod types;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +36,7 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 use ottla_env::disk::DirLock;
 use ottla_env::process;
-use ottla_types::{BrokerId, LeadershipEpoch, Offset};
+use ottla_types::{LeadershipEpoch, Offset};
 use tokio::sync::watch;
 
 use self::appends::{Appends, MAX_BATCH_BYTES};
@@ -46,15 +47,16 @@ use self::machine::{Found, Machine};
 use self::message::Failure;
 use self::network::Network;
 use self::observed::Observed;
+use self::progress::Progress;
 use self::server::Server;
 use self::types::{Payload, Types};
 use crate::atomic::{
     Appending, AtomicBroadcast, BoxFuture, DeliveryReceiver, LeaderHint, NoQuorum, Read, ReadError, Refused,
-use self::progress::Progress;
     SnapshotError, SnapshotPiece,
 };
-use crate::quorum::{Voter, VoterKey};
+use crate::quorum::VoterKey;
 
+pub use self::begin::InitialiseError;
 pub use self::network::Peers;
 pub use self::open::{OpenedRaft, RaftConfig};
 
@@ -68,30 +70,16 @@ pub struct Raft {
     machine: Machine,
     leadership: Arc<Leadership>,
     deliverer: SharedDeliverer,
+    progress: Arc<Progress>,
     appends: Appends,
     network: Network,
     server: Server,
     deliveries: Mutex<Option<DeliveryReceiver>>,
     closing: watch::Sender<bool>,
     /// How long the quorum may be silent.
-    progress: Arc<Progress>,
     patience: Duration,
     /// Serializes closing.
     open: tokio::sync::Mutex<Option<Box<dyn DirLock>>>,
-}
-
-/// Why a quorum was not formed.
-#[derive(Debug, thiserror::Error)]
-pub enum InitialiseError {
-    /// This node has a log or a vote: it is in a quorum, or was.
-    #[error("this node has a metadata log or a vote already, and forms no new quorum")]
-    NotEmpty,
-    /// The list of voters is not one.
-    #[error("no quorum can be formed of these voters: {0}")]
-    Voters(String),
-    /// The storage failed, or the log was closed.
-    #[error("the quorum cannot be formed: {0}")]
-    Stopped(String),
 }
 
 impl Raft {
@@ -115,46 +103,6 @@ impl Raft {
     #[must_use]
     pub fn key(&self) -> VoterKey {
         self.me
-    }
-
-    /// Forms a quorum of these voters, this node among them. Every one of them may do so; and none that is not sure that all
-    /// the others are as empty as itself.
-    ///
-    /// The first entry of the log is written by the voter with the lowest id, and the others wait for it: two that had not
-    /// heard of the same directories would write different ones under the same id, and each count its own majority.
-    ///
-    /// # Errors
-    /// Nothing has changed, unless the storage failed.
-    pub async fn initialise(&self, voters: Vec<Voter>) -> Result<(), InitialiseError> {
-        use openraft::errors::{InitializeError, RaftError};
-        if !self.is_empty() {
-            return Err(InitialiseError::NotEmpty);
-        }
-        let count = voters.len();
-        let voters: std::collections::BTreeMap<_, _> =
-            voters.into_iter().map(|voter| (voter.key, voter.endpoints)).collect();
-        let mut ids: Vec<BrokerId> = voters.keys().map(|key| key.id).collect();
-        ids.dedup();
-        if ids.len() != count {
-            return Err(InitialiseError::Voters("a node is named twice".to_owned()));
-        }
-        if !voters.contains_key(&self.me) {
-            return Err(InitialiseError::Voters("this node is not among them".to_owned()));
-        }
-        if voters.keys().next() != Some(&self.me) {
-            return Ok(());
-        }
-        match self.raft.initialize(voters).await {
-            Ok(()) => {}
-            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {
-                return Err(InitialiseError::NotEmpty);
-            }
-            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => {
-                return Err(InitialiseError::Voters("this node is not among them".to_owned()));
-            }
-            Err(RaftError::Fatal(error)) => return Err(InitialiseError::Stopped(error.to_string())),
-        }
-        Ok(())
     }
 
     /// Stands for election as soon as no leader is known to live: a hint that the one there was does not. A wrong one
