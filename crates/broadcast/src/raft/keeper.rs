@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::OpenRaft;
 use super::journal::Journal;
 use super::leadership::{Leadership, SharedDeliverer};
-use super::types::{Vote, log_id};
 use super::progress::Progress;
+use super::types::{Vote, log_id};
 use crate::quorum::VoterKey;
 
 /// A candidate that there never is.
@@ -31,8 +31,8 @@ pub(crate) struct Keeper {
     pub(crate) journal: Journal,
     pub(crate) leadership: Arc<Leadership>,
     pub(crate) deliverer: SharedDeliverer,
-    pub(crate) is_closing: watch::Receiver<bool>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) is_closing: watch::Receiver<bool>,
     /// How long the quorum may be silent before its leader resigns.
     pub(crate) patience: Duration,
     /// How long a successor may take to be elected.
@@ -61,13 +61,13 @@ impl Keeper {
             self.led_since =
                 self.leadership.state().leading.and(self.led_since.or_else(|| Some(Instant::now())));
             let is_alone = self.tend_ticks();
+            self.progress.look(&self.raft);
             self.give_up().await;
             let check = self.next_check(is_alone);
             tokio::select! {
                 biased;
                 () = closed(&mut is_closing) => return,
                 _ = failure.changed() => {}
-            self.progress.look(&self.raft);
                 _ = vote.changed() => {}
                 _ = state.changed() => {}
                 changed = server.changed() => {

@@ -111,16 +111,16 @@ impl Raft {
         let settings = Arc::new(config.openraft()?);
         let built = OpenRaft::new(me, settings, network.clone(), journal.clone(), machine.clone());
         let raft = with_rng(rng, built).await.map_err(|error| OpenError::Io(std::io::Error::other(error)))?;
+        let progress = Arc::new(Progress::default());
         let keeper = Keeper {
             me,
-        let progress = Arc::new(Progress::default());
             raft: raft.clone(),
             journal: journal.clone(),
             leadership: Arc::clone(&leadership),
             deliverer: Arc::clone(&deliverer),
+            progress: Arc::clone(&progress),
             is_closing: is_closing.clone(),
             patience,
-            progress: Arc::clone(&progress),
             handover: config.election_timeout,
             led_since: None,
         };
@@ -148,9 +148,9 @@ impl Raft {
             machine,
             leadership,
             deliverer,
+            progress,
             network,
             server,
-            progress,
             deliveries: Mutex::new(Some(receiver)),
             closing,
             patience,
