@@ -108,6 +108,9 @@ impl Core {
         &self,
         decide: impl FnOnce(&mut Controller) -> Decision<A> + Send,
     ) -> Result<A, Refused> {
+        if let Some(refused) = self.channel.leaderless().await {
+            return Err(refused);
+        }
         let (answer, end) = self.metadata.commit(decide).await?;
         self.metadata.carried_out(end).await?;
         Ok(answer)

@@ -89,6 +89,9 @@ fn is_the_controllers(api: ApiKey) -> bool {
             | ApiKey::CreatePartitions
             | ApiKey::AlterConfigs
             | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeQuorum
+            | ApiKey::AddRaftVoter
+            | ApiKey::RemoveRaftVoter
     )
 }
 
@@ -179,6 +182,9 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::DescribeTopicPartitions(request) => {
             handlers::describe_topic_partitions::handle(core, request).into()
         }
+        Request::DescribeQuorum(request) => handlers::describe_quorum::handle(core, request).await.into(),
+        Request::AddRaftVoter(request) => handlers::add_raft_voter::handle(core, request).await.into(),
+        Request::RemoveRaftVoter(request) => handlers::remove_raft_voter::handle(core, request).await.into(),
         Request::FindCoordinator(request) => handlers::find_coordinator::handle(core, context, request).await,
         Request::JoinGroup(request) => handlers::join_group::handle(core, context, request).await,
         Request::SyncGroup(request) => handlers::sync_group::handle(core, context, request).await,

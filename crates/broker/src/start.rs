@@ -228,7 +228,7 @@ pub(crate) async fn boot(
             None
         };
         let controller = join::follow(env, settings, log, tasks)?;
-        (Joined::alone(controller), logs)
+        (Joined::alone(env, settings, controller), logs)
     } else {
         (join::as_voter(env, settings, &directory, controllers, tasks, stopped).await?, None)
     };

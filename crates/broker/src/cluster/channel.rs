@@ -15,7 +15,7 @@ use ottla_wire::envelope::{DefaultPrincipalData, EnvelopeRequest};
 use super::identity::ClusterId;
 use super::links::Links;
 use crate::controller::{
-    ActiveController, heartbeat_request, not_controller, producer_ids, producer_ids_request, refused_code,
+    ActiveController, Quorum, heartbeat_request, not_controller, producer_ids, producer_ids_request, refused_code,
     registration_request,
 };
 use crate::server::Peer;
@@ -35,6 +35,8 @@ pub(crate) struct Channel {
     pub(crate) cluster_id: ClusterId,
     /// To the other nodes; `None` where there are none.
     pub(crate) links: Option<Arc<Links>>,
+    /// The nodes that vote.
+    pub(crate) quorum: Quorum,
 }
 
 impl Channel {
@@ -102,7 +104,8 @@ impl Channel {
         request: Bytes,
         timeout: Duration,
     ) -> Result<Option<Bytes>, Refused> {
-        let deadline = tokio::time::Instant::now() + timeout;
+        // Nobody is waited for longer than an election takes.
+        let deadline = tokio::time::Instant::now() + timeout.min(self.quorum.patience());
         loop {
             let refused = match self.forward_once(peer, request.clone()).await {
                 Err(refused) if refused.error == ErrorCode::NotController => refused,

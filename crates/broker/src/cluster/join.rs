@@ -24,7 +24,7 @@ use ottla_types::config::broker::node::{
 use super::identity::check_no_voters;
 use super::{Bootstrap, Channel, ClusterId, Identity, Links, Metadata};
 use crate::controller::{
-    ActiveController, ControllerNode, ControllerService, Liveness, do_chores, watch_brokers,
+    ActiveController, ControllerNode, ControllerService, Liveness, Quorum, do_chores, watch_brokers,
 };
 use crate::server::{
     Acceptor, Admission, ConnectionLimits, ConnectionSettings, LogLimit, RequestMemory, ResponseMemory,
@@ -50,8 +50,9 @@ pub(crate) struct Joined {
 
 impl Joined {
     /// A node that is its own quorum.
-    pub(crate) fn alone(controller: ActiveController) -> Self {
-        let channel = Channel { controller, cluster_id: ClusterId::default(), links: None };
+    pub(crate) fn alone(env: &Env, settings: &Settings, controller: ActiveController) -> Self {
+        let quorum = Quorum::alone(env, settings, &controller.metadata);
+        let channel = Channel { controller, cluster_id: ClusterId::default(), links: None, quorum };
         Self { channel, node: None }
     }
 
@@ -119,6 +120,8 @@ pub(crate) async fn as_voter(
     let links = Arc::new(Links::new(&env.net, node_id, &cluster_id, &voters));
     let raft = open_raft(env, settings, directory, &identity, Arc::new(links.beside())).await?;
     let controller = follow(env, settings, Arc::<Raft>::clone(&raft), tasks)?;
+    let admin = Arc::<Raft>::clone(&raft);
+    let quorum = Quorum::of_voter(env, settings, &controller.metadata, &cluster_id, admin);
     let bootstrap = Arc::new(Bootstrap {
         identity,
         directory: directory.to_owned(),
@@ -131,11 +134,12 @@ pub(crate) async fn as_voter(
     let node = Arc::new(ControllerNode {
         bootstrap: Arc::clone(&bootstrap),
         controller: controller.clone(),
+        quorum: quorum.clone(),
         core: OnceLock::new(),
         speaking: Mutex::default(),
     });
     serve(settings, controllers, &node, tasks, stopped)?;
-    let channel = Channel { controller, cluster_id, links: Some(links) };
+    let channel = Channel { controller, cluster_id, links: Some(links), quorum };
     let joined = Joined { channel, node: Some(node) };
     let timeout = u64::try_from(settings.get(&INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
     let ready = async {

@@ -96,6 +96,27 @@ impl Links {
         }
     }
 
+    /// The nodes of which an address is known.
+    pub(crate) fn known(&self) -> Vec<BrokerId> {
+        self.addresses().keys().copied().collect()
+    }
+
+    /// Whether a node is there: by a connection of its own, for on others an answer may wait behind another.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not answer in time.
+    pub(crate) async fn reach(&self, node: BrokerId, timeout: Duration) -> io::Result<()> {
+        let address = self.address(node)?;
+        let options = ConnectionOptions { connect_timeout: timeout, ..self.options.clone() };
+        // Both sides say what they understand before it is open.
+        Connection::open(&*self.net, &address, &options).await.map(drop).map_err(io::Error::other)
+    }
+
+    fn address(&self, node: BrokerId) -> io::Result<Address> {
+        let known = self.addresses().get(&node).map(|known| known.address.clone());
+        known.ok_or_else(|| io::Error::other(format!("no address is known of node {node}")))
+    }
+
     fn addresses(&self) -> MutexGuard<'_, BTreeMap<BrokerId, Known>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,8 +131,7 @@ impl Links {
         request: R,
         timeout: Duration,
     ) -> io::Result<R::Response> {
-        let unknown = || io::Error::other(format!("no address is known of node {to}"));
-        let address = self.addresses().get(&to).map(|known| known.address.clone()).ok_or_else(unknown)?;
+        let address = self.address(to)?;
         let asking = async {
             let connection = self.connection(to, address).await?;
             connection.start(request, timeout)?.wait().await

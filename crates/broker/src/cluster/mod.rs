@@ -17,6 +17,7 @@ pub(crate) mod follower;
 pub(crate) mod heartbeats;
 mod identity;
 pub(crate) mod join;
+mod leaderless;
 mod links;
 mod metadata;
 mod replay;

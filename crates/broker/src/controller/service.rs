@@ -18,6 +18,7 @@ use ottla_wire::private::quorum_probe::QuorumProbeResponse;
 use ottla_wire::private::raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse};
 use ottla_wire::{ApiKey, Audience, Request, Response};
 
+use super::quorum::Quorum;
 use super::requests::{
     ActiveController, heartbeat, heartbeat_response, producer_ids_response, registration,
     registration_response,
@@ -38,6 +39,7 @@ pub(crate) struct ControllerNode {
     pub(crate) speaking: Mutex<BTreeMap<SocketAddr, (BrokerId, BrokerEpoch)>>,
     pub(crate) bootstrap: Arc<Bootstrap>,
     pub(crate) controller: ActiveController,
+    pub(crate) quorum: Quorum,
     /// The broker of this node, once it has started.
     pub(crate) core: OnceLock<Weak<Core>>,
 }
@@ -119,6 +121,11 @@ impl ControllerNode {
                 let epoch = BrokerEpoch(request.broker_epoch);
                 producer_ids_response(controller.allocate_producer_ids(broker, epoch).await).into()
             }
+            Request::DescribeQuorum(request) => self.quorum.describe(&request).await.into(),
+            Request::AddRaftVoter(request) => self.quorum.add_voter(request).await.into(),
+            Request::RemoveRaftVoter(request) => self.quorum.remove_voter(request).await.into(),
+            Request::UpdateRaftVoter(request) => self.quorum.update_voter(request).await.into(),
+            Request::DescribeCluster(request) => self.quorum.describe_controllers(&request).into(),
             Request::Envelope(request) => self.forwarded(peer, request.request_data).await.into(),
             _ => return None,
         })
@@ -184,8 +191,17 @@ impl ControllerNode {
     }
 }
 
+/// What is served here: what nodes ask each other, and what Kafka's tools ask of controllers (KIP-919).
 fn is_for_nodes(api: ApiKey) -> bool {
-    api.audience() == Audience::Nodes || api == ApiKey::ApiVersions
+    api.audience() == Audience::Nodes
+        || matches!(
+            api,
+            ApiKey::ApiVersions
+                | ApiKey::DescribeCluster
+                | ApiKey::DescribeQuorum
+                | ApiKey::AddRaftVoter
+                | ApiKey::RemoveRaftVoter
+        )
 }
 
 fn reply(correlation_id: i32, version: i16, response: &Response) -> Handled {

@@ -1,5 +1,6 @@
 //! One file per API: from the wire's terms to the broker's, a question to whoever decides, and back.
 
+pub(crate) mod add_raft_voter;
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod authorized;
@@ -14,6 +15,7 @@ pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
+pub(crate) mod describe_quorum;
 pub(crate) mod describe_topic_partitions;
 mod each;
 pub(crate) mod fetch;
@@ -35,4 +37,5 @@ pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod produce_old;
 mod reachable;
+pub(crate) mod remove_raft_voter;
 pub(crate) mod sync_group;

@@ -135,7 +135,7 @@ apis! {
     /// Forgets how far a group has read.
     OffsetDelete = 47, offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
     /// Tells who votes on the metadata log.
-    DescribeQuorum = 55, describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse}, for Nobody;
+    DescribeQuorum = 55, describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
     /// Changes the in-sync replicas of partitions.
     AlterPartition = 56, alter_partition::{AlterPartitionRequest, AlterPartitionResponse}, for Nobody;
     /// Changes the versions of features.
@@ -164,11 +164,11 @@ apis! {
     DescribeTopicPartitions = 75,
         describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
     /// Adds a voter to the quorum.
-    AddRaftVoter = 80, add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse}, for Nobody;
+    AddRaftVoter = 80, add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse};
     /// Removes a voter from the quorum.
-    RemoveRaftVoter = 81, remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse}, for Nobody;
+    RemoveRaftVoter = 81, remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};
     /// Tells where a voter is reached.
-    UpdateRaftVoter = 82, update_raft_voter::{UpdateRaftVoterRequest, UpdateRaftVoterResponse}, for Nobody;
+    UpdateRaftVoter = 82, update_raft_voter::{UpdateRaftVoterRequest, UpdateRaftVoterResponse}, for Nodes;
     /// Carries what voters say to each other.
     RaftEnvelope = 16001, raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse}, for Nodes;
     /// Reads the committed records of the metadata log.

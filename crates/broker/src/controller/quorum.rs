@@ -1,0 +1,473 @@
+//! What may be asked about the quorum, and by whom it is changed: DescribeQuorum (KIP-595, KIP-836), AddRaftVoter,
+//! RemoveRaftVoter and UpdateRaftVoter (KIP-853), and DescribeCluster at a controller's listener (KIP-919).
+//!
+//! Error codes and the order of the checks are those of Kafka's `KafkaRaftClient` with `kraft.version` 1. Two things differ: a
+//! new voter is waited for until it has caught up, where Kafka refuses one that has not; and the endpoints of the voters are
+//! told. What is not here: how the quorum does it (`broadcast`), and the way to its leader (`cluster::channel`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broadcast::QuorumAdmin;
+use ottla_broadcast::quorum::{QuorumError, QuorumState, ReplicaState, Voter, VoterEndpoint, VoterKey};
+use ottla_env::{Clock, Env, process};
+use ottla_metadata::controller::Refused;
+use ottla_types::config::Settings;
+use ottla_types::config::broker::network::CONTROLLER_LISTENER_NAMES;
+use ottla_types::config::broker::node::{
+    CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS, CONTROLLER_QUORUM_FETCH_TIMEOUT_MS,
+};
+use ottla_types::{BrokerId, DirectoryId, ErrorCode, LeadershipEpoch};
+use ottla_wire::add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse};
+use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+use ottla_wire::describe_quorum::{
+    self, DescribeQuorumRequest, DescribeQuorumResponse, PartitionResponse, TopicResponse,
+};
+use ottla_wire::remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};
+use ottla_wire::update_raft_voter::{CurrentLeader, UpdateRaftVoterRequest, UpdateRaftVoterResponse};
+use ottla_wire::{Str, Uuid};
+
+use super::end_of;
+use crate::cluster::{ClusterId, Metadata};
+
+/// The metadata log's name as a topic; it is partition 0.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// `kraft.version` as it is finalized: the quorum can be changed.
+const KRAFT_VERSION: i16 = 1;
+
+/// `EndpointType`'s number of controllers.
+const CONTROLLERS: i8 = 2;
+
+/// How much longer than an election needs a request waits for an active controller.
+const BEYOND_ELECTION: Duration = Duration::from_secs(3);
+
+/// The quorum, for requests about it.
+#[derive(Clone)]
+pub(crate) struct Quorum {
+    metadata: Arc<Metadata>,
+    cluster_id: ClusterId,
+    clock: Arc<dyn Clock>,
+    /// The first of `controller.listener.names`: where voters reach each other.
+    listener: Arc<str>,
+    /// How long an election takes at most, where a majority is there.
+    election: Duration,
+    part: Part,
+}
+
+/// This node's part in the quorum.
+#[derive(Clone)]
+enum Part {
+    /// It is its own.
+    Alone,
+    /// It has one with others.
+    Voter(Arc<dyn QuorumAdmin>),
+    /// It has none.
+    Observer,
+}
+
+impl Quorum {
+    fn new(
+        env: &Env,
+        settings: &Settings,
+        metadata: &Arc<Metadata>,
+        cluster_id: &ClusterId,
+        part: Part,
+    ) -> Self {
+        let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let names = settings.get(&CONTROLLER_LISTENER_NAMES);
+        Self {
+            metadata: Arc::clone(metadata),
+            cluster_id: Arc::clone(cluster_id),
+            clock: Arc::clone(&env.clock),
+            listener: names.first().map_or("CONTROLLER", String::as_str).to_ascii_uppercase().into(),
+            election: millis(settings.get(&CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS))
+                + millis(settings.get(&CONTROLLER_QUORUM_FETCH_TIMEOUT_MS)),
+            part,
+        }
+    }
+
+    /// That of a node which is its own quorum.
+    pub(crate) fn alone(env: &Env, settings: &Settings, metadata: &Arc<Metadata>) -> Self {
+        Self::new(env, settings, metadata, &ClusterId::default(), Part::Alone)
+    }
+
+    /// That of a node which runs a part of it.
+    pub(crate) fn of_voter(
+        env: &Env,
+        settings: &Settings,
+        metadata: &Arc<Metadata>,
+        cluster_id: &ClusterId,
+        admin: Arc<dyn QuorumAdmin>,
+    ) -> Self {
+        Self::new(env, settings, metadata, cluster_id, Part::Voter(admin))
+    }
+
+    /// That of a node which only follows the log.
+    pub(crate) fn of_observer(
+        env: &Env,
+        settings: &Settings,
+        metadata: &Arc<Metadata>,
+        cluster_id: &ClusterId,
+    ) -> Self {
+        Self::new(env, settings, metadata, cluster_id, Part::Observer)
+    }
+
+    /// The first of `controller.listener.names`.
+    pub(crate) fn listener(&self) -> &str {
+        &self.listener
+    }
+
+    /// How long a request waits for an active controller: over an election and some seconds more. After that nobody can
+    /// expect one any more, and who asks is better told why. Kafka's brokers go on for a minute.
+    pub(crate) fn patience(&self) -> Duration {
+        self.election + BEYOND_ELECTION
+    }
+
+    /// Who votes, as far as this node knows.
+    pub(crate) fn members(&self) -> Vec<Voter> {
+        match &self.part {
+            Part::Alone => vec![self.itself()],
+            Part::Voter(admin) => admin.members(),
+            Part::Observer => Vec::new(),
+        }
+    }
+
+    fn itself(&self) -> Voter {
+        // A quorum of one knows no directories: there is nobody to tell them apart for.
+        let key = VoterKey { id: self.metadata.node_id(), directory: DirectoryId::ZERO };
+        Voter { key, endpoints: Vec::new() }
+    }
+
+    async fn state(&self) -> Result<QuorumState, QuorumError> {
+        let hint = *self.metadata.leader().borrow();
+        match &self.part {
+            Part::Voter(admin) => admin.describe().await,
+            Part::Observer => Err(QuorumError::NotLeader { leader: hint.leader }),
+            Part::Alone if !self.metadata.is_leading() => Err(QuorumError::NotLeader { leader: None }),
+            Part::Alone => {
+                let end = end_of(&self.metadata.host.image());
+                let now = Some(Duration::ZERO);
+                let itself = ReplicaState {
+                    voter: self.itself(),
+                    log_end: Some(end),
+                    last_answer: now,
+                    last_caught_up: now,
+                };
+                Ok(QuorumState {
+                    leader: self.metadata.node_id(),
+                    epoch: hint.epoch,
+                    high_watermark: end,
+                    voters: vec![itself],
+                    observers: Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// Answers DescribeQuorum.
+    pub(crate) async fn describe(&self, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
+        if !is_about_metadata(request) {
+            return with_errors(request, ErrorCode::UnknownTopicOrPartition);
+        }
+        match self.state().await {
+            Ok(state) => described(&state, self.clock.wall_ms()),
+            Err(_) => with_errors(request, ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    /// Answers AddRaftVoter. It is always answered when it is committed, which whoever does not ask for that does not mind.
+    pub(crate) async fn add_voter(&self, request: AddRaftVoterRequest) -> AddRaftVoterResponse {
+        let done = self.try_add(&request).await;
+        let (error_code, error_message) = told(done);
+        AddRaftVoterResponse { error_code, error_message, ..AddRaftVoterResponse::default() }
+    }
+
+    async fn try_add(&self, request: &AddRaftVoterRequest) -> Result<(), Refused> {
+        self.check_cluster(request.cluster_id.as_deref())?;
+        let admin = self.admin()?;
+        let key = voter_key(request.voter_id, request.voter_directory_id, "Add")?;
+        let listeners = request.listeners.iter().map(|listener| VoterEndpoint {
+            listener: listener.name.to_string(),
+            host: listener.host.to_string(),
+            port: listener.port,
+        });
+        let endpoints = self.default_first(listeners.collect()).ok_or_else(|| {
+            invalid(format!(
+                "Add voter request didn't include the endpoint for the default listener {}",
+                self.listener
+            ))
+        })?;
+        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        // It takes its course also when nobody waits for it: half of it would leave a node that is sent the log for nothing.
+        let adding = process::spawn(async move { admin.add_voter(Voter { key, endpoints }).await });
+        match tokio::time::timeout(timeout, adding).await {
+            Ok(Ok(added)) => added.map_err(|error| refused(&error)),
+            Ok(Err(_)) => Err(refused(&QuorumError::Unknown("the node stops".to_owned()))),
+            Err(_) => Err(Refused {
+                error: ErrorCode::RequestTimedOut,
+                message: format!(
+                    "node {} has not caught up with the metadata log within {} ms. It is still sent the log, and becomes a \
+                     voter if it has caught up soon: describe the quorum to see it",
+                    key.id, request.timeout_ms
+                ),
+            }),
+        }
+    }
+
+    /// Answers RemoveRaftVoter.
+    pub(crate) async fn remove_voter(&self, request: RemoveRaftVoterRequest) -> RemoveRaftVoterResponse {
+        let removing = async {
+            self.check_cluster(request.cluster_id.as_deref())?;
+            let admin = self.admin()?;
+            let key = voter_key(request.voter_id, request.voter_directory_id, "Remove")?;
+            // As in adding one.
+            match process::spawn(async move { admin.remove_voter(key).await }).await {
+                Ok(removed) => removed.map_err(|error| refused(&error)),
+                Err(_) => Err(refused(&QuorumError::Unknown("the node stops".to_owned()))),
+            }
+        };
+        let (error_code, error_message) = told(removing.await);
+        RemoveRaftVoterResponse { error_code, error_message, ..RemoveRaftVoterResponse::default() }
+    }
+
+    /// Answers UpdateRaftVoter, which has no words for what is wrong.
+    pub(crate) async fn update_voter(&self, request: UpdateRaftVoterRequest) -> UpdateRaftVoterResponse {
+        let error_code = match self.try_update(&request).await {
+            Ok(()) => ErrorCode::None,
+            Err(refused) => refused.error,
+        };
+        UpdateRaftVoterResponse {
+            error_code: error_code.code(),
+            current_leader: self.current_leader(),
+            ..UpdateRaftVoterResponse::default()
+        }
+    }
+
+    async fn try_update(&self, request: &UpdateRaftVoterRequest) -> Result<(), Refused> {
+        self.check_cluster(request.cluster_id.as_deref())?;
+        let admin = self.admin()?;
+        match request.current_leader_epoch.cmp(&epoch(self.metadata.leader().borrow().epoch)) {
+            std::cmp::Ordering::Less => return Err(code(ErrorCode::FencedLeaderEpoch)),
+            std::cmp::Ordering::Greater => return Err(code(ErrorCode::UnknownLeaderEpoch)),
+            std::cmp::Ordering::Equal if !self.metadata.is_leading() => {
+                return Err(code(ErrorCode::NotLeaderOrFollower));
+            }
+            std::cmp::Ordering::Equal => {}
+        }
+        let key = voter_key(request.voter_id, request.voter_directory_id, "Update")?;
+        let listeners = request.listeners.iter().map(|listener| VoterEndpoint {
+            listener: listener.name.to_string(),
+            host: listener.host.to_string(),
+            port: listener.port,
+        });
+        let endpoints =
+            self.default_first(listeners.collect()).ok_or_else(|| code(ErrorCode::InvalidRequest))?;
+        let versions = &request.kraft_version_feature;
+        if !(versions.min_supported_version..=versions.max_supported_version).contains(&KRAFT_VERSION) {
+            return Err(code(ErrorCode::InvalidRequest));
+        }
+        let updating = process::spawn(async move { admin.update_voter(Voter { key, endpoints }).await });
+        match updating.await {
+            Ok(updated) => updated.map_err(|error| refused(&error)),
+            Err(_) => Err(code(ErrorCode::RequestTimedOut)),
+        }
+    }
+
+    fn current_leader(&self) -> CurrentLeader {
+        let hint = *self.metadata.leader().borrow();
+        let leader = hint.leader.and_then(|id| self.members().into_iter().find(|voter| voter.key.id == id));
+        let endpoint = leader.as_ref().and_then(|voter| voter.endpoints.first());
+        CurrentLeader {
+            leader_id: hint.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: epoch(hint.epoch),
+            host: endpoint.map_or_else(Str::default, |endpoint| endpoint.host.as_str().into()),
+            port: endpoint.map_or(0, |endpoint| i32::from(endpoint.port)),
+            ..CurrentLeader::default()
+        }
+    }
+
+    /// Answers DescribeCluster where controllers are asked: with the voters, and the active controller among them.
+    pub(crate) fn describe_controllers(&self, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+        if request.endpoint_type != CONTROLLERS {
+            return DescribeClusterResponse {
+                error_code: ErrorCode::MismatchedEndpointType.code(),
+                error_message: Some(
+                    "The request was sent to an endpoint of type CONTROLLER, but we wanted an endpoint of type BROKER"
+                        .into(),
+                ),
+                ..DescribeClusterResponse::default()
+            };
+        }
+        let nodes = self.members().into_iter().filter_map(|voter| {
+            let endpoint = voter.endpoints.first()?;
+            Some(DescribeClusterBroker {
+                broker_id: voter.key.id.0,
+                host: endpoint.host.as_str().into(),
+                port: i32::from(endpoint.port),
+                ..DescribeClusterBroker::default()
+            })
+        });
+        DescribeClusterResponse {
+            endpoint_type: CONTROLLERS,
+            cluster_id: self.cluster_id.get().map(|id| id.as_ref().into()).unwrap_or_default(),
+            controller_id: self.metadata.leader().borrow().leader.map_or(-1, |leader| leader.0),
+            brokers: nodes.collect(),
+            ..DescribeClusterResponse::default()
+        }
+    }
+
+    fn check_cluster(&self, theirs: Option<&str>) -> Result<(), Refused> {
+        match (self.cluster_id.get(), theirs) {
+            (Some(ours), Some(theirs)) if **ours != *theirs => Err(Refused {
+                error: ErrorCode::InconsistentClusterId,
+                message: format!("The given id \"{theirs}\" doesn't match the cluster id \"{ours}\""),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn admin(&self) -> Result<Arc<dyn QuorumAdmin>, Refused> {
+        match &self.part {
+            Part::Voter(admin) => Ok(Arc::clone(admin)),
+            Part::Observer => Err(code(ErrorCode::NotLeaderOrFollower)),
+            // What Kafka answers where `kraft.version` is 0.
+            Part::Alone => Err(Refused {
+                error: ErrorCode::UnsupportedVersion,
+                message: format!(
+                    "node {} is its own metadata quorum, which gets no other voters: a cluster of several is formed by \
+                     controller.quorum.voters, with empty log.dirs",
+                    self.metadata.node_id()
+                ),
+            }),
+        }
+    }
+
+    /// The endpoints, with that of the default listener first; `None` where there is none of it.
+    fn default_first(&self, mut endpoints: Vec<VoterEndpoint>) -> Option<Vec<VoterEndpoint>> {
+        let is_default = |endpoint: &VoterEndpoint| endpoint.listener.eq_ignore_ascii_case(&self.listener);
+        let nth = endpoints.iter().position(is_default)?;
+        endpoints.get_mut(..=nth)?.rotate_right(1);
+        Some(endpoints)
+    }
+}
+
+/// Whether nothing else is asked for than the metadata log.
+fn is_about_metadata(request: &DescribeQuorumRequest) -> bool {
+    let [topic] = &request.topics[..] else { return false };
+    let [partition] = &topic.partitions[..] else { return false };
+    topic.topic_name.as_str() == METADATA_TOPIC && partition.partition_index == 0
+}
+
+/// The same error for all that was asked for.
+fn with_errors(request: &DescribeQuorumRequest, error: ErrorCode) -> DescribeQuorumResponse {
+    let partition = |partition: &describe_quorum::PartitionData| PartitionResponse {
+        partition_index: partition.partition_index,
+        error_code: error.code(),
+        error_message: Some(error.to_string().into()),
+        leader_id: -1,
+        leader_epoch: -1,
+        high_watermark: -1,
+        ..PartitionResponse::default()
+    };
+    let topic = |topic: &describe_quorum::TopicData| TopicResponse {
+        topic_name: topic.topic_name.clone(),
+        partitions: topic.partitions.iter().map(partition).collect(),
+        ..TopicResponse::default()
+    };
+    DescribeQuorumResponse {
+        topics: request.topics.iter().map(topic).collect(),
+        ..DescribeQuorumResponse::default()
+    }
+}
+
+fn described(state: &QuorumState, now_ms: i64) -> DescribeQuorumResponse {
+    let replica = |replica: &ReplicaState| described_replica(replica, now_ms);
+    let partition = PartitionResponse {
+        partition_index: 0,
+        leader_id: state.leader.0,
+        leader_epoch: epoch(state.epoch),
+        high_watermark: state.high_watermark.0,
+        current_voters: state.voters.iter().map(replica).collect(),
+        observers: state.observers.iter().map(replica).collect(),
+        ..PartitionResponse::default()
+    };
+    let topic = TopicResponse {
+        topic_name: METADATA_TOPIC.into(),
+        partitions: vec![partition],
+        ..TopicResponse::default()
+    };
+    let listener = |endpoint: &VoterEndpoint| describe_quorum::Listener {
+        name: endpoint.listener.as_str().into(),
+        host: endpoint.host.as_str().into(),
+        port: endpoint.port,
+        ..describe_quorum::Listener::default()
+    };
+    let node = |replica: &ReplicaState| describe_quorum::Node {
+        node_id: replica.voter.key.id.0,
+        listeners: replica.voter.endpoints.iter().map(listener).collect(),
+        ..describe_quorum::Node::default()
+    };
+    DescribeQuorumResponse {
+        topics: vec![topic],
+        nodes: state.voters.iter().map(node).collect(),
+        ..DescribeQuorumResponse::default()
+    }
+}
+
+fn described_replica(replica: &ReplicaState, now_ms: i64) -> describe_quorum::ReplicaState {
+    let at = |ago: Option<Duration>| {
+        ago.map_or(-1, |ago| now_ms.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
+    };
+    describe_quorum::ReplicaState {
+        replica_id: replica.voter.key.id.0,
+        replica_directory_id: Uuid(replica.voter.key.directory.0),
+        log_end_offset: replica.log_end.map_or(-1, |end| end.0),
+        last_fetch_timestamp: at(replica.last_answer),
+        last_caught_up_timestamp: at(replica.last_caught_up),
+        ..describe_quorum::ReplicaState::default()
+    }
+}
+
+/// Kafka's epochs are shorter.
+fn epoch(epoch: LeadershipEpoch) -> i32 {
+    i32::try_from(epoch.0).unwrap_or(i32::MAX)
+}
+
+fn voter_key(id: i32, directory: Uuid, what: &str) -> Result<VoterKey, Refused> {
+    let directory = DirectoryId(directory.0);
+    if id < 0 || directory == DirectoryId::ZERO {
+        return Err(invalid(format!("{what} voter request didn't include a valid voter")));
+    }
+    Ok(VoterKey { id: BrokerId(id), directory })
+}
+
+fn invalid(message: String) -> Refused {
+    Refused { error: ErrorCode::InvalidRequest, message }
+}
+
+fn code(error: ErrorCode) -> Refused {
+    Refused { error, message: error.to_string() }
+}
+
+/// What a client is told of the quorum's answer.
+fn refused(error: &QuorumError) -> Refused {
+    let code = match error {
+        QuorumError::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+        QuorumError::Duplicate(_) => ErrorCode::DuplicateVoter,
+        QuorumError::NotFound(_) => ErrorCode::VoterNotFound,
+        QuorumError::Invalid(_) => ErrorCode::InvalidRequest,
+        // All of them pass, or show whether it was done when it is asked for again.
+        QuorumError::InProgress | QuorumError::NotCaughtUp(_) | QuorumError::Unknown(_) => {
+            ErrorCode::RequestTimedOut
+        }
+    };
+    Refused { error: code, message: error.to_string() }
+}
+
+fn told(done: Result<(), Refused>) -> (i16, Option<Str>) {
+    match done {
+        Ok(()) => (ErrorCode::None.code(), None),
+        Err(refused) => (refused.error.code(), Some(refused.message.into())),
+    }
+}
