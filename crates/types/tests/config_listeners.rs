@@ -101,6 +101,43 @@ fn voters_are_taken_apart() {
 }
 
 #[test]
+fn a_mistake_in_the_list_of_voters_names_its_entry() {
+    for (list, says) in [
+        ("1@a:1,2", "\"2\" in controller.quorum.voters has no @"),
+        ("1@a:1,x@b:2", "\"x@b:2\" in controller.quorum.voters has no number"),
+        ("1@a:1,-2@b:2", "\"-2@b:2\" in controller.quorum.voters has a negative"),
+        ("1@a:1,2@:2", "\"2@:2\" in controller.quorum.voters names no host"),
+        ("1@a:1,2@b:0", "\"2@b:0\" in controller.quorum.voters has port 0"),
+        ("1@a:1,1@b:2", "lists node 1 twice, the second time as \"1@b:2\""),
+        ("1@a:1,2@A:1", "lists the address of \"2@A:1\" twice"),
+    ] {
+        let message = problem(&format!("controller.quorum.voters={list}"));
+        assert!(message.contains(says), "{list}: {message}");
+    }
+}
+
+#[test]
+fn a_nodes_own_entry_has_the_port_of_its_controllers_listener() {
+    let with = |listeners: &str| {
+        format!(
+            "node.id=1\ncontroller.quorum.voters=1@a:9093,2@b:9094\ncontroller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n{listeners}"
+        )
+    };
+    settings(&with("listeners=PLAINTEXT://:9092,CONTROLLER://:9093"));
+    // Where ports are mapped, what others are told counts.
+    settings(&with(
+        "listeners=PLAINTEXT://:9092,CONTROLLER://:1\nadvertised.listeners=PLAINTEXT://a:9092,CONTROLLER://a:9093",
+    ));
+    for port in [9094, 0] {
+        let message = problem(&with(&format!("listeners=PLAINTEXT://:9092,CONTROLLER://:{port}")));
+        for says in ["this node, 1, is at a:9093", &format!("CONTROLLER://:{port}"), "advertised.listeners"] {
+            assert!(message.contains(says), "{message}");
+        }
+    }
+}
+
+#[test]
 fn hosts_and_ports_are_split_at_the_last_colon() {
     assert_eq!(split_host_port("h:1"), Some(("h".to_owned(), 1)));
     assert_eq!(split_host_port(":1"), Some((String::new(), 1)));

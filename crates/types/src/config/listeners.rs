@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::broker::{network, node};
+use super::broker::network;
 use super::key::Key;
 use super::settings::Settings;
 use crate::BrokerId;
@@ -110,7 +110,7 @@ pub struct ListenerProblem {
     pub message: String,
 }
 
-/// A voter of the metadata quorum.
+/// A voter of the metadata quorum, as `controller.quorum.voters` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voter {
     /// Its `node.id`.
@@ -134,17 +134,6 @@ impl Settings {
             (true, Some(inter_broker)) => Ok(Listeners { all, inter_broker }),
             _ => Err(problems),
         }
-    }
-
-    /// `controller.quorum.voters`.
-    #[must_use]
-    pub fn quorum_voters(&self) -> Vec<Voter> {
-        let voter = |text: &String| {
-            let (id, address) = text.split_once('@')?;
-            let (host, port) = split_host_port(address)?;
-            Some(Voter { id: BrokerId(id.parse().ok()?), host, port })
-        };
-        self.get(&node::CONTROLLER_QUORUM_VOTERS).iter().filter_map(voter).collect()
     }
 
     fn collect_listeners(&self, problems: &mut Vec<ListenerProblem>) -> Vec<Listener> {

@@ -276,6 +276,9 @@ impl Settings {
         for problem in self.listeners().err().into_iter().flatten() {
             refuse(&[problem.key, "listeners", "controller.listener.names"], problem.message);
         }
+        for problem in self.voter_problems() {
+            refuse(&[problem.key], problem.message);
+        }
         let old = self.get(&node::BROKER_ID);
         if let Some(id) = self.get(&node::NODE_ID)
             && self.is_set(&node::BROKER_ID)

@@ -20,7 +20,7 @@ keys! {
     BROKER_RACK: Option<String> = "broker.rack", None, Valid::Any, Medium, ReadOnly;
     /// The voters of the metadata quorum as `id@host:port`, the same list on every node.
     CONTROLLER_QUORUM_VOTERS: Vec<String> = "controller.quorum.voters",
-        Some(""), Valid::Form("a list of id@host:port separated by commas", is_voters), High, ReadOnly;
+        Some(""), Valid::Form("a list of id@host:port separated by commas", is_text), High, ReadOnly;
     /// Addresses `host:port` at which to find the metadata quorum that this node joins.
     CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: Vec<String> = "controller.quorum.bootstrap.servers",
         Some(""), Valid::Form("a list of host:port separated by commas", is_host_ports), High, ReadOnly;
@@ -99,12 +99,7 @@ fn is_host_ports(text: &str) -> bool {
     text.is_empty() || text.split(',').all(is_host_port)
 }
 
-fn is_voters(text: &str) -> bool {
-    let is_voter = |voter: &str| {
-        voter
-            .trim()
-            .split_once('@')
-            .is_some_and(|(id, address)| id.parse::<i32>().is_ok_and(|id| id >= 0) && is_host_port(address))
-    };
-    text.is_empty() || text.split(',').all(is_voter)
+/// Its entries are looked at one by one, so that the wrong one is named (`config/voters.rs`).
+fn is_text(_: &str) -> bool {
+    true
 }
