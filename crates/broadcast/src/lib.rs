@@ -18,6 +18,7 @@ pub mod atomic;
 pub mod conformance;
 pub mod founding;
 pub mod frame;
+mod frame_file;
 mod log;
 pub mod observer;
 mod pieces;

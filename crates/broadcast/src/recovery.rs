@@ -12,7 +12,8 @@ use ottla_env::Disk;
 use ottla_env::disk::{DirLock, File, OpenMode, create_dir_durably};
 use ottla_types::Offset;
 
-use crate::frame::{self, Damage, FRAME_HEAD_LEN, FileKind, FrameHead, HEADER_LEN, MARK};
+use crate::frame::{self, Damage, FRAME_HEAD_LEN, FileKind, HEADER_LEN, MARK};
+use crate::frame_file::read_frame;
 use crate::log::MetadataLog;
 use crate::writer::segment_path;
 
@@ -348,19 +349,6 @@ impl Scan<'_> {
     fn damaged(&self, position: u64, damage: Damage) -> OpenError {
         OpenError::Damaged { path: self.path.display().to_string(), position, damage }
     }
-}
-
-/// Reads the frame at `at`, unless there is none.
-pub(crate) async fn read_frame(
-    file: &dyn File,
-    at: u64,
-) -> io::Result<Result<(FrameHead, bytes::Bytes), Damage>> {
-    let head = match FrameHead::parse(&file.read_at(at, FRAME_HEAD_LEN).await?) {
-        Ok(head) => head,
-        Err(damage) => return Ok(Err(damage)),
-    };
-    let payload = file.read_at(at.saturating_add(FRAME_HEAD_LEN as u64), head.len).await?;
-    Ok(if payload.len() == head.len { Ok((head, payload)) } else { Err(Damage::Truncated) })
 }
 
 const SEARCH_WINDOW: usize = 1024 * 1024;

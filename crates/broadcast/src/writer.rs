@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_env::Disk;
-use ottla_env::disk::{DirLock, File, OpenMode};
+use ottla_env::disk::{DirLock, File};
 use ottla_types::Offset;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::frame::{self, FileKind, FrameBuilder, HEADER_LEN, MAX_BATCH_BYTES};
+use crate::frame_file::{create, write_snapshot_frames};
 use crate::log::AppendError;
 use crate::recovery::{self, Recovered, segment_name, snapshot_name};
 
@@ -34,9 +35,6 @@ pub(crate) enum Command {
         answer: oneshot::Sender<Result<(), AppendError>>,
     },
 }
-
-/// How large a snapshot's frames are, unless one record is larger: they are read, and sent, one by one.
-const SNAPSHOT_FRAME_BYTES: usize = 256 * 1024;
 
 /// A snapshot that is being written.
 const PARTIAL_SNAPSHOT: &str = "snapshot.partial";
@@ -202,27 +200,9 @@ impl Writer {
     }
 
     async fn write_snapshot(&self, path: &Path, upto: Offset, records: &[Bytes]) -> io::Result<()> {
-        // What an earlier attempt left is not written over: nothing that may have been renamed is ever changed.
-        match self.disk.remove_file(path).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.open(path, OpenMode::CreateNew).await?;
+        let file = create(&*self.disk, path).await?;
         file.write_at(0, &[frame::header(FileKind::Snapshot, upto)]).await?;
-        let mut at = HEADER_LEN as u64;
-        let mut frame = FrameBuilder::new(upto);
-        for record in records {
-            let record = std::slice::from_ref(record);
-            if !frame.is_empty() && frame.len() + FrameBuilder::batch_len(record) > SNAPSHOT_FRAME_BYTES {
-                at = write_frame(&*file, at, std::mem::replace(&mut frame, FrameBuilder::new(upto))).await?;
-            }
-            frame.push(record);
-        }
-        if !frame.is_empty() {
-            at = write_frame(&*file, at, frame).await?;
-        }
-        write_frame(&*file, at, FrameBuilder::new(upto)).await?;
-        file.sync().await
+        write_snapshot_frames(&*file, HEADER_LEN as u64, upto, records).await
     }
 
     /// Begins a new segment, unless the last one is new.
@@ -240,12 +220,6 @@ impl Writer {
             Err(error) => Err(self.fail(error)),
         }
     }
-}
-
-async fn write_frame(file: &dyn File, at: u64, frame: FrameBuilder) -> io::Result<u64> {
-    let buffers = frame.finish();
-    file.write_at(at, &buffers).await?;
-    Ok(at + buffers.iter().map(|buffer| buffer.len() as u64).sum::<u64>())
 }
 
 /// The path of a segment.

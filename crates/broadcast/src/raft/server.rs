@@ -20,6 +20,7 @@ use super::message::{
 };
 use super::snapshot::{self, SnapshotFile};
 use super::types::{SnapshotMeta, Vote};
+use crate::frame_file;
 use crate::quorum::VoterKey;
 
 /// Answers peers.
@@ -107,7 +108,7 @@ impl Server {
         let failed = |error: std::io::Error| Failure::Stopped(error.to_string());
         if chunk.position == 0 {
             let file =
-                snapshot::create(&*self.disk, &self.dir.join(snapshot::INCOMING)).await.map_err(failed)?;
+                frame_file::create(&*self.disk, &self.dir.join(snapshot::INCOMING)).await.map_err(failed)?;
             let SnapshotChunk { vote, ref meta, total, .. } = chunk;
             *incoming = Some(Incoming { vote, meta: meta.clone(), total, file, len_bytes: 0 });
         }

@@ -16,16 +16,16 @@ use ottla_types::Offset;
 
 use super::codec::{Decoder, Encoder};
 use super::types::SnapshotMeta;
-use crate::frame::{self, FRAME_HEAD_LEN, FileKind, FrameBuilder, HEADER_LEN};
-use crate::recovery::read_frame;
+use crate::frame::{self, FileKind, FrameBuilder, HEADER_LEN};
+use crate::frame_file::{
+    Piece, create, read_piece, read_records, remove, write_frame, write_snapshot_frames,
+};
 
 /// A snapshot that is being written here.
 pub(crate) const PARTIAL: &str = "snapshot.partial";
 /// One that another node is sending.
 pub(crate) const INCOMING: &str = "incoming.partial";
 const SUFFIX: &str = ".snapshot";
-/// How large frames are, unless a record is larger.
-const FRAME_BYTES: usize = 256 * 1024;
 
 /// A whole snapshot in a file.
 #[derive(Clone)]
@@ -37,13 +37,6 @@ pub(crate) struct SnapshotFile {
     pub(crate) len_bytes: u64,
     /// Where the frames of the state begin.
     body: u64,
-}
-
-/// Records of a snapshot.
-pub(crate) struct Piece {
-    pub(crate) records: Vec<Bytes>,
-    /// Where the next piece begins; `None` after the last.
-    pub(crate) next: Option<u64>,
 }
 
 impl std::fmt::Debug for SnapshotFile {
@@ -63,7 +56,7 @@ impl SnapshotFile {
         let header = file.read_at(0, HEADER_LEN).await?;
         let upto = frame::parse_header(&header, FileKind::Snapshot).map_err(|damage| damaged(0, &damage))?;
         let at = HEADER_LEN as u64;
-        let (records, body) = records(&*file, at).await?;
+        let (records, body) = read_records(&*file, at).await?;
         let [meta] =
             <[Bytes; 1]>::try_from(records).map_err(|_| damaged(at, &"it does not say what it is of"))?;
         let meta = Decoder::all(meta, Decoder::snapshot_meta).map_err(|error| damaged(at, &error))?;
@@ -74,30 +67,15 @@ impl SnapshotFile {
     /// Reads a piece of at most `max_bytes`, or one frame: the first at position 0.
     pub(crate) async fn read(&self, position: u64, max_bytes: usize) -> io::Result<Piece> {
         let at = if position == 0 { self.body } else { position };
-        let (mut read, mut next) = records(&*self.file, at).await?;
-        let mut bytes: usize = read.iter().map(Bytes::len).sum();
-        if read.is_empty() {
-            return Ok(Piece { records: read, next: None });
-        }
-        loop {
-            let (more, after) = records(&*self.file, next).await?;
-            let more_bytes: usize = more.iter().map(Bytes::len).sum();
-            if more.is_empty() {
-                return Ok(Piece { records: read, next: None });
-            }
-            if bytes + more_bytes > max_bytes {
-                return Ok(Piece { records: read, next: Some(next) });
-            }
-            read.extend(more);
-            (bytes, next) = (bytes + more_bytes, after);
-        }
+        let first = read_records(&*self.file, at).await?;
+        read_piece(&*self.file, first, max_bytes).await
     }
 
     /// Reads all of it, to see that it is sound and ends where it should.
     pub(crate) async fn check(&self) -> io::Result<()> {
         let mut at = self.body;
         loop {
-            let (records, next) = records(&*self.file, at).await?;
+            let (records, next) = read_records(&*self.file, at).await?;
             if records.is_empty() && next == self.len_bytes {
                 return Ok(());
             }
@@ -109,18 +87,6 @@ impl SnapshotFile {
             at = next;
         }
     }
-}
-
-/// The records of the frame at `at`, and where the next one begins.
-async fn records(file: &dyn File, at: u64) -> io::Result<(Vec<Bytes>, u64)> {
-    let damaged = |damage| {
-        let message = format!("{} at byte {at}: {damage}", file.path().display());
-        io::Error::new(io::ErrorKind::InvalidData, message)
-    };
-    let (head, payload) = read_frame(file, at).await?.map_err(damaged)?;
-    let (_, records) = head.records(&payload).map_err(damaged)?;
-    let records = records.into_iter().map(|record| payload.slice_ref(record)).collect();
-    Ok((records, at + (FRAME_HEAD_LEN + head.len) as u64))
 }
 
 /// Writes a snapshot under a name that it does not keep.
@@ -137,33 +103,8 @@ pub(crate) async fn write(
     encoder.snapshot_meta(meta);
     let mut first = FrameBuilder::new(upto);
     first.push(&[encoder.finish()]);
-    let mut at = write_frame(&*file, HEADER_LEN as u64, first).await?;
-    let mut frame = FrameBuilder::new(upto);
-    for record in records {
-        let record = std::slice::from_ref(record);
-        if !frame.is_empty() && frame.len() + FrameBuilder::batch_len(record) > FRAME_BYTES {
-            at = write_frame(&*file, at, std::mem::replace(&mut frame, FrameBuilder::new(upto))).await?;
-        }
-        frame.push(record);
-    }
-    if !frame.is_empty() {
-        at = write_frame(&*file, at, frame).await?;
-    }
-    write_frame(&*file, at, FrameBuilder::new(upto)).await?;
-    file.sync().await
-}
-
-/// Makes an empty file, in the place of one that may be there.
-pub(crate) async fn create(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn File>> {
-    // What an earlier attempt left is not written over: nothing that may have been renamed is ever changed.
-    remove(disk, path).await?;
-    disk.open(path, OpenMode::CreateNew).await
-}
-
-async fn write_frame(file: &dyn File, at: u64, frame: FrameBuilder) -> io::Result<u64> {
-    let buffers = frame.finish();
-    file.write_at(at, &buffers).await?;
-    Ok(at + buffers.iter().map(|buffer| buffer.len() as u64).sum::<u64>())
+    let body = write_frame(&*file, HEADER_LEN as u64, first).await?;
+    write_snapshot_frames(&*file, body, upto, records).await
 }
 
 /// Gives a snapshot that is durable the name by which it is found, durably, and opens it.
@@ -194,13 +135,6 @@ pub(crate) async fn remove_before(disk: &dyn Disk, dir: &Path, newest: &Snapshot
         remove(disk, &path(dir, older)).await?;
     }
     Ok(())
-}
-
-async fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match disk.remove_file(path).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 async fn indexes(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u64>> {

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use ottla_env::Disk;
-use ottla_env::disk::{File, OpenMode};
+use ottla_env::disk::OpenMode;
 use ottla_types::Offset;
 
 use crate::atomic::{Read, ReadError, SnapshotPiece};
-use crate::frame::{FRAME_HEAD_LEN, HEADER_LEN};
-use crate::recovery::{Files, read_frame, snapshot_name};
+use crate::frame::HEADER_LEN;
+use crate::frame_file::{Piece, read_piece, read_records};
+use crate::recovery::{Files, snapshot_name};
 use crate::writer::segment_path;
 
 /// Reads the files of one log.
@@ -80,7 +81,7 @@ impl Reader {
         let mut at = self.start(base, from);
         let (mut records, mut bytes) = (Vec::new(), 0);
         while at.position < size && at.offset < end {
-            let (frame, next) = frame(&*file, at.position).await?;
+            let (frame, next) = read_records(&*file, at.position).await?;
             let count = frame.len() as i64;
             let skipped = usize::try_from(from.0 - at.offset.0).unwrap_or(0);
             for record in frame.into_iter().skip(skipped) {
@@ -124,36 +125,10 @@ impl Reader {
         if at >= size {
             return Err(wrong(format!("the file has {size} bytes")));
         }
-        let (mut records, mut next) = frame(&*file, at).await.map_err(|error| wrong(error.to_string()))?;
-        if records.is_empty() {
-            return Ok(SnapshotPiece { records, next: None });
-        }
-        let mut bytes: usize = records.iter().map(Bytes::len).sum();
-        loop {
-            let (more, after) = frame(&*file, next).await.map_err(storage)?;
-            let more_bytes: usize = more.iter().map(Bytes::len).sum();
-            if more.is_empty() {
-                return Ok(SnapshotPiece { records, next: None });
-            }
-            if bytes + more_bytes > max_bytes {
-                return Ok(SnapshotPiece { records, next: Some(next) });
-            }
-            records.extend(more);
-            (bytes, next) = (bytes + more_bytes, after);
-        }
+        let first = read_records(&*file, at).await.map_err(|error| wrong(error.to_string()))?;
+        let Piece { records, next } = read_piece(&*file, first, max_bytes).await.map_err(storage)?;
+        Ok(SnapshotPiece { records, next })
     }
-}
-
-/// The records of the frame at `at`, and where the next one begins.
-async fn frame(file: &dyn File, at: u64) -> io::Result<(Vec<Bytes>, u64)> {
-    let damaged = |damage| {
-        let message = format!("{} at byte {at}: {damage}", file.path().display());
-        io::Error::new(io::ErrorKind::InvalidData, message)
-    };
-    let (head, payload) = read_frame(file, at).await?.map_err(damaged)?;
-    let (_, records) = head.records(&payload).map_err(damaged)?;
-    let records = records.into_iter().map(|record| payload.slice_ref(record)).collect();
-    Ok((records, at + (FRAME_HEAD_LEN + head.len) as u64))
 }
 
 fn storage(error: io::Error) -> ReadError {
