@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use ottla_broadcast::founding::Problem;
 use ottla_env::{BoundAddr, Env, ListenOptions, Listener};
 use ottla_log::{LogDirs, LogDirsConfig, PreviousRun};
 use ottla_metadata::Image;
@@ -23,11 +24,11 @@ use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicPartition};
 
 use crate::broker::Core;
 use crate::cluster::join::{self, Joined};
-use crate::cluster::{BootstrapError, Channel, Metadata};
+use crate::cluster::{Channel, Metadata};
 use crate::controller::ControllerNode;
 use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{Replica, log_config, topic_config};
-use crate::server::{ConnectionLimits, ConnectionSettings, LogLimit};
+use crate::server::{ConnectionLimits, ConnectionSettings, StateLines};
 
 /// Requests in memory at once where `queued.max.request.bytes` sets no limit: nothing here is unbounded.
 const DEFAULT_REQUEST_MEMORY: u32 = 512 << 20;
@@ -64,17 +65,18 @@ pub enum StartError {
     Identity(std::io::Error),
     /// The voters do not fit together.
     #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
+    Bootstrap(#[from] Problem),
     /// Too few voters were there.
     #[error(
-        "node {node_id} found no metadata quorum within {timeout_ms} ms (initial.broker.registration.timeout.ms): are the \
-         nodes of controller.quorum.voters running, and reached at the addresses listed there?"
+        "node {node_id} found no metadata quorum within {timeout_ms} ms (initial.broker.registration.timeout.ms): {why}"
     )]
     NoQuorum {
         /// This node.
         node_id: BrokerId,
         /// How long it waited.
         timeout_ms: u64,
+        /// For what.
+        why: String,
     },
     /// The metadata log holds what cannot be replayed, or failed at once.
     #[error("{}", .0.message)]
@@ -367,7 +369,7 @@ async fn register_with_quorum(
 ) -> Result<BrokerEpoch, Refused> {
     let timeout = u64::try_from(settings.get(&node::INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
     let deadline = tokio::time::Instant::now() + Duration::from_millis(timeout);
-    let mut limit = LogLimit::default();
+    let mut lines = StateLines::default();
     let epoch = loop {
         let refused = match channel.register(registration).await {
             Ok(epoch) => break epoch,
@@ -385,7 +387,7 @@ async fn register_with_quorum(
         if tokio::time::Instant::now() >= deadline {
             return Err(refused);
         }
-        if let Some(suppressed) = limit.admit(tokio::time::Instant::now()) {
+        if let Some(suppressed) = lines.admit(&refused.message, tokio::time::Instant::now()) {
             info!(suppressed, "waiting to be registered: {}", refused.message);
         }
         tokio::time::sleep(REGISTER_PAUSE).await;

@@ -29,6 +29,7 @@ mod sync;
 pub use config::LogConfig;
 pub use dirs::{
     DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsConfig, NewLog, OpenedDirs, PreviousRun,
+    cluster_of,
 };
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};

@@ -1,275 +1,345 @@
-//! How voters that start empty become a quorum, without a format step and without anybody voting twice.
+//! How a voter comes to its place in the quorum: carries out what the machine of `ottla_broadcast::founding` decides.
 //!
-//! A voter asks all the listed ones who they are. Only when every one of them has answered, holds no vote and no record,
-//! and lists the same voters, it forms the quorum of them, each with the id of its directory; all who do so form the same.
-//! Who finds another one with votes or records waits to be spoken to: if it is among those whom that one knows, with this
-//! directory, it will be. A directory that was wiped has another id, and so no vote.
+//! A task owns the machine. It asks the listed nodes, keeps the record, begins the log, and answers who asks; until it
+//! has found this node's place no message of the quorum is answered ([`Bootstrap::is_placed`]). What is not here: the rules, and why
+//! nobody votes twice by them; what is said on the wire (`probe`); how a lost directory's successor is voted in (`rejoin`).
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
 
-use ottla_broadcast::Raft;
-use ottla_broadcast::quorum::{self, VoterEndpoint, VoterKey};
+use ottla_broadcast::founding::{
+    self, Answer, Effect, Founding, Input, Known, Leader, ProbeId, Problem, Question, Record, Timing,
+};
+use ottla_broadcast::quorum::VoterKey;
 use ottla_broadcast::raft::InitialiseError;
+use ottla_broadcast::{AtomicBroadcast as _, BoxFuture, QuorumAdmin as _, Raft};
 use ottla_env::Disk;
-use ottla_types::config::listeners::Voter;
-use ottla_types::{BrokerId, DirectoryId};
-use ottla_wire::private::quorum_probe::{self, NodeState, QuorumProbeRequest, QuorumProbeResponse};
 
-use super::identity::{ClusterId, Identity};
-use super::links::Links;
-use crate::server::LogLimit;
+use super::identity::ClusterId;
+use super::probe::Prober;
+use super::rejoin::Rejoin;
 
-/// How long an answer may take.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// How long to wait before asking again.
-const PAUSE: Duration = Duration::from_millis(50);
+/// When others are asked. A warning that something is waited for comes only when a start in common would be over.
+pub(crate) const TIMING: Timing = Timing {
+    pause: Duration::from_millis(50),
+    patience: Duration::from_secs(1),
+    warn_after: Duration::from_secs(2),
+    warn_every: Duration::from_secs(10),
+};
 
-/// What a metadata directory holds, as nodes tell each other.
-const EMPTY: i8 = 0;
-const HAS_STATE: i8 = 2;
+/// How long a node that does not start goes on to answer, so that the others learn what is wrong too.
+const LINGER: Duration = Duration::from_secs(1);
 
-/// Why a voter does not become one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BootstrapError {
-    /// Two nodes do not mean the same quorum.
-    #[error(
-        "controller.quorum.voters disagree: node {me} lists {mine}, and node {other} lists {theirs}. Give all nodes the same \
-         list"
-    )]
-    Lists {
-        /// This node.
-        me: BrokerId,
-        /// Its list.
-        mine: String,
-        /// The other one.
-        other: BrokerId,
-        /// Its list.
-        theirs: String,
-    },
-    /// Another node answers where a voter should be.
-    #[error(
-        "controller.quorum.voters says that node {expected} is at {address}, and node {found} answers there"
-    )]
-    WrongNode {
-        /// Who should be there.
-        expected: BrokerId,
-        /// Where.
-        address: String,
-        /// Who is.
-        found: BrokerId,
-    },
-    /// Two nodes belong to different clusters.
-    #[error(
-        "node {me} has the metadata of cluster {mine}, and node {other} of controller.quorum.voters has those of cluster \
-         {theirs}: a node of one cluster cannot join another. Set controller.quorum.voters right, or name empty \
-         directories in log.dirs and metadata.log.dir"
-    )]
-    Clusters {
-        /// This node.
-        me: BrokerId,
-        /// Its cluster.
-        mine: String,
-        /// The other one.
-        other: BrokerId,
-        /// Its cluster.
-        theirs: String,
-    },
-    /// The quorum was not formed.
-    #[error("{0}")]
-    Form(String),
+/// How long the voters leave the first election to the one with the lowest id. If that is gone, any other one will do.
+const FIRST_TURN: Duration = Duration::from_millis(1_500);
+
+/// How many may ask at once. Who asks beyond that asks again.
+const WAITING: usize = 64;
+
+/// What the rest of the node has of it.
+pub(crate) struct Bootstrap {
+    /// Who this node is.
+    pub(crate) me: VoterKey,
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) raft: Arc<Raft>,
+    place: watch::Receiver<Place>,
+    inbox: mpsc::Sender<Told>,
 }
 
-/// A voter that starts.
-pub(crate) struct Bootstrap {
-    pub(crate) identity: Identity,
+/// Where this node is on its way.
+#[derive(Debug, Clone)]
+enum Place {
+    /// It may not vote, nor follow.
+    Looking,
+    /// It has its place: as a voter, or until it is one as an observer.
+    Found,
+    /// It stops.
+    Failed(Failed),
+}
+
+/// Why a node does not start.
+#[derive(Debug, Clone)]
+pub(crate) enum Failed {
+    /// The nodes are not set up to be a quorum.
+    SetUp(Problem),
+    /// The metadata directory cannot be used.
+    Storage(String),
+}
+
+/// What the task is told.
+enum Told {
+    Asked(Question, oneshot::Sender<Option<Answer>>),
+    LeaderKnown,
+    /// Somebody wants to know what is waited for.
+    Waiting(oneshot::Sender<Option<String>>),
+}
+
+/// What has been done that an effect asked for.
+enum Done {
+    Probed(ProbeId, Result<Answer, String>),
+    Stored(std::io::Result<()>),
+    Begun(Result<(), InitialiseError>),
+    /// Nothing is to be told of it.
+    Finished,
+    Lingered,
+}
+
+/// What the task works with.
+pub(crate) struct Parts {
+    pub(crate) config: founding::Config,
+    pub(crate) kept: Option<Record>,
+    pub(crate) disk: Arc<dyn Disk>,
     /// The metadata directory.
     pub(crate) directory: PathBuf,
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) voters: Vec<Voter>,
     pub(crate) raft: Arc<Raft>,
     pub(crate) cluster_id: ClusterId,
-    pub(crate) links: Arc<Links>,
+    pub(crate) prober: Arc<Prober>,
+    /// The name of the controllers' listener.
+    pub(crate) listener: String,
+    pub(crate) rejoin: Rejoin,
 }
 
 impl Bootstrap {
-    /// What this node tells of itself.
-    pub(crate) fn state(&self) -> NodeState {
-        let is_empty = self.raft.is_empty();
-        // Who was spoken to before it heard how the cluster is called does not name it.
-        let proposal = if is_empty { self.identity.proposal.as_str() } else { "" };
-        NodeState {
-            cluster_id: self.cluster_id.get().map_or(proposal, |id| id).into(),
-            node_id: self.identity.node_id.0,
-            directory_id: ottla_wire::Uuid(self.identity.directory.0),
-            voters: listed(&self.voters),
-            state: if is_empty { EMPTY } else { HAS_STATE },
-            ..NodeState::default()
-        }
-    }
-
-    /// Asks until this node is a voter of a quorum, or knows that it will be spoken to, and what the cluster is called.
-    ///
-    /// # Errors
-    /// The settings of the nodes do not fit together.
-    pub(crate) async fn run(&self) -> Result<(), BootstrapError> {
-        let mut limit = LogLimit::default();
-        loop {
-            if self.cluster_id.get().is_some() && !self.raft.is_empty() {
-                return Ok(());
-            }
-            let (answers, missing) = self.ask_all().await?;
-            let with_state = |answer: &&NodeState| answer.state == HAS_STATE;
-            let known = answers.iter().find(|answer| with_state(answer) && !answer.cluster_id.is_empty());
-            if let Some(known) = known {
-                info!(cluster_id = %known.cluster_id, "node {} has the metadata log already", known.node_id);
-                return self.call_it(&known.cluster_id).await;
-            }
-            if missing.is_empty() && !answers.iter().any(|answer| with_state(&answer)) {
-                return self.form(&answers).await;
-            }
-            if let Some(suppressed) = limit.admit(tokio::time::Instant::now()) {
-                warn!(
-                    suppressed,
-                    "waiting for the other voters of controller.quorum.voters: {}",
-                    missing.join("; ")
-                );
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Asks the other voters from time to time, and ends only if their settings do not fit this node's: for one that has its
-    /// part of the log already, and waits for them.
-    pub(crate) async fn disagreement(&self) -> BootstrapError {
-        loop {
-            if let Err(error) = self.ask_all().await {
-                return error;
-            }
-            tokio::time::sleep(PROBE_TIMEOUT).await;
-        }
-    }
-
-    /// What every voter says of itself, this one among them, and why those that say nothing do not.
-    async fn ask_all(&self) -> Result<(Vec<NodeState>, Vec<String>), BootstrapError> {
-        let others = self.voters.iter().filter(|voter| voter.id != self.identity.node_id);
-        let asked = futures_util::future::join_all(others.map(async |voter| (voter, self.ask(voter).await)));
-        let (mut answers, mut missing) = (vec![self.state()], Vec::new());
-        for (voter, answer) in asked.await {
-            match answer {
-                Ok(answer) => {
-                    self.check(voter, &answer.answering)?;
-                    answers.push(answer.answering);
-                }
-                Err(error) => missing.push(format!("node {}: {error}", voter.id)),
-            }
-        }
-        Ok((answers, missing))
-    }
-
-    async fn ask(&self, voter: &Voter) -> io::Result<QuorumProbeResponse> {
-        let request = QuorumProbeRequest { asking: self.state(), ..QuorumProbeRequest::default() };
-        self.links.call(voter.id, request, PROBE_TIMEOUT).await
-    }
-
-    fn check(&self, voter: &Voter, answer: &NodeState) -> Result<(), BootstrapError> {
-        if answer.node_id != voter.id.0 {
-            return Err(BootstrapError::WrongNode {
-                expected: voter.id,
-                address: format!("{}:{}", voter.host, voter.port),
-                found: BrokerId(answer.node_id),
-            });
-        }
-        let mine = listed(&self.voters);
-        if ids(&mine) != ids(&answer.voters) {
-            return Err(BootstrapError::Lists {
-                me: self.identity.node_id,
-                mine: told(&mine),
-                other: voter.id,
-                theirs: told(&answer.voters),
-            });
-        }
-        // Who has no state yet only proposes a name.
-        let is_another = |ours: &str| {
-            answer.state == HAS_STATE && !answer.cluster_id.is_empty() && *answer.cluster_id != *ours
+    /// A node that starts, and the task that it needs as long as it runs.
+    pub(crate) fn new(mut parts: Parts) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let me = parts.raft.key();
+        // Whoever has no list by now only joins.
+        parts.config.proposed_directory = me.directory;
+        parts.config.known = known(&parts.raft);
+        let (place, is_placed) = watch::channel(Place::Looking);
+        let (sender, inbox) = mpsc::channel(WAITING);
+        let (cluster_id, raft) = (Arc::clone(&parts.cluster_id), Arc::clone(&parts.raft));
+        let task = async move {
+            let has_state = !parts.raft.is_empty();
+            let (config, kept) = (parts.config.clone(), parts.kept.take());
+            let (machine, effects) = founding::Bootstrap::start(config, kept, has_state, Duration::ZERO);
+            let under_way = FuturesUnordered::new();
+            let mut shell =
+                Shell { parts, machine, began: Instant::now(), inbox, under_way, place, failing: None };
+            shell.carry_out(effects, None);
+            shell.run().await;
         };
-        if let Some(ours) = self.cluster_id.get().filter(|ours| is_another(ours)) {
-            return Err(BootstrapError::Clusters {
-                me: self.identity.node_id,
-                mine: ours.to_string(),
-                other: voter.id,
-                theirs: answer.cluster_id.to_string(),
-            });
-        }
-        Ok(())
+        (Self { me, cluster_id, raft, place: is_placed, inbox: sender }, task)
     }
 
-    /// Remembers what the cluster is called, before anything is said in its name.
-    async fn call_it(&self, cluster_id: &str) -> Result<(), BootstrapError> {
-        let remembered = self.identity.remember(&*self.disk, &self.directory, cluster_id).await;
-        remembered.map_err(|error| BootstrapError::Form(error.to_string()))?;
-        // Only this task sets it, after the start.
-        let _ = self.cluster_id.set(cluster_id.into());
-        Ok(())
+    /// Whether this node may answer messages of the quorum.
+    pub(crate) fn is_placed(&self) -> bool {
+        matches!(*self.place.borrow(), Place::Found)
     }
 
-    /// Forms the quorum. The cluster is called what the voter with the lowest id proposes.
-    async fn form(&self, answers: &[NodeState]) -> Result<(), BootstrapError> {
-        let Some(first) = answers.iter().min_by_key(|answer| answer.node_id) else { return Ok(()) };
-        self.call_it(&first.cluster_id).await?;
-        let voters = answers
-            .iter()
-            .map(|answer| quorum::Voter {
-                key: VoterKey { id: BrokerId(answer.node_id), directory: DirectoryId(answer.directory_id.0) },
-                endpoints: self.endpoints_of(answer.node_id),
-            })
-            .collect();
-        match self.raft.initialise(voters).await {
-            Ok(()) => {
-                info!(cluster_id = %first.cluster_id, voters = answers.len(), "formed the metadata quorum");
-                Ok(())
+    /// What this node says of itself; `None` where it cannot say yet.
+    pub(crate) async fn asked(&self, question: Question) -> Option<Answer> {
+        let (sender, answer) = oneshot::channel();
+        self.inbox.try_send(Told::Asked(question, sender)).ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// Says that the quorum has a leader: nothing is left to look for.
+    pub(crate) async fn leader_is_known(&self) {
+        // Who has ended looks for nothing either.
+        let _ = self.inbox.send(Told::LeaderKnown).await;
+    }
+
+    /// What this node waits for, in words, if it does.
+    pub(crate) async fn waiting(&self) -> Option<String> {
+        let (sender, waiting) = oneshot::channel();
+        self.inbox.send(Told::Waiting(sender)).await.ok()?;
+        waiting.await.ok().flatten()
+    }
+
+    /// Waits until this node has its place, and returns nothing then; or why it has none. Safe to cancel.
+    pub(crate) async fn placed(&self) -> Result<(), Failed> {
+        let mut place = self.place.clone();
+        match place.wait_for(|place| !matches!(place, Place::Looking)).await.as_deref() {
+            Ok(Place::Failed(failed)) => Err(failed.clone()),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                Err(Failed::Storage("the task that looks for the metadata quorum has ended".to_owned()))
             }
-            // Another one was quicker, and has spoken to this one.
-            Err(InitialiseError::NotEmpty) => Ok(()),
-            Err(error) => Err(BootstrapError::Form(error.to_string())),
         }
     }
 
-    fn endpoints_of(&self, node: i32) -> Vec<VoterEndpoint> {
-        let listener = "CONTROLLER".to_owned();
-        let voters = self.voters.iter().filter(|voter| voter.id.0 == node);
-        voters
-            .map(|voter| VoterEndpoint {
-                listener: listener.clone(),
-                host: voter.host.clone(),
-                port: voter.port,
-            })
-            .collect()
+    /// Waits until this node turns out to be wrong where it is. Safe to cancel.
+    pub(crate) async fn failed(&self) -> Failed {
+        let mut place = self.place.clone();
+        if let Ok(place) = place.wait_for(|place| matches!(place, Place::Failed(_))).await
+            && let Place::Failed(failed) = &*place
+        {
+            return failed.clone();
+        }
+        std::future::pending().await
     }
 }
 
-fn listed(voters: &[Voter]) -> Vec<quorum_probe::Voter> {
-    let voter = |voter: &Voter| quorum_probe::Voter {
-        id: voter.id.0,
-        host: voter.host.as_str().into(),
-        port: voter.port,
-        ..quorum_probe::Voter::default()
-    };
-    voters.iter().map(voter).collect()
+/// What the log knows of its quorum.
+fn known(raft: &Raft) -> Known {
+    let hint = *raft.leader().borrow();
+    Known { leader: hint.leader.map(|id| Leader { id, epoch: hint.epoch }), voters: raft.members() }
 }
 
-/// What has to be the same: nodes may reach each other by other addresses.
-fn ids(voters: &[quorum_probe::Voter]) -> Vec<i32> {
-    let mut ids: Vec<i32> = voters.iter().map(|voter| voter.id).collect();
-    ids.sort_unstable();
-    ids
+/// The task.
+struct Shell {
+    parts: Parts,
+    machine: founding::Bootstrap,
+    began: Instant,
+    inbox: mpsc::Receiver<Told>,
+    under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    place: watch::Sender<Place>,
+    /// Why this node stops as soon as the others have had the time to hear it.
+    failing: Option<Problem>,
 }
 
-fn told(voters: &[quorum_probe::Voter]) -> String {
-    let one = |voter: &quorum_probe::Voter| format!("{}@{}:{}", voter.id, voter.host, voter.port);
-    voters.iter().map(one).collect::<Vec<_>>().join(",")
+impl Shell {
+    /// Until nobody needs it any more.
+    async fn run(mut self) {
+        loop {
+            let wakes_at = self.machine.wakes_at().map(|at| self.began + at);
+            let done = tokio::select! {
+                biased;
+                told = self.inbox.recv() => match told {
+                    Some(told) => { self.hear(told); continue }
+                    None => return,
+                },
+                Some(done) = self.under_way.next(), if !self.under_way.is_empty() => done,
+                () = sleep_until(wakes_at) => {
+                    self.step(Input::Tick, None);
+                    continue;
+                }
+            };
+            match done {
+                Done::Probed(probe, Ok(answer)) => self.step(Input::Answered(probe, answer), None),
+                Done::Probed(probe, Err(why)) => self.step(Input::Unanswered(probe, why), None),
+                Done::Stored(Ok(())) => self.step(Input::Stored, None),
+                Done::Stored(Err(error)) => self.fail(Failed::Storage(error.to_string())),
+                Done::Begun(Ok(())) => info!("wrote who votes in the metadata quorum"),
+                // Another one was quicker, and has spoken to this one.
+                Done::Begun(Err(InitialiseError::NotEmpty)) | Done::Finished => {}
+                Done::Begun(Err(error)) => self.fail(Failed::Storage(error.to_string())),
+                Done::Lingered => {
+                    if let Some(problem) = self.failing.clone() {
+                        self.fail(Failed::SetUp(problem));
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Asked(question, answer) => {
+                let known = known(&self.parts.raft);
+                self.step(Input::Asked(question, known), Some(answer));
+            }
+            Told::LeaderKnown => self.step(Input::LeaderKnown, None),
+            Told::Waiting(sender) => {
+                let waiting = self.machine.waiting(self.began.elapsed());
+                // Who asked may have gone.
+                let _ = sender.send(waiting.map(|waiting| waiting.to_string()));
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input, asks: Option<oneshot::Sender<Option<Answer>>>) {
+        let effects = self.machine.step(input, self.began.elapsed());
+        self.carry_out(effects, asks);
+    }
+
+    /// `asks`: who is to be answered. Whoever has gone meanwhile needs no answer.
+    fn carry_out(&mut self, effects: Vec<Effect>, mut asks: Option<oneshot::Sender<Option<Answer>>>) {
+        for effect in effects {
+            match effect {
+                Effect::Probe(probe, target) => {
+                    let (prober, question) = (Arc::clone(&self.parts.prober), self.machine.question());
+                    self.begin(async move {
+                        Done::Probed(probe, prober.ask(&target.address, &question, TIMING.patience).await)
+                    });
+                }
+                Effect::Store(record) => {
+                    let (disk, directory) = (Arc::clone(&self.parts.disk), self.parts.directory.clone());
+                    self.begin(async move { Done::Stored(record.store(&*disk, &directory).await) });
+                }
+                Effect::Answer(answer) => {
+                    let _ = asks.take().map(|asks| asks.send(Some(answer)));
+                }
+                Effect::AnswerLater => {
+                    let _ = asks.take().map(|asks| asks.send(None));
+                }
+                Effect::Initialise(me, founding) => self.initialise(me, &founding),
+                Effect::Resume(_, cluster_id) => self.take_place(&cluster_id),
+                Effect::JoinAsObserver { me, cluster_id, replaces, leader } => {
+                    self.take_place(&cluster_id);
+                    self.observe(me, replaces, leader);
+                }
+                Effect::Warn(warning) => warn!("{warning}"),
+                Effect::Fail(problem) => {
+                    self.failing = Some(problem);
+                    self.begin(async {
+                        tokio::time::sleep(LINGER).await;
+                        Done::Lingered
+                    });
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, what: impl Future<Output = Done> + Send + 'static) {
+        self.under_way.push(Box::pin(what));
+    }
+
+    /// Before anything is said in the cluster's name.
+    fn take_place(&mut self, cluster_id: &founding::ClusterId) {
+        // What the directory keeps may have set it, to the same.
+        let _ = self.parts.cluster_id.set(cluster_id.as_str().into());
+        self.place.send_replace(Place::Found);
+    }
+
+    fn initialise(&mut self, me: VoterKey, founding: &Founding) {
+        self.take_place(&founding.cluster_id);
+        let voters = founding.electorate(&self.parts.listener);
+        let is_first = voters.iter().map(|voter| voter.key).min() == Some(me);
+        let founded = founding.voters.len();
+        info!(cluster_id = %founding.cluster_id, voters = founded, "this node votes in the metadata quorum");
+        let raft = Arc::clone(&self.parts.raft);
+        self.begin(async move {
+            if !is_first {
+                tokio::time::sleep(FIRST_TURN).await;
+            }
+            Done::Begun(raft.begin(voters).await)
+        });
+    }
+
+    fn observe(&mut self, me: VoterKey, replaces: Option<VoterKey>, leader: Option<Leader>) {
+        let Some(lost) = replaces else { return };
+        warn!(
+            "the metadata directory of node {} is new, {}, and the quorum counts on {}: that one is taken for lost, this node asks \
+             the quorum's leader to let the new one vote in its place",
+            me.id, me.directory, lost.directory
+        );
+        let rejoin = self.parts.rejoin.clone();
+        self.begin(async move {
+            rejoin.run(me, leader.map(|leader| leader.id)).await;
+            Done::Finished
+        });
+    }
+
+    fn fail(&mut self, failed: Failed) {
+        if let Failed::Storage(why) = &failed {
+            error!("the metadata directory cannot be used: {why}");
+        }
+        self.place.send_replace(Place::Failed(failed));
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }

@@ -13,7 +13,7 @@ use ottla_types::Offset;
 use ottla_types::config::broker::node::BROKER_HEARTBEAT_INTERVAL_MS;
 
 use crate::broker::Core;
-use crate::server::{LogLimit, stopped};
+use crate::server::{StateLines, stopped};
 
 /// How long a broker that stops waits for others to take over what it leads.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     let period = u64::try_from(core.settings.get(&BROKER_HEARTBEAT_INTERVAL_MS)).unwrap_or(1).max(1);
     let mut ticks = interval(Duration::from_millis(period));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut limit = LogLimit::default();
+    let mut lines = StateLines::default();
     let mut was_fenced = true;
     loop {
         tokio::select! {
@@ -77,7 +77,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
             }
             Ok(_) => {}
             Err(refused) => {
-                if let Some(suppressed) = limit.admit(Instant::now()) {
+                if let Some(suppressed) = lines.admit(&refused.message, Instant::now()) {
                     warn!(suppressed, "a heartbeat was not taken: {}", refused.message);
                 }
             }

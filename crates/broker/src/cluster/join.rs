@@ -1,6 +1,6 @@
 //! How a node comes to the metadata log: as its own quorum, or as one of several voters.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -11,24 +11,28 @@ use tracing::warn;
 
 use ottla_broadcast::quorum::VoterKey;
 use ottla_broadcast::raft::RaftConfig;
-use ottla_broadcast::{AtomicBroadcast, Raft, Single};
+use ottla_broadcast::{AtomicBroadcast, Raft, Single, founding};
 use ottla_env::{Env, process};
+use ottla_log::cluster_of;
 use ottla_metadata::liveness::Input;
-use ottla_types::Offset;
 use ottla_types::config::Settings;
 use ottla_types::config::broker::node::{
     CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS, CONTROLLER_QUORUM_FETCH_TIMEOUT_MS,
     INITIAL_BROKER_REGISTRATION_TIMEOUT_MS,
 };
+use ottla_types::config::listeners::Voter;
+use ottla_types::{DirectoryId, Offset, TopicId};
 
+use super::bootstrap::{Failed, Parts, TIMING};
 use super::identity::check_no_voters;
-use super::{Bootstrap, Channel, ClusterId, Identity, Links, Metadata};
+use super::rejoin::Rejoin;
+use super::{Bootstrap, Channel, ClusterId, Identity, Links, Metadata, Prober};
 use crate::controller::{
     ActiveController, ControllerNode, ControllerService, Liveness, Quorum, do_chores, watch_brokers,
 };
 use crate::server::{
-    Acceptor, Admission, ConnectionLimits, ConnectionSettings, LogLimit, RequestMemory, ResponseMemory,
-    Shared,
+    Acceptor, Admission, ConnectionLimits, ConnectionSettings, RequestMemory, ResponseMemory, Shared,
+    StateLines,
 };
 use crate::start::{Bound, StartError};
 
@@ -110,55 +114,112 @@ pub(crate) async fn as_voter(
     tasks: &mut JoinSet<()>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Joined, StartError> {
-    let node_id = settings.node_id();
-    let identity = Identity::of(env, directory, node_id).await.map_err(StartError::Identity)?;
+    let identity = Identity::of(env, directory, settings.node_id()).await?;
     let cluster_id = ClusterId::default();
-    if let Some(known) = &identity.cluster_id {
-        let _ = cluster_id.set(known.as_str().into());
+    if let Some(founding) = identity.kept.as_ref().and_then(|kept| kept.founding.as_ref()) {
+        let _ = cluster_id.set(founding.cluster_id.as_str().into());
     }
     let voters = settings.quorum_voters();
-    let links = Arc::new(Links::new(&env.net, node_id, &cluster_id, &voters));
-    let raft = open_raft(env, settings, directory, &identity, Arc::new(links.beside())).await?;
+    let links = Arc::new(Links::new(&env.net, identity.me.id, &cluster_id, &voters));
+    let raft = open_raft(env, settings, directory, identity.me, Arc::new(links.beside())).await?;
     let controller = follow(env, settings, Arc::<Raft>::clone(&raft), tasks)?;
     let admin = Arc::<Raft>::clone(&raft);
     let quorum = Quorum::of_voter(env, settings, &controller.metadata, &cluster_id, admin);
-    let bootstrap = Arc::new(Bootstrap {
-        identity,
-        directory: directory.to_owned(),
+    let prober = Arc::new(Prober::new(&env.net, identity.me.id, TIMING.patience));
+    let (bootstrap, task) = Bootstrap::new(Parts {
+        config: config(env, settings, &voters).await,
+        kept: identity.kept,
         disk: Arc::clone(&env.disk),
-        voters,
+        directory: directory.to_owned(),
         raft,
-        cluster_id: cluster_id.clone(),
-        links: Arc::clone(&links),
+        cluster_id: Arc::clone(&cluster_id),
+        prober: Arc::clone(&prober),
+        listener: quorum.listener().to_owned(),
+        rejoin: Rejoin {
+            links: Arc::new(links.beside()),
+            cluster_id: Arc::clone(&cluster_id),
+            voters: voters.iter().map(|voter| voter.id).collect(),
+        },
     });
+    process::spawn_in(tasks, until_over(Arc::clone(&controller.metadata), task));
+    let bootstrap = Arc::new(bootstrap);
     let node = Arc::new(ControllerNode {
         bootstrap: Arc::clone(&bootstrap),
         controller: controller.clone(),
         quorum: quorum.clone(),
+        voters,
+        prober,
+        rejoining: tokio::sync::Mutex::default(),
         core: OnceLock::new(),
         speaking: Mutex::default(),
     });
     serve(settings, controllers, &node, tasks, stopped)?;
     let channel = Channel { controller, cluster_id, links: Some(links), quorum };
     let joined = Joined { channel, node: Some(node) };
-    let timeout = u64::try_from(settings.get(&INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
-    let ready = async {
-        bootstrap.run().await.map_err(StartError::Bootstrap)?;
-        tokio::select! {
-            biased;
-            caught_up = catch_up(joined.metadata()) => caught_up,
-            error = bootstrap.disagreement() => Err(StartError::Bootstrap(error)),
-        }
-    };
-    match tokio::time::timeout(Duration::from_millis(timeout), ready).await {
-        Ok(Ok(())) => Ok(joined),
-        Ok(Err(error)) => {
+    match ready(settings, &bootstrap, joined.metadata()).await {
+        Ok(()) => Ok(joined),
+        Err(error) => {
             joined.metadata().close().await;
             Err(error)
         }
+    }
+}
+
+/// What the machine is told that finds this node's place.
+async fn config(env: &Env, settings: &Settings, voters: &[Voter]) -> founding::Config {
+    let dirs: Vec<PathBuf> = settings.log_dirs().into_iter().map(PathBuf::from).collect();
+    founding::Config {
+        node_id: settings.node_id(),
+        quorum: founding::Quorum::Voters(voters.to_vec()),
+        data_of: cluster_of(&*env.disk, &dirs).await.map(|id| founding::ClusterId::new(&id)),
+        proposed_cluster_id: founding::ClusterId::new(&TopicId::from_random(env.rng.id_bytes()).to_string()),
+        // Both are known when the log is open.
+        proposed_directory: DirectoryId::ZERO,
+        known: founding::Known::default(),
+        timing: TIMING,
+    }
+}
+
+/// Carries out a task until the metadata change no more here.
+async fn until_over(metadata: Arc<Metadata>, task: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        _ = metadata.over() => {}
+        () = task => {}
+    }
+}
+
+/// Waits until this node has its place and all that the quorum has committed.
+async fn ready(settings: &Settings, bootstrap: &Bootstrap, metadata: &Metadata) -> Result<(), StartError> {
+    let timeout_ms = u64::try_from(settings.get(&INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
+    let ready = async {
+        bootstrap.placed().await?;
+        tokio::select! {
+            biased;
+            failed = bootstrap.failed() => Err(StartError::from(failed)),
+            // What is waited for the machine tells.
+            caught_up = catch_up_telling(metadata, |_| ()) => caught_up,
+        }
+    };
+    match tokio::time::timeout(Duration::from_millis(timeout_ms), ready).await {
+        Ok(Ok(())) => {
+            bootstrap.leader_is_known().await;
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error),
         Err(_) => {
-            joined.metadata().close().await;
-            Err(StartError::NoQuorum { node_id, timeout_ms: timeout })
+            let why = bootstrap.waiting().await;
+            let why = why.unwrap_or_else(|| "its voters are there, and none of them leads".to_owned());
+            Err(StartError::NoQuorum { node_id: bootstrap.me.id, timeout_ms, why })
+        }
+    }
+}
+
+impl From<Failed> for StartError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::SetUp(problem) => problem.into(),
+            Failed::Storage(why) => Self::Identity(std::io::Error::other(why)),
         }
     }
 }
@@ -167,12 +228,12 @@ async fn open_raft(
     env: &Env,
     settings: &Settings,
     directory: &Path,
-    identity: &Identity,
+    me: VoterKey,
     links: Arc<Links>,
 ) -> Result<Arc<Raft>, StartError> {
     let millis = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     let config = RaftConfig {
-        me: VoterKey { id: identity.node_id, directory: identity.directory },
+        me,
         election_timeout: millis(settings.get(&CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS)),
         fetch_timeout: millis(settings.get(&CONTROLLER_QUORUM_FETCH_TIMEOUT_MS)),
     };
@@ -210,16 +271,23 @@ fn serve(
     Ok(())
 }
 
-async fn catch_up(metadata: &Metadata) -> Result<(), StartError> {
-    let mut limit = LogLimit::default();
+/// Waits until everything is replayed that the quorum had committed before the call.
+pub(super) async fn catch_up(metadata: &Metadata) -> Result<(), StartError> {
+    let mut lines = StateLines::default();
+    let tell = |why: &str| {
+        if let Some(suppressed) = lines.admit(why, Instant::now()) {
+            warn!(suppressed, "waiting for the metadata quorum: {why}");
+        }
+    };
+    catch_up_telling(metadata, tell).await
+}
+
+async fn catch_up_telling(metadata: &Metadata, mut tell: impl FnMut(&str)) -> Result<(), StartError> {
     loop {
-        let refused = match metadata.catch_up().await {
+        match metadata.catch_up().await {
             Ok(()) => return Ok(()),
             Err(refused) if metadata.failure().is_some() => return Err(StartError::Replay(refused)),
-            Err(refused) => refused,
-        };
-        if let Some(suppressed) = limit.admit(Instant::now()) {
-            warn!(suppressed, "waiting for the metadata quorum: {}", refused.message);
+            Err(refused) => tell(&refused.message),
         }
         tokio::time::sleep(PAUSE).await;
     }

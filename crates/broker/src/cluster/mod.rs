@@ -4,7 +4,8 @@
 //! - `replay`: the task that takes the deliveries of the log, in order.
 //! - `steps`: what is replayed and not yet carried out; `follower`: the task that carries it out.
 //! - `snapshots`: the task that writes snapshots of the log.
-//! - `join`: how a node comes to the log; `identity`, `bootstrap`: how it becomes a voter; `links`: connections to the others.
+//! - `join`: how a node comes to the log; `identity`, `bootstrap`, `probe`: how it becomes a voter; `rejoin`: how it does again when
+//!   its directory was lost; `links`: connections to the others.
 //! - `creating`: topics that this broker itself wants.
 //! - `channel`: the way to the active controller; `heartbeats`: the task that tells it that this broker lives.
 //!
@@ -20,6 +21,8 @@ pub(crate) mod join;
 mod leaderless;
 mod links;
 mod metadata;
+mod probe;
+mod rejoin;
 mod replay;
 mod snapshots;
 mod steps;
@@ -27,9 +30,10 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bootstrap::{Bootstrap, BootstrapError};
+pub(crate) use bootstrap::Bootstrap;
 pub(crate) use channel::Channel;
 pub(crate) use identity::{ClusterId, Identity};
 pub(crate) use links::Links;
 pub(crate) use metadata::Metadata;
+pub(crate) use probe::{Prober, answer_to_wire, later, question_from_wire};
 pub use replay::Replayed;

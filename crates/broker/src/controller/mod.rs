@@ -2,7 +2,7 @@
 //!
 //! - `host`: what is replayed, and what the leader decides on top of it; `appender`: the task that takes it to the log.
 //! - `liveness`: the host of the failure detector; `chores`: what is looked at from time to time.
-//! - `quorum`: what is asked about the nodes that vote.
+//! - `quorum`: what is asked about the nodes that vote; `rejoin`: how one that lost its directory votes again.
 //! - `requests`: what brokers ask, in the terms of the machine and on the wire; `service`: the listeners on which they ask.
 //!
 //! What is not here: rules (`metadata`), agreement (`broadcast`), and what this broker does about what is decided
@@ -13,6 +13,7 @@ mod chores;
 mod host;
 mod liveness;
 mod quorum;
+mod rejoin;
 mod requests;
 mod service;
 

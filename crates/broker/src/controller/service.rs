@@ -9,22 +9,24 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use ottla_types::config::listeners::Voter;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
 use ottla_wire::api_versions::{ApiVersion, ApiVersionsResponse};
 use ottla_wire::envelope::EnvelopeResponse;
 use ottla_wire::frame::encode_response;
 use ottla_wire::header::parse_request;
-use ottla_wire::private::quorum_probe::QuorumProbeResponse;
+use ottla_wire::private::quorum_probe::{QuorumProbeRequest, QuorumProbeResponse};
 use ottla_wire::private::raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse};
 use ottla_wire::{ApiKey, Audience, Request, Response};
 
 use super::quorum::Quorum;
+use super::rejoin;
 use super::requests::{
     ActiveController, heartbeat, heartbeat_response, producer_ids_response, registration,
     registration_response,
 };
 use crate::broker::Core;
-use crate::cluster::Bootstrap;
+use crate::cluster::{Bootstrap, Prober, answer_to_wire, later, question_from_wire};
 use crate::dispatch;
 use crate::server::{Handled, Peer, Service};
 
@@ -40,6 +42,11 @@ pub(crate) struct ControllerNode {
     pub(crate) bootstrap: Arc<Bootstrap>,
     pub(crate) controller: ActiveController,
     pub(crate) quorum: Quorum,
+    /// The voters that this node's configuration lists.
+    pub(crate) voters: Vec<Voter>,
+    pub(crate) prober: Arc<Prober>,
+    /// Held while a lost directory's successor is voted in.
+    pub(crate) rejoining: tokio::sync::Mutex<()>,
     /// The broker of this node, once it has started.
     pub(crate) core: OnceLock<Weak<Core>>,
 }
@@ -68,7 +75,6 @@ impl Service for ControllerService {
         let (node, peer) = (Arc::clone(&self.node), peer.clone());
         match request {
             Request::ApiVersions(_) => reply(id, version, &ControllerNode::api_versions().into()),
-            Request::QuorumProbe(_) => reply(id, version, &node.probed().into()),
             request => Handled::Later(Box::pin(async move {
                 if let Request::BrokerHeartbeat(heartbeat) = &request {
                     let speaker = (BrokerId(heartbeat.broker_id), BrokerEpoch(heartbeat.broker_epoch));
@@ -100,6 +106,8 @@ impl ControllerNode {
         let controller = &self.controller;
         Some(match request {
             Request::RaftEnvelope(request) => self.carry(request).await.into(),
+            Request::QuorumProbe(request) => self.probed(request).await.into(),
+            Request::RejoinQuorum(request) => rejoin::answer(self, request).await.into(),
             Request::BrokerRegistration(request) => {
                 let answer = match self.check_cluster(&request.cluster_id) {
                     Ok(()) => match registration(request) {
@@ -131,16 +139,21 @@ impl ControllerNode {
         })
     }
 
-    /// Hands a message of a voter to the quorum's machine.
+    /// Hands a message of a voter to the quorum's machine: once this node knows that it may vote, or that it follows only.
+    /// Before that a leader's word could make it forget that it is to found a quorum, or with whom.
     async fn carry(&self, request: RaftEnvelopeRequest) -> RaftEnvelopeResponse {
         let refused = |error: ErrorCode| RaftEnvelopeResponse {
             error_code: error.code(),
             ..RaftEnvelopeResponse::default()
         };
-        if let Err(error) = self.check_cluster(&request.cluster_id) {
-            return refused(error);
+        if !self.bootstrap.is_placed() {
+            return refused(ErrorCode::BrokerNotAvailable);
         }
-        if request.to_id != self.bootstrap.identity.node_id.0 {
+        // Whoever has its place knows how its cluster is called.
+        if self.bootstrap.cluster_id.get().is_none_or(|ours| **ours != *request.cluster_id) {
+            return refused(ErrorCode::InconsistentClusterId);
+        }
+        if request.to_id != self.bootstrap.me.id.0 {
             return refused(ErrorCode::InvalidRequest);
         }
         let payload = self.bootstrap.raft.handle(request.payload).await;
@@ -148,7 +161,7 @@ impl ControllerNode {
     }
 
     /// Refuses the nodes of another cluster. Who does not know yet how its cluster is called is not asked.
-    fn check_cluster(&self, theirs: &str) -> Result<(), ErrorCode> {
+    pub(super) fn check_cluster(&self, theirs: &str) -> Result<(), ErrorCode> {
         match self.bootstrap.cluster_id.get() {
             Some(ours) if !theirs.is_empty() && **ours != *theirs => Err(ErrorCode::InconsistentClusterId),
             _ => Ok(()),
@@ -169,13 +182,10 @@ impl ControllerNode {
         }
     }
 
-    fn probed(&self) -> QuorumProbeResponse {
-        let hint = *self.controller.metadata.leader().borrow();
-        QuorumProbeResponse {
-            answering: self.bootstrap.state(),
-            leader_id: hint.leader.map_or(-1, |leader| leader.0),
-            leader_epoch: hint.epoch.0,
-            ..QuorumProbeResponse::default()
+    async fn probed(&self, request: QuorumProbeRequest) -> QuorumProbeResponse {
+        match self.bootstrap.asked(question_from_wire(request)).await {
+            Some(answer) => answer_to_wire(&answer),
+            None => later(),
         }
     }
 

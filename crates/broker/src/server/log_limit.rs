@@ -78,6 +78,31 @@ impl PartitionLimit {
     }
 }
 
+/// How many states are told apart.
+const STATES: usize = 4;
+
+/// Lines about what lasts: one when a state begins, and then one in [`LASTING_WINDOW`] for as long as it is found again and
+/// again. States that follow each other more quickly than that have [`STATES`] lines in it.
+#[derive(Debug, Default)]
+pub(crate) struct StateLines {
+    told: Vec<(String, Instant)>,
+    suppressed: u64,
+}
+
+impl StateLines {
+    /// Whether a line may be written now about the state that these words describe. If so, tells how many were suppressed
+    /// since the last one that was.
+    pub(crate) fn admit(&mut self, state: &str, now: Instant) -> Option<u64> {
+        self.told.retain(|(_, told)| now.saturating_duration_since(*told) < LASTING_WINDOW);
+        if self.told.len() == STATES || self.told.iter().any(|(told, _)| told == state) {
+            self.suppressed += 1;
+            return None;
+        }
+        self.told.push((state.to_owned(), now));
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ottla_types::TopicName;
@@ -119,6 +144,30 @@ mod tests {
         let written: Vec<u64> =
             (0..250).filter_map(|nth| limit.admit(begin + Duration::from_millis(100 * nth))).collect();
         assert_eq!(written, [0, 99, 99]);
+    }
+
+    #[test]
+    fn a_state_has_a_line_when_it_begins_and_then_one_in_ten_seconds() {
+        let begin = Instant::now();
+        let mut lines = StateLines::default();
+        let mut told = Vec::new();
+        // Asked about each 50 ms, as whoever waits does.
+        for nth in 0..500 {
+            let state = if nth < 250 { "alone" } else { "no leader" };
+            if lines.admit(state, begin + Duration::from_millis(50 * nth)).is_some() {
+                told.push((nth, state));
+            }
+        }
+        assert_eq!(told, [(0, "alone"), (200, "alone"), (250, "no leader"), (450, "no leader")]);
+        assert_eq!(lines.admit("no leader", begin + Duration::from_secs(60)), Some(49));
+    }
+
+    #[test]
+    fn states_that_come_and_go_quickly_have_a_few_lines_and_take_a_bounded_place() {
+        let begin = Instant::now();
+        let mut lines = StateLines::default();
+        let admitted = (0..1000).filter(|nth| lines.admit(&format!("state {nth}"), begin).is_some());
+        assert_eq!(admitted.count(), STATES);
     }
 
     #[test]

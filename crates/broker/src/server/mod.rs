@@ -12,6 +12,6 @@ mod traffic;
 pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped};
 pub(crate) use limits::{Admission, ConnectionLimits, RequestMemory};
 pub(crate) use listener::{Acceptor, Shared};
-pub(crate) use log_limit::{LogLimit, PartitionLimit};
+pub(crate) use log_limit::{LogLimit, PartitionLimit, StateLines};
 pub(crate) use responses::ResponseMemory;
 pub(crate) use traffic::{Traffic, TrafficCounts};

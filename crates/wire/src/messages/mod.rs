@@ -59,7 +59,7 @@ pub mod unregister_broker;
 pub mod update_features;
 pub mod update_raft_voter;
 
-use private::{pull_metadata, quorum_probe, raft_envelope};
+use private::{pull_metadata, quorum_probe, raft_envelope, rejoin_quorum};
 
 /// What is in the bytes of other messages, without its type: for the tests that go over all messages.
 pub static DATA: &[Codec] = &[
@@ -173,6 +173,8 @@ apis! {
     RaftEnvelope = 16001, raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse}, for Nodes;
     /// Reads the committed records of the metadata log.
     PullMetadata = 16002, pull_metadata::{PullMetadataRequest, PullMetadataResponse}, for Nobody;
-    /// Asks a voter who it is, before the first vote.
+    /// Asks a node who it is, and which quorum it belongs to.
     QuorumProbe = 16003, quorum_probe::{QuorumProbeRequest, QuorumProbeResponse}, for Nodes;
+    /// Asks the quorum's leader to let a new directory vote instead of one that was lost.
+    RejoinQuorum = 16004, rejoin_quorum::{RejoinQuorumRequest, RejoinQuorumResponse}, for Nodes;
 }

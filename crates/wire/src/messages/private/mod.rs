@@ -7,3 +7,4 @@
 pub mod pull_metadata;
 pub mod quorum_probe;
 pub mod raft_envelope;
+pub mod rejoin_quorum;
