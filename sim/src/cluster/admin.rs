@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ottla_client::{Client, ConfigChange, ConfigResource, Error, NewTopic};
+use ottla_client::{
+    Client, ConfigChange, ConfigResource, Error, NewTopic, Producer, ProducerOptions, ProducerRecord,
+};
 use ottla_env::Env;
 use ottla_types::{ErrorCode, TopicName};
 
+use super::Oracle;
 use super::changes::{Changes, Expected};
 use crate::brokers::program::{self, Servers};
 use crate::engine::Timeline;
+use crate::invariants::Violation;
 use crate::rng::SimRng;
 
 /// The key of topics that is changed.
@@ -38,6 +42,7 @@ struct Administrator {
     client: Client,
     rng: SimRng,
     number: u32,
+    oracle: Oracle,
     changes: Changes,
     topics: BTreeMap<String, Expected>,
     /// How often a name was given up.
@@ -51,13 +56,14 @@ pub(super) async fn run(
     servers: Servers,
     timeline: Timeline,
     administering: Administering,
-    changes: Changes,
+    (oracle, changes): (Oracle, Changes),
     until_us: u64,
 ) -> u64 {
     let Administering { number, pause, seed } = administering;
     let client = program::client(env, &servers).await;
     let (rng, topics) = (SimRng::new(seed), BTreeMap::new());
-    let mut administrator = Administrator { client, rng, number, changes, topics, doubts: 0, asked: 0 };
+    let mut administrator =
+        Administrator { client, rng, number, oracle, changes, topics, doubts: 0, asked: 0 };
     while timeline.now_us() < until_us {
         administrator.step().await;
         let pause_us = administrator.rng.below(pause.as_micros() as u64);
@@ -74,13 +80,15 @@ impl Administrator {
         let Ok(name) = TopicName::new(&text) else { return };
         let known = self.topics.get(&text).cloned().unwrap_or(Expected::Absent);
         let (what, weights) = match known {
-            Expected::Absent => (0, [6, 0, 0, 1]),
-            _ => (1, [0, 5, 2, 2]),
+            Expected::Absent => (0, [6, 0, 0, 1, 0]),
+            Expected::Present { replicas: 2.., .. } => (1, [0, 5, 2, 2, 1]),
+            _ => (1, [0, 5, 2, 2, 0]),
         };
         let next = match (what, self.rng.weighted(&weights)) {
             (_, 0) => self.create(&name).await,
             (_, 1) => self.change(&name, known).await,
             (_, 2) => self.delete(&name).await,
+            (_, 4) => return self.try_to_write(&name).await,
             _ => {
                 // Whether anybody answers is what the end of the run asks.
                 let _ = self.client.list_topics().await;
@@ -92,6 +100,23 @@ impl Administrator {
         }
         self.topics.insert(text.clone(), next.clone());
         self.changes.expect(&text, next);
+    }
+
+    /// Writes to a topic of several replicas. While records are not copied nobody may be told that they are safe.
+    async fn try_to_write(&mut self, name: &TopicName) {
+        let options = ProducerOptions {
+            delivery_timeout: Duration::from_secs(2),
+            linger: Duration::ZERO,
+            ..ProducerOptions::default()
+        };
+        let producer = Producer::new(self.client.clone(), options);
+        let record = ProducerRecord::new(name.clone(), "unsafe");
+        if let Ok(delivery) = producer.send(record).await
+            && let Ok(delivered) = delivery.wait().await
+        {
+            let what = format!("a record was acknowledged that nobody copies: {delivered:?}");
+            self.oracle.with(|log| log.violated(Violation::new("acknowledged_records_are_kept", what)));
+        }
     }
 
     async fn create(&mut self, name: &TopicName) -> Expected {

@@ -12,8 +12,11 @@ mod changes;
 mod node;
 mod oracle;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_broadcast::Delivery;
+use ottla_broadcast::raft::observed::Observed;
 use ottla_env::Env;
 use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerId, TopicName, TopicPartition};
@@ -130,8 +133,14 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
 impl Cluster {
     fn start(world: &World, plan: &Plan) -> Self {
         let oracle = Oracle::default();
-        let watching = oracle.clone();
-        world.watch(std::sync::Arc::new(move |node, start, event| {
+        let (watching, trace, timeline) = (oracle.clone(), world.trace().clone(), world.timeline().clone());
+        world.watch(Arc::new(move |node, start, event| {
+            if let Some(Observed::Delivers(
+                delivery @ (Delivery::Leading { .. } | Delivery::NotLeading { .. }),
+            )) = event.downcast_ref()
+            {
+                trace.say(timeline.now_us(), node, || format!("{delivery:?}"));
+            }
             watching.with(|log| log.observe(node, start, event));
         }));
         let nodes: Vec<NodeId> = (1..=NODES)
@@ -191,10 +200,11 @@ impl Cluster {
     }
 
     fn administrator(&self, plan: &Administering, until_us: u64) -> impl Future<Output = u64> + use<> {
-        let (plan, servers, changes) = (plan.clone(), self.servers.clone(), self.changes.clone());
+        let (plan, servers) = (plan.clone(), self.servers.clone());
+        let told = (self.oracle.clone(), self.changes.clone());
         let timeline = self.world.timeline().clone();
         in_process(&self.world, "administrator", move |env| {
-            admin::run(env, servers, timeline, plan, changes, until_us)
+            admin::run(env, servers, timeline, plan, told, until_us)
         })
     }
 

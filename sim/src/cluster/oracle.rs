@@ -173,12 +173,19 @@ impl MetadataLog {
         if let Err(error) = after.replay(Offset(offset), &record) {
             return self.violated(image_equals_replay::unreadable(offset, &error));
         }
-        self.hold(epochs_never_decrease::check(offset, &before, &after));
-        self.hold(fenced_brokers_lead_nothing::check(offset, &after));
-        self.hold(strangers_are_not_in_sync::check(offset, &record, &before, &after));
-        let led = self.partition_leaders.check(offset, &after);
-        self.hold(led);
+        let checked = epochs_never_decrease::check(offset, &before, &after)
+            .and_then(|()| fenced_brokers_lead_nothing::check(offset, &after))
+            .and_then(|()| strangers_are_not_in_sync::check(offset, &record, &before, &after))
+            .and_then(|()| self.partition_leaders.check(offset, &after));
+        self.hold(checked.map_err(|violation| violation.after(&self.last_records(offset))));
         self.images.push(after);
+    }
+
+    /// The last records up to an offset, in words.
+    fn last_records(&self, offset: i64) -> Vec<String> {
+        let from = usize::try_from(offset.saturating_sub(8)).unwrap_or(0);
+        let records = self.log.iter().enumerate().skip(from);
+        records.map(|(at, bytes)| format!("{at}: {:?}", Record::decode(bytes))).collect()
     }
 
     fn replayed(&mut self, node: NodeId, image: &Image) {

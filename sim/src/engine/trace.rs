@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::NodeId;
 
-/// How many events of each node are kept in words.
-const KEPT: usize = 40;
+/// How many events of each node are kept in words: of the network, and of all others.
+const KEPT: [usize; 2] = [15, 40];
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ struct State {
     hash: u64,
     events: u64,
     /// `None`: words are not asked for, and cost nothing.
-    words: Option<BTreeMap<NodeId, VecDeque<String>>>,
+    words: Option<BTreeMap<NodeId, [VecDeque<String>; 2]>>,
 }
 
 /// FNV-1a over everything that happened. Clones are the same trace.
@@ -75,20 +75,34 @@ impl Trace {
 
     /// Says what happened, if words are kept.
     pub fn say(&self, at_us: u64, node: NodeId, words: impl FnOnce() -> String) {
+        self.keep(at_us, node, 1, words);
+    }
+
+    /// Says what happened on the network, if words are kept. There is so much of it that it would push out all else.
+    pub fn say_of_network(&self, at_us: u64, node: NodeId, words: impl FnOnce() -> String) {
+        self.keep(at_us, node, 0, words);
+    }
+
+    fn keep(&self, at_us: u64, node: NodeId, nth: usize, words: impl FnOnce() -> String) {
         let mut state = self.lock();
         let Some(kept) = &mut state.words else { return };
-        let kept = kept.entry(node).or_default();
-        if kept.len() == KEPT {
+        let kept = &mut kept.entry(node).or_default()[nth];
+        if kept.len() == KEPT[nth] {
             kept.pop_front();
         }
         kept.push_back(format!("{:>12.6} {}", at_us as f64 / 1e6, words()));
     }
 
-    /// The last events of each node in words.
+    /// The last events of each node in words, in the order of their times.
     #[must_use]
     pub fn words(&self) -> Vec<(NodeId, Vec<String>)> {
         let state = self.lock();
-        let nodes = state.words.iter().flatten();
-        nodes.map(|(node, words)| (*node, words.iter().cloned().collect())).collect()
+        let sorted = |kept: &[VecDeque<String>; 2]| {
+            let mut words: Vec<String> = kept.iter().flatten().cloned().collect();
+            // The times come first, and are as wide as each other.
+            words.sort_by(|a, b| a.get(..12).cmp(&b.get(..12)));
+            words
+        };
+        state.words.iter().flatten().map(|(node, kept)| (*node, sorted(kept))).collect()
     }
 }

@@ -48,6 +48,13 @@ impl Violation {
     pub fn new(invariant: &'static str, what: String) -> Self {
         Self { invariant, what }
     }
+
+    /// The same, with what happened before it.
+    #[must_use]
+    pub fn after(self, events: &[String]) -> Self {
+        let what = format!("{}\n  after\n    {}", self.what, events.join("\n    "));
+        Self { what, ..self }
+    }
 }
 
 /// What one log may be after a crash in the middle of an operation: anything between what it was before and what it would

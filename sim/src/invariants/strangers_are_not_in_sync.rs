@@ -28,12 +28,13 @@ pub fn check(offset: i64, record: &Record, before: &Image, after: &Image) -> Res
                 () => continue,
             };
             let (name, last) = (&topic.name, registered.last_run);
-            return Err(Violation::new(
-                NAME,
-                format!(
-                    "at offset {offset} broker {id} registers ({last:?}), in the {place} of {name}-{index}"
-                ),
-            ));
+            let was = before.partition(topic.id, index);
+            let what = format!(
+                "at offset {offset} broker {id} registers ({last:?}), in the {place} of {name}-{index}: {state:?}; before that \
+                 record it was {was:?}, and the broker {:?}",
+                before.broker(id)
+            );
+            return Err(Violation::new(NAME, what));
         }
     }
     Ok(())

@@ -198,6 +198,6 @@ impl State {
     pub(super) fn note(&self, node: NodeId, detail: u64, words: impl FnOnce() -> String) {
         let now_us = self.timeline.now_us();
         self.trace.note(now_us, node, Kind::Network, detail);
-        self.trace.say(now_us, node, words);
+        self.trace.say_of_network(now_us, node, words);
     }
 }

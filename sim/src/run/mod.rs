@@ -80,6 +80,7 @@ impl fmt::Display for Failure {
                 writeln!(f, "  {event}")?;
             }
         }
+        writeln!(f, "seed {seed}: the invariant {} does not hold: see the first lines", violation.invariant)?;
         write!(f, "to repeat it: cargo xtask sim --profile {profile} --seed {seed}")
     }
 }
