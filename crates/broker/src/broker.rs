@@ -28,6 +28,7 @@ use crate::metrics::{HttpServer, Metrics, Monitor};
 use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
+use crate::replication::{self, Replication};
 use crate::server::{
     Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared, Traffic,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) leaving: watch::Sender<Leaving>,
     pub(crate) logs: LogDirs,
     pub(crate) partitions: Partitions,
+    pub(crate) replication: Replication,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
     pub(crate) groups: GroupCoordinator,
@@ -195,6 +197,7 @@ impl Broker {
             leaving: watch::Sender::default(),
             logs: booted.logs,
             partitions: Partitions::default(),
+            replication: Replication::default(),
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
             groups: GroupCoordinator::new(&env, &settings),
@@ -207,14 +210,14 @@ impl Broker {
             env,
             settings,
         });
-        let offline = start::open_logs(&core).await;
+        let lost = start::open_logs(&core).await;
         core.groups.take_up(&core.partitions, &core.metadata.image()).await;
         process::spawn_in(&mut followers, follower::run(Arc::clone(&core)));
         if let Some(node) = booted.node {
             // It is set once, here.
             let _ = node.core.set(Arc::downgrade(&core));
         }
-        start::tell_offline(&core, &offline).await;
+        let lost = start::tell_offline(&core, lost).await;
         let shared = |traffic| Shared {
             service: Arc::new(Dispatch::new(Arc::clone(&core))),
             admission: Arc::clone(&core.admission),
@@ -240,6 +243,9 @@ impl Broker {
         if core.channel.has_others() {
             process::spawn_in(&mut tasks, heartbeats::run(Arc::clone(&core), stopped.clone()));
         }
+        let directories = replication::directories::run(Arc::clone(&core), lost, stopped.clone());
+        process::spawn_in(&mut tasks, directories);
+        process::spawn_in(&mut tasks, replication::isr::run(Arc::clone(&core), stopped.clone()));
         process::spawn_in(&mut tasks, upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));
         Ok(Self { core, listeners, metrics_address, stop, tasks, followers })

@@ -6,6 +6,7 @@
 //! - `partition`, `partitions`, `waiters`, `fetch_session`: what produce and fetch requests work on.
 //! - `coordinator`: consumer groups, on the partitions of `__consumer_offsets`.
 //! - `controller`, `cluster`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
+//! - `replication`: what leaders and holders of replicas tell the controller.
 //! - `start`, `upkeep`: before and beside the requests. `failure`: what ends a broker that nobody stopped. `metrics`: what is told of them all.
 //!
 //! What is not here: rules. Those are in the pure crates; this one does what they say.
@@ -29,6 +30,7 @@ mod partition;
 mod partitions;
 mod producer_ids;
 mod replicas;
+mod replication;
 mod server;
 mod start;
 mod upkeep;

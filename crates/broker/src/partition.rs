@@ -4,6 +4,7 @@
 //! With one replica the high watermark is the log's end, or what of it is durable where `flush.messages` asks for that.
 //! What decides it for more is the `replica` machine's, which takes its place behind [`Partition::high_watermark`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ottla_log::{Appended, Log};
@@ -24,7 +25,29 @@ pub(crate) struct Partition {
     pub(crate) traffic: TopicTraffic,
     waiters: Arc<Waiters>,
     committed: Arc<Committed>,
+    /// How many appends are under way, or look whether they may begin.
+    appending: AtomicUsize,
     state: RwLock<State>,
+}
+
+/// What a leader knows of a log that nobody else copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// There is no record, there never was one, and none comes before the partition has one replica again.
+    Empty,
+    /// There is a record, or was.
+    Records,
+    /// It cannot be told yet, or is no matter of this broker.
+    Unknown,
+}
+
+/// An append that is under way.
+struct Appending<'a>(&'a AtomicUsize);
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 struct State {
@@ -113,7 +136,8 @@ impl Partition {
         let state = State { leadership, config: Arc::new(config) };
         let waiters: Arc<Waiters> = Arc::default();
         let committed = Committed::of(&log, &waiters);
-        Self { id, topic_id, log, traffic, waiters, committed, state: RwLock::new(state) }
+        let (appending, state) = (AtomicUsize::new(0), RwLock::new(state));
+        Self { id, topic_id, log, traffic, waiters, committed, appending, state }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -166,6 +190,38 @@ impl Partition {
         if leadership.is_leader { Ok(leadership) } else { Err(ErrorCode::NotLeaderOrFollower) }
     }
 
+    /// What this broker knows of the log as the leader in `epoch`.
+    ///
+    /// "Empty" must never be said wrongly: by it replicas count as in sync that copied nothing. Appends to a partition of
+    /// several replicas are refused; what is under way when the second replica comes was begun before this broker heard of
+    /// it, and is waited for. A log that lost its records is not this broker's to lead: its broker says that it is lost.
+    pub(crate) fn content(&self, epoch: LeaderEpoch) -> Content {
+        let leadership = self.leadership();
+        if !leadership.is_leader || leadership.epoch != epoch || leadership.replicas < 2 {
+            return Content::Unknown;
+        }
+        // An append that saw one replica was counted before it looked, so it is seen here, or its record is below.
+        if self.appending.load(Ordering::SeqCst) > 0 {
+            return Content::Unknown;
+        }
+        let is_empty = self.log.start_offset() == Offset(0) && self.log.end_offset() == Offset(0);
+        if is_empty { Content::Empty } else { Content::Records }
+    }
+
+    /// Counts an append, before it is looked at whether it may begin: see [`Self::content`].
+    fn begin_append(&self) -> ottla_log::Result<Appending<'_>> {
+        self.appending.fetch_add(1, Ordering::SeqCst);
+        let appending = Appending(&self.appending);
+        match self.leadership().replicas {
+            ..2 => Ok(appending),
+            replicas => {
+                let message =
+                    format!("{} has {replicas} replicas, and data are not copied to them yet", self.id);
+                Err(std::io::Error::other(message).into())
+            }
+        }
+    }
+
     /// Appends a batch as the leader, and wakes those who wait for records: at once, or when it is durable if
     /// `flush.messages` asks for that.
     pub(crate) async fn append(
@@ -174,6 +230,7 @@ impl Partition {
         epoch: LeaderEpoch,
         now_ms: i64,
     ) -> ottla_log::Result<Appended> {
+        let _appending = self.begin_append()?;
         let (records, size) = (batch.header().records_count, batch.size_bytes());
         let appended = self.log.append(batch, epoch, now_ms).await?;
         if appended.duplicate {

@@ -398,9 +398,17 @@ async fn register_with_quorum(
     Ok(epoch)
 }
 
-/// Takes up the partitions that have a replica here, after logs that belong to none are out of the way. Returns those that
-/// have a replica here and are offline.
-pub(crate) async fn open_logs(core: &Core) -> BTreeSet<(TopicId, i32)> {
+/// Replicas of this broker that do not hold what they held.
+#[derive(Default)]
+pub(crate) struct Lost {
+    /// Those that cannot be used.
+    pub(crate) offline: BTreeSet<(TopicId, i32)>,
+    /// Those that have an empty log, since theirs was not there. Others may have what was in it.
+    pub(crate) emptied: BTreeSet<(TopicId, i32)>,
+}
+
+/// Takes up the partitions that have a replica here, after logs that belong to none are out of the way.
+pub(crate) async fn open_logs(core: &Core) -> Lost {
     let image = core.metadata.image();
     for log in core.logs.list() {
         let known = match log.topic_id() {
@@ -416,7 +424,7 @@ pub(crate) async fn open_logs(core: &Core) -> BTreeSet<(TopicId, i32)> {
             error!(directory = %log.dir().display(), %error, "cannot set the log aside");
         }
     }
-    let (mut missing, mut offline) = (0_usize, BTreeSet::new());
+    let (mut missing, mut lost) = (0_usize, Lost::default());
     let (mut replicas, mut without_log) = (Vec::new(), Vec::new());
     for topic in image.topics() {
         for (index, state) in topic.partitions() {
@@ -424,20 +432,23 @@ pub(crate) async fn open_logs(core: &Core) -> BTreeSet<(TopicId, i32)> {
             // An empty log here would pass for the one in the directory that is missing.
             if lacks_log && !core.logs.is_whole() {
                 missing += 1;
-                offline.insert((topic.id, index));
+                lost.offline.insert((topic.id, index));
                 continue;
             }
             replicas.push(Replica { topic, index, state });
             if lacks_log {
-                without_log.push((topic, index));
+                without_log.push((topic, index, state.replicas.len()));
             }
         }
     }
     core.host(&image, &replicas).await;
-    for (topic, index) in without_log {
+    for (topic, index, replicas) in without_log {
         if core.is_missing(topic, index) {
-            offline.insert((topic.id, index));
+            lost.offline.insert((topic.id, index));
         } else {
+            if replicas > 1 {
+                lost.emptied.insert((topic.id, index));
+            }
             warn!(
                 partition = %format_args!("{}-{index}", topic.name),
                 "its log was missing from the log directories, and an empty one was made"
@@ -450,19 +461,27 @@ pub(crate) async fn open_logs(core: &Core) -> BTreeSet<(TopicId, i32)> {
              started with all of log.dirs"
         );
     }
-    offline
+    lost
 }
 
 /// Has clients told that nobody leads partitions that are offline, instead of being sent to a broker that cannot serve them.
-pub(crate) async fn tell_offline(core: &Core, offline: &BTreeSet<(TopicId, i32)>) {
-    if offline.is_empty() {
-        return;
+/// Returns the replicas of which the active controller is still to be told, before this broker is unfenced.
+pub(crate) async fn tell_offline(core: &Core, lost: Lost) -> BTreeSet<(TopicId, i32)> {
+    let Lost { offline, emptied } = lost;
+    if !offline.is_empty() {
+        error!("{} partitions are offline, for the reasons above", offline.len());
     }
-    error!("{} partitions are offline, for the reasons above", offline.len());
-    let told = core.change(|controller| controller.take_offline(core.node_id, core.epoch, offline)).await;
+    if core.channel.has_others() {
+        return &offline | &emptied;
+    }
+    if offline.is_empty() {
+        return offline;
+    }
+    let told = core.change(|controller| controller.take_offline(core.node_id, core.epoch, &offline)).await;
     if let Err(refused) | Ok(Err(refused)) = told {
         error!("the metadata still name this broker as their leader: {}", refused.message);
     }
+    BTreeSet::new()
 }
 
 pub(crate) fn connection_limits(layers: &Layers<'_>) -> ConnectionLimits {

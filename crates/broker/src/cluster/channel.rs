@@ -21,7 +21,7 @@ use crate::controller::{
 use crate::server::Peer;
 
 /// How long one attempt may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a heartbeat may take: the next one is due.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -142,7 +142,7 @@ impl Channel {
     }
 
     /// The way to another node, if that one seems to lead; `None` if this one does.
-    fn elsewhere(&self) -> Result<Option<(&Links, BrokerId)>, Refused> {
+    pub(super) fn elsewhere(&self) -> Result<Option<(&Links, BrokerId)>, Refused> {
         let metadata = &self.controller.metadata;
         let Some(links) = self.links.as_deref().filter(|_| !metadata.is_leading()) else { return Ok(None) };
         let leader = metadata.leader().borrow().leader;
@@ -154,6 +154,6 @@ impl Channel {
 }
 
 /// Whoever cannot be reached leads no longer, for all that is known here: to be asked again.
-fn unreachable(error: std::io::Error) -> Refused {
+pub(super) fn unreachable(error: std::io::Error) -> Refused {
     Refused { error: ErrorCode::NotController, message: format!("the active controller: {error}") }
 }

@@ -29,6 +29,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         }
         let end = end_of(&step.image);
         metadata.publish(step.image);
+        core.replication.note(core.node_id, &delta);
         metadata.applied(end);
     }
 }

@@ -48,6 +48,12 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut lines = StateLines::default();
     let mut was_fenced = true;
+    // A heartbeat unfences, and then this broker may be made to lead what it cannot serve.
+    tokio::select! {
+        biased;
+        () = stopped(&mut stop) => return,
+        () = core.replication.lost_are_told() => {}
+    }
     loop {
         tokio::select! {
             biased;
@@ -60,7 +66,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
             metadata_offset: Offset(core.metadata.image().offset().map_or(-1, |offset| offset.0)),
             want_fence: false,
             want_shut_down: *core.leaving.borrow() == Leaving::Wanted,
-            offline_directories: Vec::new(),
+            offline_directories: core.logs.offline(),
         };
         let told = tokio::select! {
             biased;

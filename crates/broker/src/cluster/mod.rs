@@ -7,7 +7,8 @@
 //! - `join`: how a node comes to the log; `identity`, `bootstrap`, `probe`: how it becomes a voter; `rejoin`: how it does again when
 //!   its directory was lost; `links`: connections to the others.
 //! - `creating`: topics that this broker itself wants.
-//! - `channel`: the way to the active controller; `heartbeats`: the task that tells it that this broker lives.
+//! - `channel`: the way to the active controller; `partitions`: what is asked about partitions; `heartbeats`: the task that
+//!   tells it that this broker lives.
 //!
 //! What is not here: which logs there are to be made or deleted for a change (`replicas`).
 
@@ -21,6 +22,7 @@ pub(crate) mod join;
 mod leaderless;
 mod links;
 mod metadata;
+mod partitions;
 mod probe;
 mod rejoin;
 mod replay;

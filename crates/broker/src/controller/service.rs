@@ -129,6 +129,10 @@ impl ControllerNode {
                 let epoch = BrokerEpoch(request.broker_epoch);
                 producer_ids_response(controller.allocate_producer_ids(broker, epoch).await).into()
             }
+            Request::AlterPartition(request) => controller.answer_alter_partition(request).await.into(),
+            Request::AssignReplicasToDirs(request) => {
+                controller.answer_assign_replicas_to_dirs(request).await.into()
+            }
             Request::DescribeQuorum(request) => self.quorum.describe(&request).await.into(),
             Request::AddRaftVoter(request) => self.quorum.add_voter(request).await.into(),
             Request::RemoveRaftVoter(request) => self.quorum.remove_voter(request).await.into(),

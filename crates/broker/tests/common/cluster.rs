@@ -19,6 +19,10 @@ pub(crate) struct Cluster {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) voters: String,
     pub(crate) brokers: Vec<Option<Broker>>,
+    /// More properties of all of them, in which `{node}` stands for the directory of each.
+    more: String,
+    /// What they run on.
+    envs: Vec<Env>,
 }
 
 /// Ports that nobody listens on.
@@ -34,6 +38,7 @@ pub(crate) fn voters(ports: &[u16]) -> String {
 
 pub(crate) fn settings(dir: &Path, id: usize, voters: &str, more: &str) -> Settings {
     let address = voters.split(',').nth(id - 1).unwrap().split_once('@').unwrap().1;
+    let more = more.replace("{node}", &format!("{}/node-{id}", dir.display()));
     let text = format!(
         "node.id={id}\nprocess.roles=broker,controller\nlog.dirs={}/node-{id}\n\
          listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://{address}\ncontroller.listener.names=CONTROLLER\n\
@@ -45,22 +50,44 @@ pub(crate) fn settings(dir: &Path, id: usize, voters: &str, more: &str) -> Setti
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
+        Self::start_with("", vec![Env::real(); 3]).await
+    }
+
+    /// The same with more properties, in which `{node}` stands for each node's directory, and on these machines.
+    pub(crate) async fn start_with(more: &str, envs: Vec<Env>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let voters = voters(&free_ports(3));
-        let starting = (1..=3).map(|id| Broker::start(Env::real(), settings(dir.path(), id, &voters, "")));
-        let brokers = join_all(starting).await.into_iter().map(|broker| Some(broker.unwrap())).collect();
-        let cluster = Self { dir, voters, brokers };
+        let mut cluster = Self { dir, voters, brokers: Vec::new(), more: more.to_owned(), envs };
+        cluster.brokers.resize_with(3, || None);
+        cluster.start_all().await;
         for id in 1..=3 {
             cluster.await_brokers(id, 3).await;
         }
         cluster
     }
 
+    /// One of brokers that were started otherwise.
+    pub(crate) fn over(dir: tempfile::TempDir, voters: String, brokers: Vec<Option<Broker>>) -> Self {
+        Self { dir, voters, brokers, more: String::new(), envs: vec![Env::real(); 3] }
+    }
+
+    /// Starts all three at once.
+    pub(crate) async fn start_all(&mut self) {
+        let started = join_all((1..=3).map(|id| self.start_one(id))).await;
+        self.brokers = started.into_iter().map(Some).collect();
+    }
+
     pub(crate) async fn restart(&mut self, id: usize) {
+        let broker = self.start_one(id).await;
+        self.brokers[id - 1] = Some(broker);
+    }
+
+    async fn start_one(&self, id: usize) -> Broker {
         let begin = std::time::Instant::now();
-        let broker = loop {
-            match Broker::start(Env::real(), settings(self.dir.path(), id, &self.voters, "")).await {
-                Ok(broker) => break broker,
+        loop {
+            let settings = settings(self.dir.path(), id, &self.voters, &self.more);
+            match Broker::start(self.envs[id - 1].clone(), settings).await {
+                Ok(broker) => return broker,
                 // What the one before held is let go when its tasks are run next.
                 Err(StartError::Bind(_) | StartError::Logs(_) | StartError::Metadata(_))
                     if begin.elapsed() < PATIENCE =>
@@ -69,8 +96,7 @@ impl Cluster {
                 }
                 Err(error) => panic!("{error}"),
             }
-        };
-        self.brokers[id - 1] = Some(broker);
+        }
     }
 
     /// Ends a broker without stopping it.

@@ -143,6 +143,12 @@ impl LogDirs {
         infos
     }
 
+    /// The ids of the directories that do not work any more.
+    #[must_use]
+    pub fn offline(&self) -> Vec<DirectoryId> {
+        self.dirs.iter().filter(|dir| dir.failure().is_some()).map(|dir| dir.id()).collect()
+    }
+
     /// Waits until none of the directories works any more, and tells why of each. Safe to cancel.
     pub async fn none_left(&self) -> Vec<(PathBuf, Arc<str>)> {
         loop {

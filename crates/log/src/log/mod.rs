@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::Disk;
-use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
+use ottla_types::{DirectoryId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
 
 pub use self::append::Appended;
 pub(crate) use self::bulk::Written;
@@ -263,6 +263,12 @@ impl Log {
         self.flushed_offset() >= self.end_offset()
             && lock(&self.deleted).is_empty()
             && !self.segments().iter().any(|segment| segment.is_open())
+    }
+
+    /// The id of the log directory that it lies in (KIP-858).
+    #[must_use]
+    pub fn directory_id(&self) -> DirectoryId {
+        self.home().id()
     }
 
     pub(crate) fn home(&self) -> &Arc<LogDir> {

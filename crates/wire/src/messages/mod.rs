@@ -137,7 +137,7 @@ apis! {
     /// Tells who votes on the metadata log.
     DescribeQuorum = 55, describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
     /// Changes the in-sync replicas of partitions.
-    AlterPartition = 56, alter_partition::{AlterPartitionRequest, AlterPartitionResponse}, for Nobody;
+    AlterPartition = 56, alter_partition::{AlterPartitionRequest, AlterPartitionResponse}, for Nodes;
     /// Changes the versions of features.
     UpdateFeatures = 57, update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse}, for Nobody;
     /// Hands a client's request on to the active controller.
@@ -157,7 +157,7 @@ apis! {
         allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse}, for Nodes;
     /// Tells in which directories replicas lie.
     AssignReplicasToDirs = 73,
-        assign_replicas_to_dirs::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse}, for Nobody;
+        assign_replicas_to_dirs::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse}, for Nodes;
     /// Lists the resources that have a configuration.
     ListConfigResources = 74, list_config_resources::{ListConfigResourcesRequest, ListConfigResourcesResponse};
     /// Describes topics page by page.

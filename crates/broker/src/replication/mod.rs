@@ -1,0 +1,72 @@
+//! This broker's part in replication, as far as brokers do not copy records to each other yet: which replicas are in sync
+//! with what it leads, and where its own replicas lie.
+//!
+//! - [`wanted`]: which ISR a leader wants. It is what replication will replace.
+//! - [`proposals`]: which ISRs were asked for, and which may be in force.
+//! - [`outbox`]: what waits to be asked, and asked again.
+//! - [`isr`], [`directories`]: the tasks that carry it out; [`changes`]: what they are to look at.
+//!
+//! What is not here: what the active controller decides of it (`metadata`), and how it is asked (`cluster::partitions`).
+
+mod changes;
+pub(crate) mod directories;
+pub(crate) mod isr;
+mod outbox;
+mod proposals;
+mod wanted;
+
+use tokio::sync::watch;
+
+use ottla_metadata::Delta;
+use ottla_metadata::record::PartitionState;
+use ottla_types::{BrokerId, TopicId};
+
+use self::changes::Changes;
+
+/// A partition.
+pub(crate) type Key = (TopicId, i32);
+
+/// What the tasks are told.
+#[derive(Default)]
+pub(crate) struct Replication {
+    /// Partitions that this broker leads or led.
+    led: Changes,
+    /// Partitions of which it holds replicas, or held.
+    held: Changes,
+    /// Whether the active controller knows of the replicas that cannot be used.
+    lost_are_told: watch::Sender<bool>,
+}
+
+impl Replication {
+    /// Takes note of what was replayed and is carried out. Costs what the difference has.
+    pub(crate) fn note(&self, me: BrokerId, delta: &Delta) {
+        let leads = |state: &PartitionState| state.leader == Some(me);
+        let holds = |state: &PartitionState| state.replicas.contains(&me);
+        let (mut led, mut held) = (Vec::new(), Vec::new());
+        for topic in delta.created.iter().chain(&delta.deleted) {
+            for (index, state) in topic.partitions() {
+                led.extend(leads(state).then_some((topic.id, index)));
+                held.extend(holds(state).then_some((topic.id, index)));
+            }
+        }
+        for change in &delta.changed {
+            for diff in &change.partitions {
+                let key = (change.topic.id, diff.index);
+                let either = |is: &dyn Fn(&PartitionState) -> bool| {
+                    is(&diff.new) || diff.old.as_deref().is_some_and(is)
+                };
+                led.extend(either(&leads).then_some(key));
+                held.extend(either(&holds).then_some(key));
+            }
+        }
+        self.led.add(led, delta.brokers.iter().copied());
+        self.held.add(held, []);
+    }
+
+    /// Waits until the active controller knows which replicas of this broker cannot be used: before that, it must not be
+    /// unfenced. Safe to cancel.
+    pub(crate) async fn lost_are_told(&self) {
+        // The sender is in `self`.
+        let _ = self.lost_are_told.subscribe().wait_for(|told| *told).await;
+    }
+}
