@@ -79,7 +79,7 @@ impl Plan {
         let count = 1 + rng.below(2) as u32;
         let administrators = (0..count).map(|number| Administering::draw(number, rng)).collect();
         let snapshot_bytes = [500, 4_000, 20 << 20][rng.index(3)];
-        let wipes = is(Sabotage::EmptyDirectoryVotes);
+        let wipes = rng.one_in(4) || is(Sabotage::EmptyDirectoryVotes);
         let data = if rng.one_in(2) && !wipes { Some(Data::draw(rng)) } else { None };
         Self { administrators, snapshot_bytes, data, wipes }
     }
