@@ -24,6 +24,7 @@ pub mod properties;
 pub mod settings;
 pub mod topic;
 pub mod topic_config;
+mod voters;
 
 pub use key::{Definition, Dynamic, Importance, InvalidValue, Key, Kind, Password, Unused, Valid};
 pub use layers::{Described, Layers, Overrides, Source, Synonym};
