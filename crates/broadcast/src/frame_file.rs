@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_env::Disk;
-use ottla_env::disk::{File, OpenMode};
+use ottla_env::disk::{File, OpenMode, remove_if_there};
 use ottla_types::Offset;
 
 use crate::frame::{Damage, FRAME_HEAD_LEN, FrameBuilder, FrameHead};
@@ -72,16 +72,8 @@ pub(crate) async fn read_piece(
 /// Makes an empty file, in the place of one that may be there.
 pub(crate) async fn create(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn File>> {
     // What an earlier attempt left is not written over: nothing that may have been renamed is ever changed.
-    remove(disk, path).await?;
+    remove_if_there(disk, path).await?;
     disk.open(path, OpenMode::CreateNew).await
-}
-
-/// Removes a file that may be there.
-pub(crate) async fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match disk.remove_file(path).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Writes a frame. Returns where the next one begins.

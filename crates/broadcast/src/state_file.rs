@@ -4,17 +4,18 @@
 //! file := "OTTLAST", version: u8, length: u32, crc: u32, content of that length
 //! ```
 //!
-//! Numbers are big endian, the checksum is CRC32C over length and content. A file is written under another name, synced,
-//! renamed, and its directory synced: so it is the old or the new one whenever the power goes, and a damaged one is a
-//! fault of the disk, which is told and never taken for an absent one.
+//! Numbers are big endian, the checksum is CRC32C over length and content. A file is the old or the new one whenever the
+//! power goes, so a damaged one is a fault of the disk, which is told and never taken for an absent one.
 
 use std::io;
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use ottla_env::Disk;
-use ottla_env::disk::OpenMode;
+use ottla_env::disk::replace_file;
 use ottla_types::sabotage::{Sabotage, is};
+
+use crate::frame_file::create;
 
 const MAGIC: &[u8; 7] = b"OTTLAST";
 const VERSION: u8 = 1;
@@ -47,20 +48,14 @@ pub(crate) async fn read(disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<
 /// # Errors
 /// The disk fails: the state is then the old or the new one.
 pub(crate) async fn write(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let partial = dir.join(format!("{name}.partial"));
-    // What an earlier attempt left is not written over: nothing that may have been renamed is ever changed.
-    match disk.remove_file(&partial).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = disk.open(&partial, OpenMode::CreateNew).await?;
-    file.write_at(0, &[encode(content)]).await?;
+    let path = dir.join(name);
     if is(Sabotage::VoteBeforeFsync) {
-        return disk.rename(&partial, &dir.join(name)).await;
+        let partial = dir.join(format!("{name}.partial"));
+        let file = create(disk, &partial).await?;
+        file.write_at(0, &[encode(content)]).await?;
+        return disk.rename(&partial, &path).await;
     }
-    file.sync().await?;
-    disk.rename(&partial, &dir.join(name)).await?;
-    disk.sync_dir(dir).await
+    replace_file(disk, &path, encode(content)).await
 }
 
 fn encode(content: &[u8]) -> Bytes {

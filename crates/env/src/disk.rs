@@ -150,6 +150,36 @@ pub async fn sync_names_above(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the file `path` this content, durably: it is written beside it, synced, and renamed over it, and the directory is
+/// synced. Whenever the power goes, the file is the old or the new one. The directory must be this process's alone.
+///
+/// # Errors
+/// The disk fails: the file is the old or the new one.
+pub async fn replace_file(disk: &dyn Disk, path: &Path, content: Bytes) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    // What an earlier attempt left is not written over: nothing that may have been renamed is ever changed.
+    remove_if_there(disk, &partial).await?;
+    let file = disk.open(&partial, OpenMode::CreateNew).await?;
+    file.write_at(0, &[content]).await?;
+    file.sync().await?;
+    disk.rename(&partial, path).await?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    disk.sync_dir(dir.unwrap_or(Path::new("."))).await
+}
+
+/// Removes a file that may be there.
+///
+/// # Errors
+/// The disk fails.
+pub async fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The room on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {

@@ -11,15 +11,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_env::Disk;
-use ottla_env::disk::{File, OpenMode};
+use ottla_env::disk::{File, OpenMode, remove_if_there};
 use ottla_types::Offset;
 
 use super::codec::{Decoder, Encoder};
 use super::types::SnapshotMeta;
 use crate::frame::{self, FileKind, FrameBuilder, HEADER_LEN};
-use crate::frame_file::{
-    Piece, create, read_piece, read_records, remove, write_frame, write_snapshot_frames,
-};
+use crate::frame_file::{Piece, create, read_piece, read_records, write_frame, write_snapshot_frames};
 
 /// A snapshot that is being written here.
 pub(crate) const PARTIAL: &str = "snapshot.partial";
@@ -120,7 +118,7 @@ pub(crate) async fn publish(disk: &dyn Disk, dir: &Path, from: &Path) -> io::Res
 /// Opens the newest snapshot in `dir`, and removes what it makes superfluous.
 pub(crate) async fn newest(disk: &dyn Disk, dir: &Path) -> io::Result<Option<SnapshotFile>> {
     for partial in [PARTIAL, INCOMING] {
-        remove(disk, &dir.join(partial)).await?;
+        remove_if_there(disk, &dir.join(partial)).await?;
     }
     let Some(index) = indexes(disk, dir).await?.pop() else { return Ok(None) };
     let newest = SnapshotFile::open(disk, &path(dir, index)).await?;
@@ -132,7 +130,7 @@ pub(crate) async fn newest(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Sna
 pub(crate) async fn remove_before(disk: &dyn Disk, dir: &Path, newest: &SnapshotFile) -> io::Result<()> {
     let index = newest.meta.last_log_id.map_or(0, |last| last.index);
     for older in indexes(disk, dir).await?.into_iter().filter(|older| *older < index) {
-        remove(disk, &path(dir, older)).await?;
+        remove_if_there(disk, &path(dir, older)).await?;
     }
     Ok(())
 }

@@ -134,3 +134,17 @@ async fn a_file_tells_when_it_was_written() {
     let missing = disk.modified_ms(&dir.path().join("missing")).await.unwrap_err();
     assert!(missing.kind() == io::ErrorKind::NotFound && missing.to_string().contains("missing"));
 }
+
+#[tokio::test]
+async fn a_file_is_replaced_as_a_whole_whatever_an_attempt_before_has_left() {
+    let (dir, disk) = disk();
+    let path = dir.path().join("state");
+    std::fs::write(dir.path().join("state.partial"), "left over, and longer than what is written").unwrap();
+    for content in ["old", "and new", ""] {
+        crate::disk::replace_file(&disk, &path, Bytes::from(content)).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is there");
+    let error = crate::disk::replace_file(&disk, &dir.path().join("no/such"), Bytes::new()).await;
+    assert!(error.unwrap_err().to_string().contains("no/such.partial"));
+}
