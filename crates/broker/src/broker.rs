@@ -29,6 +29,7 @@ use crate::partition::Partition;
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
 use crate::replication::{self, Replication};
+use crate::roles::Role;
 use crate::server::{
     Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared, Traffic,
 };
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
     pub(crate) node_id: BrokerId,
     pub(crate) cluster_id: Arc<str>,
+    /// What this node is. One that is no broker has neither registration nor replicas.
+    pub(crate) role: Role,
     /// Of this broker's registration.
     pub(crate) epoch: BrokerEpoch,
     pub(crate) metadata: Arc<Metadata>,
@@ -171,7 +174,13 @@ impl Broker {
     /// Says what is wrong and what to do; nothing listens then.
     pub async fn start(env: Env, settings: Settings) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let start::Addresses { clients: bound, controllers } = start::bind(&env, &settings).await?;
+        let start::Addresses { role, clients: bound, controllers } = start::bind(&env, &settings).await?;
+        let mut listeners: Vec<(String, SocketAddr)> = Vec::new();
+        if !role.is_broker() {
+            // A node that serves no clients tells where it serves others.
+            let local = |bound: &start::Bound| (bound.config.name.clone(), bound.address.local_addr());
+            listeners.extend(controllers.iter().map(local));
+        }
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let monitor = Arc::new(Monitor::default());
@@ -182,7 +191,8 @@ impl Broker {
             process::spawn_in(&mut tasks, http.run(stopped.clone()));
         }
         let mut followers = JoinSet::new();
-        let booted = start::boot(&env, &settings, &bound, controllers, &mut followers, &stopped).await?;
+        let booted =
+            start::boot(&env, &settings, role, &bound, controllers, &mut followers, &stopped).await?;
         let metadata = Arc::clone(&booted.channel.controller.metadata);
         let slots = settings.get(&network::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
@@ -191,6 +201,7 @@ impl Broker {
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,
+            role,
             epoch: booted.epoch,
             metadata,
             channel: booted.channel,
@@ -234,18 +245,19 @@ impl Broker {
                 return Err(error);
             }
         };
-        let mut listeners = Vec::new();
         for (listener, (name, traffic)) in opened.into_iter().zip(&core.traffic) {
             listeners.push((name.to_string(), listener.local_addr()));
             let (name, shared) = (Arc::clone(name), shared(Arc::clone(traffic)));
             process::spawn_in(&mut tasks, Acceptor { name, listener, shared }.run());
         }
-        if core.channel.has_others() {
+        if core.channel.has_others() && role.is_broker() {
             process::spawn_in(&mut tasks, heartbeats::run(Arc::clone(&core), stopped.clone()));
         }
-        let directories = replication::directories::run(Arc::clone(&core), lost, stopped.clone());
-        process::spawn_in(&mut tasks, directories);
-        process::spawn_in(&mut tasks, replication::isr::run(Arc::clone(&core), stopped.clone()));
+        if role.is_broker() {
+            let directories = replication::directories::run(Arc::clone(&core), lost, stopped.clone());
+            process::spawn_in(&mut tasks, directories);
+            process::spawn_in(&mut tasks, replication::isr::run(Arc::clone(&core), stopped.clone()));
+        }
         process::spawn_in(&mut tasks, upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));
         Ok(Self { core, listeners, metrics_address, stop, tasks, followers })
@@ -281,7 +293,8 @@ impl Broker {
     /// # Errors
     /// A log could not be flushed or closed: the next start recovers it.
     pub async fn stop(mut self) -> Result<(), ottla_log::Error> {
-        if self.core.channel.has_others() && self.core.settings.get(&CONTROLLED_SHUTDOWN_ENABLE) {
+        let is_one_of_many = self.core.channel.has_others() && self.core.role.is_broker();
+        if is_one_of_many && self.core.settings.get(&CONTROLLED_SHUTDOWN_ENABLE) {
             heartbeats::leave(&self.core).await;
         }
         self.stop.send_replace(true);

@@ -7,6 +7,7 @@
 //! - `coordinator`: consumer groups, on the partitions of `__consumer_offsets`.
 //! - `controller`, `cluster`, `replicas`: the controller's decisions, to the metadata log, to the image, to the logs.
 //! - `replication`: what leaders and holders of replicas tell the controller.
+//! - `roles`: what a node is to be, by its settings.
 //! - `start`, `upkeep`: before and beside the requests. `failure`: what ends a broker that nobody stopped. `metrics`: what is told of them all.
 //!
 //! What is not here: rules. Those are in the pure crates; this one does what they say.
@@ -31,13 +32,15 @@ mod partitions;
 mod producer_ids;
 mod replicas;
 mod replication;
+mod roles;
 mod server;
 mod start;
 mod upkeep;
 mod waiters;
 
 pub use broker::Broker;
-pub use cluster::Replayed;
+pub use cluster::{ObserverError, Replayed};
 pub use failure::{FailedDirs, Failure};
 pub use metadata_place::MetadataPlaceError;
+pub use roles::RoleError;
 pub use start::StartError;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +24,11 @@ use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicPartition};
 
 use crate::broker::Core;
 use crate::cluster::join::{self, Joined};
-use crate::cluster::{Channel, Metadata};
+use crate::cluster::{Channel, Metadata, ObserverError, as_observer};
 use crate::controller::ControllerNode;
 use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{Replica, log_config, topic_config};
+use crate::roles::{Role, RoleError};
 use crate::server::{ConnectionLimits, ConnectionSettings, StateLines};
 
 /// Requests in memory at once where `queued.max.request.bytes` sets no limit: nothing here is unbounded.
@@ -38,6 +39,9 @@ const MAX_REQUEST_MEMORY: u32 = 1 << 31;
 
 /// How long to wait before asking again to be registered.
 const REGISTER_PAUSE: Duration = Duration::from_millis(50);
+
+/// The epoch of a node that is no broker.
+const NO_BROKER: BrokerEpoch = BrokerEpoch(-1);
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,12 @@ pub enum StartError {
     /// The metadata log is not where the data are.
     #[error(transparent)]
     MetadataPlace(#[from] MetadataPlaceError),
+    /// The node cannot be what its settings say.
+    #[error(transparent)]
+    Role(#[from] RoleError),
+    /// A broker that does not vote finds no quorum to belong to.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
     /// The broker cannot register.
     #[error("the broker cannot register with the controller: {}: {}", .0.error, .0.message)]
     Register(Refused),
@@ -104,16 +114,12 @@ pub(crate) struct Bound {
 }
 
 /// The addresses of a node.
-#[derive(Default)]
 pub(crate) struct Addresses {
+    /// What it is to be: that decides which it needs.
+    pub(crate) role: Role,
     pub(crate) clients: Vec<Bound>,
     /// For other nodes; none where there are no other voters.
     pub(crate) controllers: Vec<Bound>,
-}
-
-/// Whether this node is its own quorum.
-fn is_alone(settings: &Settings) -> bool {
-    settings.quorum_voters().len() <= 1
 }
 
 /// A broker that has its identity, and its place in the metadata.
@@ -130,10 +136,10 @@ pub(crate) struct Booted {
 /// refused until they are listened on: recovery may take its time, and a client that waited for it would not try another
 /// broker meanwhile.
 pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Addresses, StartError> {
-    check_roles(settings)?;
+    let role = Role::of(settings, &env.net.hostname())?;
     let options = listen_options(settings);
-    let is_alone = is_alone(settings);
-    let mut bound = Addresses::default();
+    let is_alone = role == Role::Alone;
+    let mut bound = Addresses { role, clients: Vec::new(), controllers: Vec::new() };
     for config in settings.listeners().map_err(StartError::Listeners)?.all {
         if config.audience == Audience::Controllers && is_alone {
             info!(listener = %config.name, "not opened: a quorum of one has nobody to listen to");
@@ -170,71 +176,43 @@ fn listen_options(settings: &Settings) -> ListenOptions {
     }
 }
 
-/// Refuses what a node cannot be yet.
-fn check_roles(settings: &Settings) -> Result<(), StartError> {
-    let voters = settings.quorum_voters();
-    let node_id = settings.node_id();
-    if voters.len() > 1 && !voters.iter().any(|voter| voter.id == node_id) {
-        return Err(StartError::NotYet(format!(
-            "node {node_id} is not among controller.quorum.voters, and brokers that do not vote are not there yet: add it, or \
-             set node.id right"
-        )));
-    }
-    let listeners = settings.listeners().map_err(StartError::Listeners)?.all;
-    if voters.len() > 1 && !listeners.iter().any(|listener| listener.audience == Audience::Controllers) {
-        return Err(StartError::NotYet(format!(
-            "controller.quorum.voters names {} nodes, and this one has no listener for the others: name one in listeners and in \
-             controller.listener.names",
-            voters.len()
-        )));
-    }
-    let servers = settings.get(&node::CONTROLLER_QUORUM_BOOTSTRAP_SERVERS);
-    if servers.len() > 1 {
-        return Err(StartError::NotYet(format!(
-            "controller.quorum.bootstrap.servers names {} nodes, and joining a quorum by them is not there yet: list the voters in \
-             controller.quorum.voters",
-            servers.len()
-        )));
-    }
-    let roles = settings.process_roles();
-    for role in ["broker", "controller"] {
-        // A broker alone would be one of a quorum elsewhere, and must not found a cluster of its own.
-        if !roles.is_empty() && !roles.iter().any(|has| has == role) {
-            return Err(StartError::NotYet(format!(
-                "process.roles is {}, and only a node that is both broker and controller is there yet: add {role}",
-                roles.join(",")
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Opens what is on disk and registers this broker. What follows the metadata log runs among `tasks`.
 pub(crate) async fn boot(
     env: &Env,
     settings: &Arc<Settings>,
+    role: Role,
     clients: &[Bound],
     controllers: Vec<Bound>,
     tasks: &mut JoinSet<()>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Booted, StartError> {
-    let directory = metadata_place::find(&*env.disk, settings).await?;
-    let (joined, logs) = if is_alone(settings) {
-        let (log, is_new) = join::alone(env, settings, &directory).await?;
-        // Before anything is written to it.
-        let logs = if is_new {
-            let logs = open_directories(env, settings, &Image::default(), None).await?;
-            metadata_place::check_new(&directory, &logs)?;
-            Some(logs)
-        } else {
-            None
-        };
-        let controller = join::follow(env, settings, log, tasks)?;
-        (Joined::alone(env, settings, controller), logs)
-    } else {
-        (join::as_voter(env, settings, &directory, controllers, tasks, stopped).await?, None)
+    let (joined, logs) = match role {
+        Role::Alone => {
+            let directory = metadata_place::find(&*env.disk, settings).await?;
+            let (log, is_new) = join::alone(env, settings, &directory).await?;
+            // Before anything is written to it.
+            let logs = if is_new {
+                let logs = open_directories(env, settings, &Image::default(), None).await?;
+                metadata_place::check_new(&directory, &logs)?;
+                Some(logs)
+            } else {
+                None
+            };
+            let controller = join::follow(env, settings, log, tasks)?;
+            (Joined::alone(env, settings, controller), logs)
+        }
+        Role::Voter { .. } => {
+            let directory = metadata_place::find(&*env.disk, settings).await?;
+            (join::as_voter(env, settings, &directory, controllers, tasks, stopped).await?, None)
+        }
+        Role::Observer => (as_observer(env, settings, tasks).await?, None),
     };
-    match boot_on(env, settings, clients, &joined, logs).await {
+    let booted = if role.is_broker() {
+        boot_on(env, settings, clients, &joined, logs).await
+    } else {
+        boot_controller(env, settings, &joined).await
+    };
+    match booted {
         Ok((logs, epoch)) => {
             let cluster_id = logs.cluster_id().into();
             let Joined { channel, node } = joined;
@@ -242,8 +220,21 @@ pub(crate) async fn boot(
         }
         Err(error) => {
             joined.metadata().close().await;
-            Err(error)
+            Err(match (role, error) {
+                (Role::Observer, StartError::Logs(error)) => another_cluster(error),
+                (_, error) => error,
+            })
         }
+    }
+}
+
+/// Says of data of another cluster what can be done about them.
+fn another_cluster(error: ottla_log::Error) -> StartError {
+    match error {
+        ottla_log::Error::ForeignDir { path, key: "cluster.id", found, expected } => {
+            ObserverError::AnotherCluster { path, found, expected }.into()
+        }
+        error => error.into(),
     }
 }
 
@@ -256,7 +247,8 @@ async fn boot_on(
     logs: Option<LogDirs>,
 ) -> Result<(LogDirs, BrokerEpoch), StartError> {
     let metadata = joined.metadata();
-    if joined.node.is_none() {
+    let is_alone = !joined.channel.has_others();
+    if is_alone {
         metadata.leading().await.map_err(StartError::Replay)?;
     }
     let image = metadata.skip_steps();
@@ -276,17 +268,31 @@ async fn boot_on(
         features: Vec::new(),
         last_run: last_run(&logs),
     };
-    let epoch = match joined.node {
-        None => register(metadata, &registration).await,
-        Some(_) => register_with_quorum(settings, &joined.channel, &registration).await,
+    let epoch = match is_alone {
+        true => register(metadata, &registration).await,
+        false => register_with_quorum(settings, &joined.channel, &registration).await,
     }
     .map_err(StartError::Register)?;
     // It is fenced, so nobody counts on what it writes yet.
     logs.note_broker_epoch(epoch).await;
-    if joined.node.is_none() {
+    if is_alone {
         unfence(metadata, registration.id, epoch).await.map_err(StartError::Register)?;
     }
     Ok((logs, epoch))
+}
+
+/// The same for a controller that is no broker: it has the directory of the metadata log and no other, and registers nothing.
+async fn boot_controller(
+    env: &Env,
+    settings: &Settings,
+    joined: &Joined,
+) -> Result<(LogDirs, BrokerEpoch), StartError> {
+    let cluster_id = joined.channel.cluster_id.get().map(|id| id.to_string());
+    let directory = metadata_place::find(&*env.disk, settings).await?;
+    let dirs = vec![directory.parent().map_or_else(PathBuf::new, Path::to_owned)];
+    let image = joined.metadata().skip_steps();
+    let logs = open_these(env, settings, dirs, &image, cluster_id).await?;
+    Ok((logs, NO_BROKER))
 }
 
 /// What the directories say of the run before (KIP-966).
@@ -305,10 +311,21 @@ async fn open_directories(
     image: &Image,
     cluster_id: Option<String>,
 ) -> Result<LogDirs, StartError> {
+    let dirs = settings.log_dirs().into_iter().map(PathBuf::from).collect();
+    open_these(env, settings, dirs, image, cluster_id).await
+}
+
+async fn open_these(
+    env: &Env,
+    settings: &Settings,
+    dirs: Vec<PathBuf>,
+    image: &Image,
+    cluster_id: Option<String>,
+) -> Result<LogDirs, StartError> {
     let node_id = settings.node_id();
     let at_a_time = settings.get(&log::NUM_RECOVERY_THREADS_PER_DATA_DIR);
     let config = LogDirsConfig {
-        dirs: settings.log_dirs().into_iter().map(PathBuf::from).collect(),
+        dirs,
         cluster_id,
         node_id,
         opened_at_a_time: usize::try_from(at_a_time).unwrap_or(1),
@@ -409,6 +426,10 @@ pub(crate) struct Lost {
 
 /// Takes up the partitions that have a replica here, after logs that belong to none are out of the way.
 pub(crate) async fn open_logs(core: &Core) -> Lost {
+    if !core.role.is_broker() {
+        // What is left of a broker that this node was stays as it is.
+        return Lost::default();
+    }
     let image = core.metadata.image();
     for log in core.logs.list() {
         let known = match log.topic_id() {

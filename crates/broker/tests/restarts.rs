@@ -163,13 +163,13 @@ async fn what_is_not_there_yet_is_named_with_its_key() {
         ),
         (
             "controller.quorum.voters=1@127.0.0.1:9093,2@127.0.0.1:9094\n",
-            &["controller.quorum.voters", "2 nodes"],
+            &["no listener for the other nodes", "controller.listener.names"],
         ),
-        ("process.roles=controller\ncontroller.listener.names=CONTROLLER\n", &["process.roles", "broker"]),
-        ("process.roles=broker\n", &["process.roles", "add controller"]),
+        ("process.roles=controller\ncontroller.listener.names=CONTROLLER\n", &["process.roles is controller", "controller.quorum.voters"]),
+        ("process.roles=broker\n", &["process.roles is broker", "controller.quorum.bootstrap.servers"]),
         (
             "controller.quorum.bootstrap.servers=a:1,b:1\n",
-            &["controller.quorum.bootstrap.servers names 2 nodes"],
+            &["controller.quorum.bootstrap.servers names other nodes (a:1, b:1)"],
         ),
     ] {
         let message = Home::new(properties).refusal().await;

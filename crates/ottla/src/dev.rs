@@ -55,7 +55,7 @@ const ONE_SIGNAL: Duration = Duration::from_millis(300);
     ottla dev pause 2                             # as a long stall would; ottla dev resume 2\n  \
     ottla dev kill 2                              # as a crash would; ottla dev restart 2\n\n\
     Broker 1 listens on the port, each other one on the next. The first three vote on metadata, on their port plus 1000 (one \
-    broker alone has nobody to vote with). Each keeps its data in a folder of its own under --data. What they say is \
+    broker alone has nobody to vote with); those after them follow what these decide. Each keeps its data in a folder of its own under --data. What they say is \
     printed with the broker's number in front, in colour on a terminal unless NO_COLOR is set.\n\n\
     Ctrl-C, SIGTERM or SIGHUP stops all; those that have not stopped after 20 s are killed, and so are all by a second signal. \
     Should `ottla dev` itself be killed, its brokers stop, and the data stay. Exit codes: 0 all stopped in order; 1 a broker had to be killed, or none runs any more; 2 the command was not understood."
@@ -157,7 +157,6 @@ async fn run_in(
 ) -> anyhow::Result<()> {
     let brokers = folder.cluster_size(start.brokers)?;
     let layout = Layout { brokers, port: start.port, data: folder.path().to_owned() };
-    layout.check_size()?;
     layout.check_ports()?;
     let overrides: Vec<String> =
         start.overrides.iter().map(|KeyValue { key, value }| format!("{key}={value}")).collect();

@@ -23,7 +23,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         if !delta.deleted.is_empty() {
             metadata.publish(Arc::clone(&step.image));
         }
-        if !delta.is_empty() {
+        if !delta.is_empty() && core.role.is_broker() {
             core.apply(&step.image, &delta).await;
             core.groups.apply(&core.partitions, &step.image, &delta).await;
         }

@@ -115,6 +115,16 @@ impl Metadata {
         self.log.leader()
     }
 
+    /// The metadata log.
+    pub(crate) fn log(&self) -> &dyn AtomicBroadcast {
+        &*self.log
+    }
+
+    /// The offset below which everything is replayed, as it rises.
+    pub(crate) fn replayed_end(&self) -> watch::Receiver<Offset> {
+        self.replayed_end.subscribe()
+    }
+
     /// Waits until everything is replayed that was committed anywhere before the call. Safe to cancel.
     ///
     /// # Errors
@@ -330,7 +340,7 @@ impl Metadata {
     }
 
     /// Waits until the metadata change no more here, and says what a client is told then.
-    pub(super) async fn over(&self) -> Refused {
+    pub(crate) async fn over(&self) -> Refused {
         let mut standing = self.standing.subscribe();
         match standing.wait_for(|standing| !matches!(standing, Standing::Running)).await.as_deref() {
             Ok(Standing::Failed(reason)) => unavailable(reason),

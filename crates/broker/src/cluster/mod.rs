@@ -6,6 +6,7 @@
 //! - `snapshots`: the task that writes snapshots of the log.
 //! - `join`: how a node comes to the log; `identity`, `bootstrap`, `probe`: how it becomes a voter; `rejoin`: how it does again when
 //!   its directory was lost; `links`: connections to the others.
+//! - `observer`: how a broker that does not vote finds its quorum and follows it.
 //! - `creating`: topics that this broker itself wants.
 //! - `channel`: the way to the active controller; `partitions`: what is asked about partitions; `heartbeats`: the task that
 //!   tells it that this broker lives.
@@ -22,6 +23,7 @@ pub(crate) mod join;
 mod leaderless;
 mod links;
 mod metadata;
+mod observer;
 mod partitions;
 mod probe;
 mod rejoin;
@@ -37,5 +39,7 @@ pub(crate) use channel::Channel;
 pub(crate) use identity::{ClusterId, Identity};
 pub(crate) use links::Links;
 pub(crate) use metadata::Metadata;
+pub use observer::ObserverError;
+pub(crate) use observer::as_observer;
 pub(crate) use probe::{Prober, answer_to_wire, later, question_from_wire};
 pub use replay::Replayed;

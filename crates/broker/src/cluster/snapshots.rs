@@ -58,6 +58,9 @@ impl Metadata {
     }
 
     pub(super) async fn write_snapshot(&self) {
+        if !self.log.keeps_snapshots() {
+            return;
+        }
         let bytes = self.snapshots.unsnapshotted_bytes.load(Ordering::Relaxed);
         let image = self.host.image();
         let Some(upto) = image.offset().filter(|_| bytes > 0) else { return };

@@ -216,8 +216,10 @@ async fn watch_brokers(
 
 async fn dial(liveness: Arc<Liveness>, image: Image, broker: BrokerId, registration: BrokerEpoch) {
     let endpoint = image.broker(broker).and_then(|broker| {
-        let mut endpoints = broker.registration.endpoints.iter();
-        endpoints.find(|endpoint| *endpoint.listener == *liveness.inter_broker).cloned()
+        let endpoints = &broker.registration.endpoints;
+        let named = endpoints.iter().find(|endpoint| *endpoint.listener == *liveness.inter_broker);
+        // A controller alone may not have been told how the brokers call that listener.
+        named.or(endpoints.first()).cloned()
     });
     let outcome = match endpoint {
         None => DialOutcome::Unanswered,

@@ -4,6 +4,7 @@
 //! - `liveness`: the host of the failure detector; `chores`: what is looked at from time to time.
 //! - `quorum`: what is asked about the nodes that vote; `rejoin`: how one that lost its directory votes again.
 //! - `partitions`: what leaders and holders of replicas ask.
+//! - `pull_metadata`: what nodes are handed that do not vote.
 //! - `requests`: what brokers ask, in the terms of the machine and on the wire; `service`: the listeners on which they ask.
 //!
 //! What is not here: rules (`metadata`), agreement (`broadcast`), and what this broker does about what is decided
@@ -13,6 +14,7 @@ mod appender;
 mod chores;
 mod host;
 mod liveness;
+mod pull_metadata;
 mod partitions;
 mod quorum;
 mod rejoin;

@@ -21,6 +21,7 @@ use ottla_wire::{ApiKey, Audience, Request, Response};
 
 use super::quorum::Quorum;
 use super::rejoin;
+use super::pull_metadata;
 use super::requests::{
     ActiveController, heartbeat, heartbeat_response, producer_ids_response, registration,
     registration_response,
@@ -108,6 +109,7 @@ impl ControllerNode {
             Request::RaftEnvelope(request) => self.carry(request).await.into(),
             Request::QuorumProbe(request) => self.probed(request).await.into(),
             Request::RejoinQuorum(request) => rejoin::answer(self, request).await.into(),
+            Request::PullMetadata(request) => pull_metadata::answer(self, request).await.into(),
             Request::BrokerRegistration(request) => {
                 let answer = match self.check_cluster(&request.cluster_id) {
                     Ok(()) => match registration(request) {

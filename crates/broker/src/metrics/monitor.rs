@@ -114,9 +114,9 @@ impl fmt::Debug for Scrape {
 /// All of `log.dirs`, those that could not be used at the start included.
 async fn dirs(core: &Core) -> Vec<Dir> {
     let used = core.logs.dirs().await;
-    let unused = core
-        .settings
-        .log_dirs()
+    // A controller alone has that of the metadata log, and no other.
+    let all = if core.role.is_broker() { core.settings.log_dirs() } else { Vec::new() };
+    let unused = all
         .into_iter()
         .filter(|path| !used.iter().any(|dir| dir.path == Path::new(path)));
     let unused = unused.map(|path| Dir {

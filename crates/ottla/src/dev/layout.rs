@@ -25,17 +25,6 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Refuses a cluster that there cannot be yet.
-    pub(super) fn check_size(&self) -> anyhow::Result<()> {
-        if self.brokers > MOST_VOTERS {
-            bail!(
-                "--brokers {}: brokers that do not vote on the metadata are not there yet, and {MOST_VOTERS} vote",
-                self.brokers
-            );
-        }
-        Ok(())
-    }
-
     /// What runs each node, by its id.
     pub(super) fn nodes(
         &self,
@@ -74,16 +63,23 @@ impl Layout {
             format!("log.dirs={}", self.data.join(folder_of(node)).display()),
         ];
         if self.brokers > 1 {
-            let voters: Vec<String> = (1..=self.voters())
-                .map(|voter| format!("{voter}@127.0.0.1:{}", self.controller_port(voter)))
-                .collect();
-            let is_voter = node <= self.voters();
-            if is_voter {
-                listeners.push_str(&format!(",CONTROLLER://127.0.0.1:{}", self.controller_port(node)));
+            let address = |voter: u16| format!("127.0.0.1:{}", self.controller_port(voter));
+            let listed = |one: &dyn Fn(u16) -> String| {
+                (1..=self.voters()).map(one).collect::<Vec<_>>().join(",")
+            };
+            if node <= self.voters() {
+                listeners.push_str(&format!(",CONTROLLER://{}", address(node)));
+                settings.extend([
+                    "process.roles=broker,controller".to_owned(),
+                    format!("controller.quorum.voters={}", listed(&|voter| format!("{voter}@{}", address(voter)))),
+                ]);
+            } else {
+                settings.extend([
+                    "process.roles=broker".to_owned(),
+                    format!("controller.quorum.bootstrap.servers={}", listed(&address)),
+                ]);
             }
             settings.extend([
-                format!("process.roles={}", if is_voter { "broker,controller" } else { "broker" }),
-                format!("controller.quorum.voters={}", voters.join(",")),
                 "controller.listener.names=CONTROLLER".to_owned(),
                 "inter.broker.listener.name=PLAINTEXT".to_owned(),
                 "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
@@ -170,11 +166,20 @@ mod tests {
 
     #[test]
     fn the_fourth_and_those_after_it_are_brokers_alone_and_change_no_voter() {
-        let of_five = settings(5, 4);
-        assert!(of_five.contains(&"process.roles=broker".to_owned()));
-        assert!(of_five.contains(&"listeners=PLAINTEXT://127.0.0.1:9095".to_owned()));
-        let voters = |settings: Vec<String>| settings.into_iter().find(|setting| setting.contains("voters"));
-        assert_eq!(voters(of_five), voters(settings(3, 1)));
+        assert_eq!(
+            settings(5, 4),
+            [
+                "node.id=4",
+                "log.dirs=/data/broker-4",
+                "process.roles=broker",
+                "controller.quorum.bootstrap.servers=127.0.0.1:10092,127.0.0.1:10093,127.0.0.1:10094",
+                "controller.listener.names=CONTROLLER",
+                "inter.broker.listener.name=PLAINTEXT",
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                "listeners=PLAINTEXT://127.0.0.1:9095",
+            ]
+        );
+        assert_eq!(settings(5, 1), settings(3, 1));
     }
 
     #[test]
@@ -208,13 +213,6 @@ mod tests {
         let error = layout.check_ports().unwrap_err().to_string();
         assert!(error.contains(&format!("broker 1 cannot listen on 127.0.0.1:{port}")), "{error}");
         assert!(error.contains("--port"), "{error}");
-    }
-
-    #[test]
-    fn more_brokers_than_vote_are_refused() {
-        let of = |brokers| Layout { brokers, port: 9092, data: PathBuf::from("/data") };
-        assert!(of(3).check_size().is_ok());
-        assert!(of(4).check_size().unwrap_err().to_string().contains("--brokers 4"));
     }
 
     #[test]

@@ -209,6 +209,12 @@ impl Settings {
     /// The name of the listener on which brokers talk to each other: the one named, or the one that speaks the protocol
     /// named, or the first.
     fn inter_broker(&self, all: &[Listener], problems: &mut Vec<ListenerProblem>) -> Option<String> {
+        if !self.is_broker() {
+            // A controller alone has no such listener, and may be told how the brokers call theirs.
+            let protocol = || self.get(&network::SECURITY_INTER_BROKER_PROTOCOL);
+            let name = self.get(&network::INTER_BROKER_LISTENER_NAME).unwrap_or_else(protocol);
+            return Some(name.to_ascii_uppercase());
+        }
         let clients = || all.iter().filter(|listener| listener.audience == Audience::Clients);
         if let Some(name) = self.get(&network::INTER_BROKER_LISTENER_NAME) {
             let name = name.to_ascii_uppercase();
@@ -235,10 +241,6 @@ impl Settings {
         let protocol = SecurityProtocol::from_name(&self.get(&network::SECURITY_INTER_BROKER_PROTOCOL));
         let by_protocol = clients().find(|listener| Some(listener.protocol) == protocol);
         let found = by_protocol.or_else(|| clients().next()).map(|listener| listener.name.clone());
-        if found.is_none() && problems.is_empty() && !self.is_broker() {
-            // A controller alone serves its own listeners.
-            return Some(String::new());
-        }
         if found.is_none() && problems.is_empty() {
             problems.push(ListenerProblem {
                 key: "listeners",

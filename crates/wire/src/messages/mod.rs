@@ -172,7 +172,7 @@ apis! {
     /// Carries what voters say to each other.
     RaftEnvelope = 16001, raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeResponse}, for Nodes;
     /// Reads the committed records of the metadata log.
-    PullMetadata = 16002, pull_metadata::{PullMetadataRequest, PullMetadataResponse}, for Nobody;
+    PullMetadata = 16002, pull_metadata::{PullMetadataRequest, PullMetadataResponse}, for Nodes;
     /// Asks a node who it is, and which quorum it belongs to.
     QuorumProbe = 16003, quorum_probe::{QuorumProbeRequest, QuorumProbeResponse}, for Nodes;
     /// Asks the quorum's leader to let a new directory vote instead of one that was lost.

@@ -25,6 +25,15 @@ pub struct PullMetadataRequest {
     /// The next piece of a snapshot, where one is being read; null for records.
     #[wire(nullable, default = null)]
     pub snapshot: Option<SnapshotPosition>,
+    /// Who leads as far as the asking node knows; -1 where it does not. News of another leadership are answered at once.
+    #[wire(default = -1)]
+    pub leader_id: i32,
+    /// The epoch of that leadership, or the highest that it has heard of; -1 where it has heard of none.
+    #[wire(default = -1)]
+    pub leader_epoch: i64,
+    /// Whether nothing is asked for but the end of all that was committed anywhere before: the answer's `committed_end`. Who
+    /// has all below it has nothing older than the question.
+    pub is_barrier: bool,
     /// Tagged fields from a newer version.
     pub unknown_tags: UnknownTags,
 }
@@ -51,9 +60,17 @@ pub struct PullMetadataResponse {
     pub error_message: Option<Str>,
     /// The cluster's id.
     pub cluster_id: Str,
+    /// The answering node's id.
+    #[wire(default = -1)]
+    pub node_id: i32,
     /// Who leads; -1 where it is not known.
     #[wire(default = -1)]
     pub leader_id: i32,
+    /// The name or address at which the leader is reached, where the answering node knows it.
+    #[wire(nullable, default = null)]
+    pub leader_host: Option<Str>,
+    /// The port at which the leader is reached.
+    pub leader_port: u16,
     /// The epoch of the leadership; -1 where it is not known.
     #[wire(default = -1)]
     pub leader_epoch: i64,
