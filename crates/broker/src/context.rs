@@ -14,6 +14,8 @@ pub(crate) struct RequestContext {
     pub(crate) version: i16,
     pub(crate) client_id: Option<Str>,
     pub(crate) peer: Peer,
+    /// Whether another broker handed it on (KIP-590), having checked what only the broker that was asked can.
+    pub(crate) is_forwarded: bool,
 }
 
 /// What a handler makes of a request.

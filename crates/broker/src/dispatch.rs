@@ -7,14 +7,16 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{error, trace};
 
+use ottla_types::ErrorCode;
 use ottla_wire::api_versions::ApiVersionsResponse;
-use ottla_wire::frame::{LENGTH_SIZE, encode_response};
-use ottla_wire::header::parse_request;
+use ottla_wire::frame::{LENGTH_SIZE, encode_request, encode_response};
+use ottla_wire::header::{parse_request, parse_response};
 use ottla_wire::{ApiKey, Audience, Request, RequestHeader, Response, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
 use crate::handlers;
+use crate::handlers::hand_on::{self, HandOn};
 use crate::metrics::Begun;
 use crate::server::{Handled, Peer, Service};
 
@@ -56,6 +58,7 @@ impl Service for Dispatch {
             version: header.api_version,
             client_id: header.client_id.as_ref().map(Str::detached),
             peer: peer.clone(),
+            is_forwarded: false,
         };
         trace!(api = %context.api, version = context.version, peer = %peer.address, "request");
         if let Some(whole) = whole.filter(|_| is_the_controllers(context.api)) {
@@ -92,6 +95,11 @@ fn is_the_controllers(api: ApiKey) -> bool {
             | ApiKey::DescribeQuorum
             | ApiKey::AddRaftVoter
             | ApiKey::RemoveRaftVoter
+            | ApiKey::ElectLeaders
+            | ApiKey::AlterPartitionReassignments
+            | ApiKey::ListPartitionReassignments
+            | ApiKey::UpdateFeatures
+            | ApiKey::UnregisterBroker
     )
 }
 
@@ -103,36 +111,76 @@ async fn forward(
     whole: Bytes,
     reply: Reply,
 ) -> Handled {
-    // Where there was none in time, the answer of this node says that.
-    if let Ok(Some(answer)) = core.channel.forward(&context.peer, whole, FORWARD_TIMEOUT).await {
-        reply.begun.ends();
-        return match i32::try_from(answer.len()) {
-            Ok(len) => Handled::Now(vec![Bytes::copy_from_slice(&len.to_be_bytes()), answer]),
-            Err(_) => Handled::Close("the answer of the active controller is too large".to_owned()),
-        };
-    }
-    match settled(route(&core, &context, request).await).await {
+    match forwarding(&core, &context, request, whole, reply.correlation_id).await {
         Ok(response) => reply.encode(&response),
         Err(reason) => Handled::Close(reason),
     }
 }
 
-/// Answers a request that another broker hands on: header and body in, header and body out.
+async fn forwarding(
+    core: &Arc<Core>,
+    context: &RequestContext,
+    request: Request,
+    whole: Bytes,
+    correlation_id: i32,
+) -> Result<Response, String> {
+    let (handed_on, refusals) = match hand_on::check(core.node_id, &request) {
+        HandOn::Whole => (whole, None),
+        HandOn::Nothing(response) => return Ok(response),
+        HandOn::Rest(rest, refusals) => {
+            let header = RequestHeader {
+                client_id: context.client_id.clone(),
+                ..RequestHeader::new(context.api, context.version, correlation_id)
+            };
+            let rest = encode_request(&header, &rest).map_err(|error| error.to_string())?;
+            (rest.into_bytes().slice(LENGTH_SIZE..), Some(refusals))
+        }
+    };
+    let response = match core.channel.forward(&context.peer, handed_on, FORWARD_TIMEOUT).await {
+        Ok(Some(answer)) => read_answer(context, answer)?,
+        // This node has come to lead; or there was nobody who did in time, and its answer says that.
+        Ok(None) => return settled(route(core, context, request).await).await,
+        Err(refused) if refused.error == ErrorCode::NotController => {
+            return settled(route(core, context, request).await).await;
+        }
+        Err(refused) => return Err(format!("the active controller refuses it: {}", refused.message)),
+    };
+    Ok(match refusals {
+        None => response,
+        Some(refusals) => refusals.joined_with(response),
+    })
+}
+
+fn read_answer(context: &RequestContext, answer: Bytes) -> Result<Response, String> {
+    let unreadable = |error: ottla_wire::Error| format!("the active controller's answer: {error}");
+    let (_, mut body) = parse_response(answer, context.api, context.version).map_err(unreadable)?;
+    Response::decode(context.api, context.version, &mut body).map_err(unreadable)
+}
+
+/// Answers a request that another broker hands on for a client: header and body in, header and body out.
 ///
 /// # Errors
-/// It is none that may be handed on.
-pub(crate) async fn forwarded(core: &Arc<Core>, peer: &Peer, request: Bytes) -> Result<Bytes, String> {
-    let (header, mut reader) = parse_request(request).map_err(|error| error.to_string())?;
+/// UNSUPPORTED_VERSION or INVALID_REQUEST: it is none that may be handed on, or there is no answer to it.
+pub(crate) async fn forwarded(core: &Arc<Core>, client: &Peer, request: Bytes) -> Result<Bytes, ErrorCode> {
+    let unreadable = |_| ErrorCode::UnsupportedVersion;
+    let (header, mut reader) = parse_request(request).map_err(unreadable)?;
     let (api, version) = (header.api, header.api_version);
-    if !is_the_controllers(api) || !api.served().contains(version) {
-        return Err(format!("{api} v{version} is not the controller's"));
+    if !is_the_controllers(api) {
+        return Err(ErrorCode::InvalidRequest);
     }
-    let request = Request::decode(api, version, &mut reader).map_err(|error| error.to_string())?;
+    if !api.served().contains(version) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    let request = Request::decode(api, version, &mut reader).map_err(unreadable)?;
     let client_id = header.client_id.as_ref().map(Str::detached);
-    let context = RequestContext { api, version, client_id, peer: peer.clone() };
-    let response = settled(route(core, &context, request).await).await?;
-    let frame =
-        encode_response(header.correlation_id, version, &response).map_err(|error| error.to_string())?;
+    let context = RequestContext { api, version, client_id, peer: client.clone(), is_forwarded: true };
+    trace!(%api, version, client = %client.address.ip(), principal = %client.principal, "forwarded request");
+    let answer = settled(route(core, &context, request).await).await;
+    let response = answer.map_err(|_| ErrorCode::InvalidRequest)?;
+    let frame = encode_response(header.correlation_id, version, &response).map_err(|error| {
+        error!(%api, version, %error, "cannot encode a response");
+        ErrorCode::UnknownServerError
+    })?;
     Ok(frame.into_bytes().slice(LENGTH_SIZE..))
 }
 
@@ -152,7 +200,7 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::Produce(request) => handlers::produce::handle(core, context, request).await,
         Request::Fetch(request) => handlers::fetch::handle(core, context, request).await,
         Request::Metadata(request) => handlers::metadata::handle(core, context, request).await.into(),
-        Request::ApiVersions(request) => handlers::api_versions::handle(context, &request).into(),
+        Request::ApiVersions(request) => handlers::api_versions::handle(core, context, &request).into(),
         Request::ListOffsets(request) => handlers::list_offsets::handle(core, context, request).await.into(),
         Request::DeleteRecords(request) => handlers::delete_records::handle(core, request).await.into(),
         Request::InitProducerId(request) => handlers::init_producer_id::handle(core, request).await.into(),
@@ -169,10 +217,25 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         }
         Request::CreatePartitions(request) => handlers::create_partitions::handle(core, request).await.into(),
         Request::DescribeConfigs(request) => handlers::describe_configs::handle(core, request).into(),
-        Request::AlterConfigs(request) => handlers::alter_configs::handle(core, request).await.into(),
-        Request::IncrementalAlterConfigs(request) => {
-            handlers::incremental_alter_configs::handle(core, request).await.into()
+        Request::AlterConfigs(request) => {
+            handlers::alter_configs::handle(core, context, request).await.into()
         }
+        Request::IncrementalAlterConfigs(request) => {
+            handlers::incremental_alter_configs::handle(core, context, request).await.into()
+        }
+        Request::ElectLeaders(request) => {
+            handlers::elect_leaders::handle(core, context, request).await.into()
+        }
+        Request::AlterPartitionReassignments(request) => {
+            handlers::alter_partition_reassignments::handle(core, request).await.into()
+        }
+        Request::ListPartitionReassignments(request) => {
+            handlers::list_partition_reassignments::handle(core, request).await.into()
+        }
+        Request::UpdateFeatures(request) => {
+            handlers::update_features::handle(core, context, request).await.into()
+        }
+        Request::UnregisterBroker(request) => handlers::unregister_broker::handle(core, request).await.into(),
         Request::ListConfigResources(request) => {
             handlers::list_config_resources::handle(core, context, &request).into()
         }

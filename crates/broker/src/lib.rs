@@ -23,6 +23,7 @@ mod controller;
 mod coordinator;
 mod dispatch;
 mod failure;
+mod features;
 mod fetch_session;
 mod handlers;
 mod metadata_place;

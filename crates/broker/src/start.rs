@@ -265,7 +265,7 @@ async fn boot_on(
         endpoints: clients.iter().map(|bound| endpoint(env, bound)).collect(),
         rack: settings.get(&node::BROKER_RACK),
         directories: logs.dirs().await.iter().map(|dir| dir.id).collect(),
-        features: Vec::new(),
+        features: crate::features::supported(),
         last_run: last_run(&logs),
     };
     let epoch = match is_alone {

@@ -3,22 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
 use ottla_metadata::controller::brokers::heartbeat::{Heartbeat, HeartbeatAnswer};
 use ottla_metadata::controller::producer_ids::ProducerIds;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
-use ottla_wire::envelope::{DefaultPrincipalData, EnvelopeRequest};
 
 use super::identity::ClusterId;
 use super::links::Links;
 use crate::controller::{
-    ActiveController, Quorum, heartbeat_request, not_controller, producer_ids, producer_ids_request, refused_code,
-    registration_request,
+    ActiveController, Quorum, heartbeat_request, not_controller, producer_ids, producer_ids_request,
+    refused_code, registration_request,
 };
-use crate::server::Peer;
 
 /// How long one attempt may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +23,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait before asking again.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks the active controller.
 pub(crate) struct Channel {
@@ -91,54 +87,6 @@ impl Channel {
         };
         let response = links.call(leader, producer_ids_request(broker, epoch), TIMEOUT).await;
         producer_ids(&response.map_err(unreachable)?)
-    }
-
-    /// Hands a client's request on (KIP-590), over changes of the leader, until there is an answer or the time is over.
-    /// `None` where this node has come to lead: it answers itself.
-    ///
-    /// # Errors
-    /// There was no active controller to be reached in time.
-    pub(crate) async fn forward(
-        &self,
-        peer: &Peer,
-        request: Bytes,
-        timeout: Duration,
-    ) -> Result<Option<Bytes>, Refused> {
-        // Nobody is waited for longer than an election takes.
-        let deadline = tokio::time::Instant::now() + timeout.min(self.quorum.patience());
-        loop {
-            let refused = match self.forward_once(peer, request.clone()).await {
-                Err(refused) if refused.error == ErrorCode::NotController => refused,
-                done => return done,
-            };
-            if tokio::time::Instant::now() + PAUSE >= deadline {
-                return Err(refused);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    async fn forward_once(&self, peer: &Peer, request: Bytes) -> Result<Option<Bytes>, Refused> {
-        let Some((links, leader)) = self.elsewhere()? else { return Ok(None) };
-        let address = match peer.address.ip() {
-            std::net::IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
-            std::net::IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
-        };
-        // Nobody is asked who they are yet.
-        let anonymous = DefaultPrincipalData {
-            kind: "User".into(),
-            name: "ANONYMOUS".into(),
-            ..DefaultPrincipalData::default()
-        };
-        let envelope = EnvelopeRequest {
-            request_data: request,
-            request_principal: anonymous.to_bytes().ok(),
-            client_host_address: address,
-            ..EnvelopeRequest::default()
-        };
-        let response = links.call(leader, envelope, TIMEOUT).await.map_err(unreachable)?;
-        refused_code(response.error_code)?;
-        response.response_data.map(Some).ok_or_else(not_controller)
     }
 
     /// The way to another node, if that one seems to lead; `None` if this one does.

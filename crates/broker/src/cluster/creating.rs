@@ -15,7 +15,7 @@ use ottla_wire::header::parse_response;
 use ottla_wire::{ApiKey, Message as _, RequestHeader};
 
 use crate::broker::Core;
-use crate::server::Peer;
+use crate::server::{Peer, Principal};
 
 /// How long it may take: whoever waits for it is a client.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +39,11 @@ impl Core {
         let header = RequestHeader::new(ApiKey::CreateTopics, VERSION, 0);
         let whole = encode_request(&header, &to_wire(&request).into()).map_err(unreadable)?;
         let whole = whole.into_bytes().slice(LENGTH_SIZE..);
-        let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), listener: "".into() };
+        let peer = Peer {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listener: "".into(),
+            principal: Principal::anonymous(),
+        };
         let Some(answer) = self.channel.forward(&peer, whole, TIMEOUT).await? else {
             return self.change(|controller| controller.create_topics(&request)).await;
         };

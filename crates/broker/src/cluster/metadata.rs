@@ -95,9 +95,10 @@ impl Metadata {
         self.image.borrow().clone()
     }
 
-    /// The broker that clients are told to send administrative requests to: any takes them, so it is this one.
+    /// The active controller, as far as this node knows; this node where it knows of none, as any takes administrative
+    /// requests (KIP-590).
     pub(crate) fn controller_id(&self) -> BrokerId {
-        self.node_id
+        self.log.leader().borrow().leader.unwrap_or(self.node_id)
     }
 
     /// This node's id.
@@ -206,6 +207,11 @@ impl Metadata {
             },
         }
         Ok((decided.answer, decided.end))
+    }
+
+    /// The offset below which everything is carried out on this broker.
+    pub(crate) fn applied_end(&self) -> Offset {
+        *self.applied_end.borrow()
     }
 
     /// Waits until everything below an offset is carried out on this broker. Safe to cancel.

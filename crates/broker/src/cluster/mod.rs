@@ -8,8 +8,8 @@
 //!   its directory was lost; `links`: connections to the others.
 //! - `observer`: how a broker that does not vote finds its quorum and follows it.
 //! - `creating`: topics that this broker itself wants.
-//! - `channel`: the way to the active controller; `partitions`: what is asked about partitions; `heartbeats`: the task that
-//!   tells it that this broker lives.
+//! - `channel`: the way to the active controller; `forwarding`: requests of clients that take it; `partitions`: what
+//!   is asked about partitions; `heartbeats`: the task that tells it that this broker lives.
 //!
 //! What is not here: which logs there are to be made or deleted for a change (`replicas`).
 
@@ -17,6 +17,7 @@ mod bootstrap;
 mod channel;
 mod creating;
 pub(crate) mod follower;
+mod forwarding;
 pub(crate) mod heartbeats;
 mod identity;
 pub(crate) mod join;
@@ -36,6 +37,7 @@ mod tests;
 
 pub(crate) use bootstrap::Bootstrap;
 pub(crate) use channel::Channel;
+pub(crate) use forwarding::client_in;
 pub(crate) use identity::{ClusterId, Identity};
 pub(crate) use links::Links;
 pub(crate) use metadata::Metadata;

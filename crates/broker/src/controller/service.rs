@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use ottla_types::config::listeners::Voter;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
 use ottla_wire::api_versions::{ApiVersion, ApiVersionsResponse};
-use ottla_wire::envelope::EnvelopeResponse;
+use ottla_wire::envelope::{EnvelopeRequest, EnvelopeResponse};
 use ottla_wire::frame::encode_response;
 use ottla_wire::header::parse_request;
 use ottla_wire::private::quorum_probe::{QuorumProbeRequest, QuorumProbeResponse};
@@ -27,7 +27,7 @@ use super::requests::{
     registration_response,
 };
 use crate::broker::Core;
-use crate::cluster::{Bootstrap, Prober, answer_to_wire, later, question_from_wire};
+use crate::cluster::{Bootstrap, Prober, answer_to_wire, client_in, later, question_from_wire};
 use crate::dispatch;
 use crate::server::{Handled, Peer, Service};
 
@@ -140,7 +140,7 @@ impl ControllerNode {
             Request::RemoveRaftVoter(request) => self.quorum.remove_voter(request).await.into(),
             Request::UpdateRaftVoter(request) => self.quorum.update_voter(request).await.into(),
             Request::DescribeCluster(request) => self.quorum.describe_controllers(&request).into(),
-            Request::Envelope(request) => self.forwarded(peer, request.request_data).await.into(),
+            Request::Envelope(request) => self.forwarded(peer, request).await.into(),
             _ => return None,
         })
     }
@@ -175,16 +175,22 @@ impl ControllerNode {
     }
 
     /// Answers what a client asked of another broker.
-    async fn forwarded(&self, peer: &Peer, request: Bytes) -> EnvelopeResponse {
+    async fn forwarded(&self, peer: &Peer, envelope: EnvelopeRequest) -> EnvelopeResponse {
         let refused =
             |error: ErrorCode| EnvelopeResponse { error_code: error.code(), ..EnvelopeResponse::default() };
         let core = self.core.get().and_then(Weak::upgrade);
         let Some(core) = core.filter(|core| core.metadata.is_leading()) else {
             return refused(ErrorCode::NotController);
         };
-        match dispatch::forwarded(&core, peer, request).await {
-            Ok(answer) => EnvelopeResponse { response_data: Some(answer), ..EnvelopeResponse::default() },
-            Err(_) => refused(ErrorCode::InvalidRequest),
+        let client = match client_in(&envelope, peer) {
+            Ok(client) => client,
+            Err(error) => return refused(error),
+        };
+        match dispatch::forwarded(&core, &client, envelope.request_data).await {
+            // What the answer tells of is carried out here by now.
+            Ok(answer) => EnvelopeResponse { response_data: Some(answer), ..EnvelopeResponse::default() }
+                .with_metadata_end(core.metadata.applied_end()),
+            Err(error) => refused(error),
         }
     }
 

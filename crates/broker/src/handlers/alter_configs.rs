@@ -11,41 +11,71 @@ use ottla_wire::alter_configs::{
 use super::config_changes::{Repeated, answer, check_keys};
 use super::each::decide_each;
 use crate::broker::Core;
+use crate::context::RequestContext;
 
-pub(crate) async fn handle(core: &Core, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(crate) async fn handle(
+    core: &Core,
+    context: &RequestContext,
+    request: AlterConfigsRequest,
+) -> AlterConfigsResponse {
     let validate_only = request.validate_only;
-    let checked = check(core.node_id, &request.resources);
+    let asked = (!context.is_forwarded).then_some(core.node_id);
+    let checked = check(asked, &request.resources);
     let outcomes = decide_each(core, checked, |controller, replacements| {
         controller.alter_configs(&replacements, validate_only)
     })
     .await;
-    let response = |(resource, outcome): (AlterConfigsResource, _)| {
-        let (error_code, error_message) = answer(outcome);
-        AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            ..AlterConfigsResourceResponse::default()
-        }
-    };
     AlterConfigsResponse {
-        responses: request.resources.into_iter().zip(outcomes).map(response).collect(),
+        responses: request
+            .resources
+            .into_iter()
+            .zip(outcomes)
+            .map(|(resource, outcome)| response(resource, outcome))
+            .collect(),
         ..AlterConfigsResponse::default()
     }
 }
 
-fn check(this: BrokerId, resources: &[AlterConfigsResource]) -> Vec<Result<Replacement, Refused>> {
+fn response(resource: AlterConfigsResource, outcome: Result<(), Refused>) -> AlterConfigsResourceResponse {
+    let (error_code, error_message) = answer(outcome);
+    AlterConfigsResourceResponse {
+        error_code,
+        error_message,
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        ..AlterConfigsResourceResponse::default()
+    }
+}
+
+/// What this broker leaves to the active controller, and in the place of everything else what it refuses itself.
+pub(super) fn split(
+    this: BrokerId,
+    request: &AlterConfigsRequest,
+) -> (AlterConfigsRequest, Vec<Option<AlterConfigsResourceResponse>>) {
+    let mut rest = AlterConfigsRequest { resources: Vec::new(), ..request.clone() };
+    let place = |(checked, resource): (Result<_, Refused>, &AlterConfigsResource)| match checked {
+        Ok(_) => {
+            rest.resources.push(resource.clone());
+            None
+        }
+        Err(refused) => Some(response(resource.clone(), Err(refused))),
+    };
+    let checked = check(Some(this), &request.resources);
+    let refused = checked.into_iter().zip(&request.resources).map(place).collect();
+    (rest, refused)
+}
+
+fn check(asked: Option<BrokerId>, resources: &[AlterConfigsResource]) -> Vec<Result<Replacement, Refused>> {
     let repeated = Repeated::among(resources.iter().map(|r| (r.resource_type, r.resource_name.clone())));
-    resources.iter().map(|resource| replacement(this, &repeated, resource)).collect()
+    resources.iter().map(|resource| replacement(asked, &repeated, resource)).collect()
 }
 
 fn replacement(
-    this: BrokerId,
+    asked: Option<BrokerId>,
     repeated: &Repeated,
     wanted: &AlterConfigsResource,
 ) -> Result<Replacement, Refused> {
-    let resource = repeated.resource(this, wanted.resource_type, &wanted.resource_name)?;
+    let resource = repeated.resource(asked, wanted.resource_type, &wanted.resource_name)?;
     let configs = &wanted.configs;
     let null = configs.iter().filter(|config| config.value.is_none()).map(|config| config.name.as_str());
     check_keys(configs.iter().map(|config| config.name.as_str()), null)?;
@@ -82,7 +112,7 @@ mod tests {
             resource(2, "a", &[("retention.ms", None)]),
             resource(2, "b", &[("anything", Some("at all"))]),
         ];
-        let checked = check(BrokerId(1), &resources);
+        let checked = check(Some(BrokerId(1)), &resources);
         let replaced = checked[0].as_ref().unwrap();
         assert_eq!(replaced.resource, ConfigResource::ClusterDefault);
         assert_eq!(replaced.configs, [("log.retention.ms".to_owned(), Some("1000".to_owned()))]);

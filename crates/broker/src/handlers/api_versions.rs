@@ -1,12 +1,19 @@
-//! ApiVersions: what this broker serves. The first request of nearly every client (KIP-35, KIP-511).
+//! ApiVersions: what this broker serves, and at which levels the cluster works. The first request of nearly every client
+//! (KIP-35, KIP-511, KIP-584).
 
 use ottla_types::ErrorCode;
 use ottla_wire::ApiKey;
 use ottla_wire::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 
+use crate::broker::Core;
 use crate::context::RequestContext;
+use crate::features;
 
-pub(crate) fn handle(context: &RequestContext, request: &ApiVersionsRequest) -> ApiVersionsResponse {
+pub(crate) fn handle(
+    core: &Core,
+    context: &RequestContext,
+    request: &ApiVersionsRequest,
+) -> ApiVersionsResponse {
     let named = |text: &str| is_software_name(text);
     if context.version >= 3
         && !(named(&request.client_software_name) && named(&request.client_software_version))
@@ -16,7 +23,9 @@ pub(crate) fn handle(context: &RequestContext, request: &ApiVersionsRequest) -> 
             ..ApiVersionsResponse::default()
         };
     }
-    ApiVersionsResponse { api_keys: served(), ..ApiVersionsResponse::default() }
+    let mut response = ApiVersionsResponse { api_keys: served(), ..ApiVersionsResponse::default() };
+    features::tell(&mut response, context.version, &core.metadata.image());
+    response
 }
 
 /// The answer to a version of ApiVersions that is not known here.

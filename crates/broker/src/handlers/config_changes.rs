@@ -1,7 +1,8 @@
 //! What AlterConfigs and IncrementalAlterConfigs check before the controller is asked, as Kafka's brokers do
 //! (`ConfigAdminManager`): which resource is meant, and that nothing comes twice or without a value.
 //!
-//! Whether a topic exists, and what its and a broker's keys allow, is the controller's to check.
+//! Whether a topic exists, and what its and a broker's keys allow, is the controller's to check. Which broker is asked is
+//! for that broker to say: it looks before it hands a request on (`hand_on`), and the controller does not look again.
 
 use std::collections::BTreeSet;
 
@@ -30,8 +31,14 @@ impl Repeated {
         Self(repeated(resources))
     }
 
-    /// The resource that a type and a name mean, if this broker may change it.
-    pub(super) fn resource(&self, this: BrokerId, kind: i8, name: &Str) -> Result<ConfigResource, Refused> {
+    /// The resource that a type and a name mean, if the broker that was asked may change it; `asked` is `None` where another
+    /// broker was, and has looked.
+    pub(super) fn resource(
+        &self,
+        asked: Option<BrokerId>,
+        kind: i8,
+        name: &Str,
+    ) -> Result<ConfigResource, Refused> {
         if self.0.contains(&(kind, name.clone())) {
             return Err(invalid_request("Each resource must appear at most once."));
         }
@@ -41,9 +48,12 @@ impl Repeated {
         let resource = configs::resource(kind, name)?;
         match resource {
             // KIP-226: values of one broker are changed by asking that one.
-            ConfigResource::Broker(id) if id != this => {
-                Err(invalid_request(format!("Unexpected broker id, expected {this}, but received {name}")))
-            }
+            ConfigResource::Broker(id) => match asked.filter(|asked| *asked != id) {
+                Some(asked) => Err(invalid_request(format!(
+                    "Unexpected broker id, expected {asked}, but received {name}"
+                ))),
+                None => Ok(resource),
+            },
             resource => Ok(resource),
         }
     }
@@ -86,7 +96,7 @@ mod tests {
     const THIS: BrokerId = BrokerId(1);
 
     fn resource(kind: i8, name: &str) -> Result<ConfigResource, String> {
-        Repeated::among([]).resource(THIS, kind, &name.into()).map_err(|refused| refused.message)
+        Repeated::among([]).resource(Some(THIS), kind, &name.into()).map_err(|refused| refused.message)
     }
 
     #[test]
@@ -97,6 +107,12 @@ mod tests {
         assert_eq!(resource(BROKER, "1"), Ok(ConfigResource::Broker(THIS)));
         let other = resource(BROKER, "2").unwrap_err();
         assert_eq!(other, "Unexpected broker id, expected 1, but received 2");
+    }
+
+    #[test]
+    fn which_broker_is_asked_does_not_matter_where_another_has_looked() {
+        let resource = Repeated::among([]).resource(None, BROKER, &"2".into());
+        assert_eq!(resource, Ok(ConfigResource::Broker(BrokerId(2))));
     }
 
     #[test]
@@ -111,9 +127,9 @@ mod tests {
     fn every_place_of_a_resource_that_comes_twice_is_refused() {
         let (a, b) = (Str::from("a"), Str::from("b"));
         let repeated = Repeated::among([(TOPIC, a.clone()), (TOPIC, b.clone()), (TOPIC, a.clone())]);
-        let refused = repeated.resource(THIS, TOPIC, &a).unwrap_err();
+        let refused = repeated.resource(Some(THIS), TOPIC, &a).unwrap_err();
         assert_eq!(refused.message, "Each resource must appear at most once.");
-        assert!(repeated.resource(THIS, TOPIC, &b).is_ok());
+        assert!(repeated.resource(Some(THIS), TOPIC, &b).is_ok());
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
-use ottla_types::{BrokerId, ErrorCode};
+use ottla_types::ErrorCode;
 use ottla_wire::Str;
 use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 
 use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED};
 use super::each::refuse;
-use super::reachable::reachable;
+use super::reachable::{controller_among, reachable};
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -31,9 +31,12 @@ pub(crate) fn handle(
     }
     let image = core.metadata.image();
     let brokers = brokers(&image, &context.peer.listener, request.include_fenced_brokers);
+    // Whether a fenced one is shown is the caller's choice, and says nothing about whether it can be asked.
+    let told: Vec<_> =
+        brokers.iter().filter(|broker| !broker.is_fenced).map(|broker| broker.broker_id).collect();
     DescribeClusterResponse {
         cluster_id: core.cluster_id.as_ref().into(),
-        controller_id: among(&brokers, core.metadata.controller_id()),
+        controller_id: controller_among(core, &told),
         brokers,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             CLUSTER_OPERATIONS
@@ -72,17 +75,12 @@ fn brokers(image: &Image, listener: &str, with_fenced: bool) -> Vec<DescribeClus
         .collect()
 }
 
-/// A controller that the answer has no address for would only confuse the client.
-fn among(brokers: &[DescribeClusterBroker], controller: BrokerId) -> i32 {
-    if brokers.iter().any(|broker| broker.broker_id == controller.0) { controller.0 } else { -1 }
-}
-
 #[cfg(test)]
 mod tests {
     use ottla_metadata::record::{
         BrokerFencing, Endpoint, IncarnationId, Record, RegisterBroker, SecurityProtocol,
     };
-    use ottla_types::BrokerEpoch;
+    use ottla_types::{BrokerEpoch, BrokerId};
 
     use super::*;
 
@@ -117,13 +115,6 @@ mod tests {
         assert_eq!(shown("PLAINTEXT", false), [(1, 9001, false)]);
         assert_eq!(shown("INTERNAL", true), [(1, 9000, false), (2, 9010, true)]);
         assert_eq!(shown("OTHER", true), []);
-    }
-
-    #[test]
-    fn a_controller_that_is_not_among_the_brokers_is_not_named() {
-        let brokers = brokers(&image(), "PLAINTEXT", false);
-        assert_eq!(among(&brokers, BrokerId(1)), 1);
-        assert_eq!(among(&brokers, BrokerId(2)), -1);
     }
 
     #[test]

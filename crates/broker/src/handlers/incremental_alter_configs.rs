@@ -11,6 +11,7 @@ use ottla_wire::incremental_alter_configs::{
 use super::config_changes::{Repeated, answer, check_keys};
 use super::each::{decide_each, invalid_request};
 use crate::broker::Core;
+use crate::context::RequestContext;
 
 /// `AlterConfigOp.OpType`'s numbers.
 const SET: i8 = 0;
@@ -20,37 +21,67 @@ const SUBTRACT: i8 = 3;
 
 pub(crate) async fn handle(
     core: &Core,
+    context: &RequestContext,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let validate_only = request.validate_only;
-    let checked = check(core.node_id, &request.resources);
+    let asked = (!context.is_forwarded).then_some(core.node_id);
+    let checked = check(asked, &request.resources);
     let outcomes = decide_each(core, checked, |controller, changes| {
         controller.incremental_alter_configs(&changes, validate_only)
     })
     .await;
-    let response = |(resource, outcome): (AlterConfigsResource, _)| {
-        let (error_code, error_message) = answer(outcome);
-        AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            ..AlterConfigsResourceResponse::default()
-        }
-    };
     IncrementalAlterConfigsResponse {
-        responses: request.resources.into_iter().zip(outcomes).map(response).collect(),
+        responses: request
+            .resources
+            .into_iter()
+            .zip(outcomes)
+            .map(|(resource, outcome)| response(resource, outcome))
+            .collect(),
         ..IncrementalAlterConfigsResponse::default()
     }
 }
 
-fn check(this: BrokerId, resources: &[AlterConfigsResource]) -> Vec<Result<Changes, Refused>> {
-    let repeated = Repeated::among(resources.iter().map(|r| (r.resource_type, r.resource_name.clone())));
-    resources.iter().map(|resource| changes(this, &repeated, resource)).collect()
+fn response(resource: AlterConfigsResource, outcome: Result<(), Refused>) -> AlterConfigsResourceResponse {
+    let (error_code, error_message) = answer(outcome);
+    AlterConfigsResourceResponse {
+        error_code,
+        error_message,
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        ..AlterConfigsResourceResponse::default()
+    }
 }
 
-fn changes(this: BrokerId, repeated: &Repeated, wanted: &AlterConfigsResource) -> Result<Changes, Refused> {
-    let resource = repeated.resource(this, wanted.resource_type, &wanted.resource_name)?;
+/// What this broker leaves to the active controller, and in the place of everything else what it refuses itself.
+pub(super) fn split(
+    this: BrokerId,
+    request: &IncrementalAlterConfigsRequest,
+) -> (IncrementalAlterConfigsRequest, Vec<Option<AlterConfigsResourceResponse>>) {
+    let mut rest = IncrementalAlterConfigsRequest { resources: Vec::new(), ..request.clone() };
+    let place = |(checked, resource): (Result<_, Refused>, &AlterConfigsResource)| match checked {
+        Ok(_) => {
+            rest.resources.push(resource.clone());
+            None
+        }
+        Err(refused) => Some(response(resource.clone(), Err(refused))),
+    };
+    let checked = check(Some(this), &request.resources);
+    let refused = checked.into_iter().zip(&request.resources).map(place).collect();
+    (rest, refused)
+}
+
+fn check(asked: Option<BrokerId>, resources: &[AlterConfigsResource]) -> Vec<Result<Changes, Refused>> {
+    let repeated = Repeated::among(resources.iter().map(|r| (r.resource_type, r.resource_name.clone())));
+    resources.iter().map(|resource| changes(asked, &repeated, resource)).collect()
+}
+
+fn changes(
+    asked: Option<BrokerId>,
+    repeated: &Repeated,
+    wanted: &AlterConfigsResource,
+) -> Result<Changes, Refused> {
+    let resource = repeated.resource(asked, wanted.resource_type, &wanted.resource_name)?;
     let null = wanted
         .configs
         .iter()
@@ -96,7 +127,7 @@ mod tests {
             configs,
             ..AlterConfigsResource::default()
         };
-        check(BrokerId(1), &[resource])
+        check(Some(BrokerId(1)), &[resource])
             .remove(0)
             .map(|changes| changes.ops)
             .map_err(|refused| refused.message)

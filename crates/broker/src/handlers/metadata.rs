@@ -15,7 +15,7 @@ use ottla_wire::metadata::{
 use ottla_wire::{Str, Uuid};
 
 use super::authorized::{CLUSTER_OPERATIONS, NOT_ASKED, TOPIC_OPERATIONS};
-use super::reachable::reachable;
+use super::reachable::{controller_among, reachable};
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -48,10 +48,12 @@ pub(crate) async fn handle(
             topic.topic_authorized_operations = operations;
         }
     }
+    let brokers = brokers(&image, &context.peer.listener);
+    let told: Vec<_> = brokers.iter().map(|broker| broker.node_id).collect();
     MetadataResponse {
-        brokers: brokers(&image, &context.peer.listener),
+        brokers,
         cluster_id: Some(core.cluster_id.as_ref().into()),
-        controller_id: core.metadata.controller_id().0,
+        controller_id: controller_among(core, &told),
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             CLUSTER_OPERATIONS

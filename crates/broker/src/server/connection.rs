@@ -25,6 +25,7 @@ use super::answers::{Answers, Done};
 use super::limits::{RequestBytes, RequestMemory};
 use super::listener::Shared;
 use super::outbox::Outbox;
+use super::principal::Principal;
 use super::responses::ResponseBytes;
 use super::traffic::Traffic;
 
@@ -74,6 +75,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The name of the listener that it reached, as in `listeners`.
     pub(crate) listener: Arc<str>,
+    /// Who it is.
+    pub(crate) principal: Principal,
 }
 
 /// The settings of connections.

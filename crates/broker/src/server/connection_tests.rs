@@ -59,7 +59,8 @@ async fn rig(settings: ConnectionSettings) -> Rig {
     let (client, server) = tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
     let service = Arc::new(Letters::default());
     let (stop, stopped) = watch::channel(false);
-    let peer = Peer { address: server.peer(), listener: "PLAINTEXT".into() };
+    let peer =
+        Peer { address: server.peer(), listener: "PLAINTEXT".into(), principal: Principal::anonymous() };
     let served = Arc::clone(&service);
     let shared = shared(served, settings, ResponseMemory::new(1 << 20), stopped);
     let ended = tokio::spawn(async move { serve(server, peer, shared).await });
@@ -188,7 +189,8 @@ async fn an_answer_that_is_not_read_counts_until_the_connection_ends() {
     let port = listener.local_addr().port();
     let (mut client, server) =
         tokio::try_join!(TcpNet.connect("127.0.0.1", port), listener.accept()).unwrap();
-    let peer = Peer { address: server.peer(), listener: "PLAINTEXT".into() };
+    let peer =
+        Peer { address: server.peer(), listener: "PLAINTEXT".into(), principal: Principal::anonymous() };
     let (_stop, stopped) = watch::channel(false);
     let shared = shared(Arc::new(Large), settings(), responses.clone(), stopped);
     let ended = tokio::spawn(async move { serve(server, peer, shared).await });

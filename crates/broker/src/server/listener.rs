@@ -13,6 +13,7 @@ use ottla_env::{Listener, Stream, process};
 use super::connection::{ConnectionSettings, Ended, Peer, Service, serve, stopped};
 use super::limits::{Admission, RequestMemory};
 use super::log_limit::LogLimit;
+use super::principal::Principal;
 use super::responses::ResponseMemory;
 use super::traffic::Traffic;
 
@@ -108,7 +109,7 @@ impl<S: Service> Acceptor<S> {
         let shared = self.shared.clone();
         let traffic = Arc::clone(&shared.traffic);
         traffic.note_created();
-        let peer = Peer { address, listener: Arc::clone(&self.name) };
+        let peer = Peer { address, listener: Arc::clone(&self.name), principal: Principal::anonymous() };
         let lines = Arc::clone(lines);
         process::spawn_in(connections, async move {
             let listener = Arc::clone(&peer.listener);

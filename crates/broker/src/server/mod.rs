@@ -6,6 +6,7 @@ mod limits;
 mod listener;
 mod log_limit;
 mod outbox;
+mod principal;
 mod responses;
 mod traffic;
 
@@ -13,5 +14,6 @@ pub(crate) use connection::{ConnectionSettings, Handled, Peer, Service, stopped}
 pub(crate) use limits::{Admission, ConnectionLimits, RequestMemory};
 pub(crate) use listener::{Acceptor, Shared};
 pub(crate) use log_limit::{LogLimit, PartitionLimit, StateLines};
+pub(crate) use principal::Principal;
 pub(crate) use responses::ResponseMemory;
 pub(crate) use traffic::{Traffic, TrafficCounts};

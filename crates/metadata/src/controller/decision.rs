@@ -109,8 +109,8 @@ impl<A> Decision<A> {
         Self { records, cuts: Cuts::Nowhere, unclean: Vec::new(), answer }
     }
 
-    /// Nothing changes.
-    pub(crate) fn unchanged(answer: A) -> Self {
+    /// Nothing changes, and this is answered: so can whoever only looks, at what is decided by then.
+    pub fn unchanged(answer: A) -> Self {
         Self::whole(Vec::new(), answer)
     }
 

@@ -1,6 +1,7 @@
 //! Envelope (key 58): a broker hands a client's request on to the active controller, with who asked (KIP-590).
 
 use bytes::Bytes;
+use ottla_types::Offset;
 
 use crate::error::Error;
 use crate::reader::Reader;
@@ -33,6 +34,31 @@ pub struct EnvelopeResponse {
     pub error_code: i16,
     /// Tagged fields from a newer version.
     pub unknown_tags: UnknownTags,
+}
+
+/// The tag of the one field that this cluster's nodes add to Kafka's.
+const METADATA_END_TAG: u32 = 16_001;
+
+impl EnvelopeResponse {
+    /// Says below which offset of the metadata log all lies that the answer tells of: who has replayed so much
+    /// shows it to clients. Kafka's definition has no place for it; it is a tagged field that others pass
+    /// over.
+    #[must_use]
+    pub fn with_metadata_end(mut self, end: Offset) -> Self {
+        let mut tags = UnknownTags::default();
+        // It is the only one, so that its tag cannot be out of order.
+        if tags.push(METADATA_END_TAG, Bytes::copy_from_slice(&end.0.to_be_bytes())).is_ok() {
+            self.unknown_tags = tags;
+        }
+        self
+    }
+
+    /// The offset that was said, if one was.
+    #[must_use]
+    pub fn metadata_end(&self) -> Option<Offset> {
+        let (_, value) = self.unknown_tags.fields().iter().find(|(tag, _)| *tag == METADATA_END_TAG)?;
+        Some(Offset(i64::from_be_bytes(<[u8; 8]>::try_from(&**value).ok()?)))
+    }
 }
 
 /// Who asked.
@@ -88,6 +114,26 @@ mod tests {
         let bytes = principal.to_bytes().unwrap();
         assert_eq!(bytes, &b"\0\0\x05User\x03me\0\0"[..]);
         assert_eq!(DefaultPrincipalData::from_bytes(bytes).unwrap(), principal);
+    }
+
+    #[test]
+    fn an_answer_says_how_far_the_metadata_log_goes_that_it_tells_of() {
+        let response =
+            EnvelopeResponse { response_data: Some(Bytes::from_static(b"answer")), ..Default::default() };
+        assert_eq!(response.metadata_end(), None);
+        let mut writer = Writer::new();
+        response.with_metadata_end(Offset(i64::MAX)).encode(&mut writer, 0).unwrap();
+        let mut reader = Reader::new(writer.into_chunks().concat().into());
+        let told = EnvelopeResponse::decode(&mut reader, 0).unwrap();
+        assert_eq!(told.metadata_end(), Some(Offset(i64::MAX)));
+        assert_eq!(told.response_data.as_deref(), Some(&b"answer"[..]));
+    }
+
+    #[test]
+    fn an_end_that_is_no_offset_is_none() {
+        let mut response = EnvelopeResponse::default();
+        response.unknown_tags.push(METADATA_END_TAG, Bytes::from_static(b"seven b")).unwrap();
+        assert_eq!(response.metadata_end(), None);
     }
 
     #[test]

@@ -120,18 +120,16 @@ apis! {
     /// Deletes groups.
     DeleteGroups = 42, delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
     /// Elects leaders of partitions.
-    ElectLeaders = 43, elect_leaders::{ElectLeadersRequest, ElectLeadersResponse}, for Nobody;
+    ElectLeaders = 43, elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
     /// Changes single configuration keys.
     IncrementalAlterConfigs = 44,
         incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
     /// Moves partitions to other brokers.
     AlterPartitionReassignments = 45,
-        alter_partition_reassignments::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse},
-        for Nobody;
+        alter_partition_reassignments::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
     /// Tells which partitions move.
     ListPartitionReassignments = 46,
-        list_partition_reassignments::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse},
-        for Nobody;
+        list_partition_reassignments::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
     /// Forgets how far a group has read.
     OffsetDelete = 47, offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
     /// Tells who votes on the metadata log.
@@ -139,7 +137,7 @@ apis! {
     /// Changes the in-sync replicas of partitions.
     AlterPartition = 56, alter_partition::{AlterPartitionRequest, AlterPartitionResponse}, for Nodes;
     /// Changes the versions of features.
-    UpdateFeatures = 57, update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse}, for Nobody;
+    UpdateFeatures = 57, update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
     /// Hands a client's request on to the active controller.
     Envelope = 58, envelope::{EnvelopeRequest, EnvelopeResponse}, for Nodes;
     /// Describes the cluster's nodes.
@@ -151,7 +149,7 @@ apis! {
     /// Tells the active controller that a broker lives.
     BrokerHeartbeat = 63, broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse}, for Nodes;
     /// Forgets a broker.
-    UnregisterBroker = 64, unregister_broker::{UnregisterBrokerRequest, UnregisterBrokerResponse}, for Nobody;
+    UnregisterBroker = 64, unregister_broker::{UnregisterBrokerRequest, UnregisterBrokerResponse};
     /// Gives a broker a block of producer ids.
     AllocateProducerIds = 67,
         allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse}, for Nodes;
