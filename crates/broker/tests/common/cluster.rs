@@ -71,11 +71,6 @@ impl Cluster {
         Self { dir, voters, brokers, more: String::new(), envs: vec![Env::real(); 3] }
     }
 
-    /// One of brokers that were started otherwise.
-    pub(crate) fn over(dir: tempfile::TempDir, voters: String, brokers: Vec<Option<Broker>>) -> Self {
-        Self { dir, voters, brokers, more: String::new(), envs: vec![Env::real(); 3] }
-    }
-
     /// Starts all three at once.
     pub(crate) async fn start_all(&mut self) {
         let started = join_all((1..=3).map(|id| self.start_one(id))).await;

@@ -64,14 +64,16 @@ impl Layout {
         ];
         if self.brokers > 1 {
             let address = |voter: u16| format!("127.0.0.1:{}", self.controller_port(voter));
-            let listed = |one: &dyn Fn(u16) -> String| {
-                (1..=self.voters()).map(one).collect::<Vec<_>>().join(",")
-            };
+            let listed =
+                |one: &dyn Fn(u16) -> String| (1..=self.voters()).map(one).collect::<Vec<_>>().join(",");
             if node <= self.voters() {
                 listeners.push_str(&format!(",CONTROLLER://{}", address(node)));
                 settings.extend([
                     "process.roles=broker,controller".to_owned(),
-                    format!("controller.quorum.voters={}", listed(&|voter| format!("{voter}@{}", address(voter)))),
+                    format!(
+                        "controller.quorum.voters={}",
+                        listed(&|voter| format!("{voter}@{}", address(voter)))
+                    ),
                 ]);
             } else {
                 settings.extend([
