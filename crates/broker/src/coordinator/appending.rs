@@ -37,27 +37,52 @@ impl AppendFailure {
     }
 }
 
+/// Records that are not in the log, or not all of them.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    /// How many of them are there, and the offset after the last of those. They stay: other replicas may have them.
+    pub(super) written: Option<(usize, Offset)>,
+    pub(super) failure: AppendFailure,
+}
+
+impl From<AppendFailure> for Unwritten {
+    fn from(failure: AppendFailure) -> Self {
+        Self { written: None, failure }
+    }
+}
+
 impl ShardHost {
     /// Appends records: in one batch, so that all of them or none are there after a crash; or in as many as they need,
     /// where each is right without the others. Returns the offset after the last one.
-    pub(super) async fn append(&self, records: &[Record], may_split: bool) -> Result<Offset, AppendFailure> {
+    pub(super) async fn append(&self, records: &[Record], may_split: bool) -> Result<Offset, Unwritten> {
         let leadership = self.partition.leadership();
         if !leadership.is_leader || leadership.epoch != self.leader_epoch {
-            return Err(AppendFailure::NotLeader(self.leader_epoch));
+            return Err(AppendFailure::NotLeader(self.leader_epoch).into());
         }
         let config = self.partition.config();
         let (in_sync, needed) = (leadership.in_sync, leadership.min_in_sync(&config));
         if in_sync < needed {
-            return Err(AppendFailure::NotEnoughReplicas { in_sync, needed });
+            return Err(AppendFailure::NotEnoughReplicas { in_sync, needed }.into());
         }
         let limit = config.rules.max_message_bytes;
         let now_ms = self.now_ms();
-        let mut end = self.partition.log.end_offset();
-        for batch in self.batches(records, may_split, limit, now_ms)? {
-            let prepared = Prepared::own(batch, config.rules.max_decompressed_bytes)?;
-            end = self.partition.append(prepared, self.leader_epoch, now_ms).await?.end_offset();
+        let batches = self.batches(records, may_split, limit, now_ms)?;
+        let prepare = |batch| Prepared::own(batch, config.rules.max_decompressed_bytes);
+        // All of them before the first is appended: what can be refused is refused as a whole.
+        let prepared =
+            batches.into_iter().map(prepare).collect::<Result<Vec<_>, _>>().map_err(AppendFailure::from)?;
+        let mut written = None;
+        for batch in prepared {
+            let count = usize::try_from(batch.header().records_count).unwrap_or(0);
+            match self.partition.append(batch, self.leader_epoch, now_ms).await {
+                Ok(appended) => {
+                    let before = written.map_or(0, |(before, _)| before);
+                    written = Some((before + count, appended.end_offset()));
+                }
+                Err(error) => return Err(Unwritten { written, failure: error.into() }),
+            }
         }
-        Ok(end)
+        Ok(written.map_or_else(|| self.partition.log.end_offset(), |(_, end)| end))
     }
 
     fn batches(

@@ -17,6 +17,7 @@ use ottla_groups::{Answer, ChangeId, Decision, Effect, Request, Shard, Sweep, Ti
 use ottla_metadata::Image;
 use ottla_types::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicName};
 
+use super::appending::Unwritten;
 use super::clock::Epoch;
 use super::settings::HostSettings;
 use crate::partition::Partition;
@@ -312,12 +313,17 @@ impl ShardHost {
                     active.in_flight.push_back(InFlight { change, end, tickets: Vec::new() });
                     active.settle(self.partition.high_watermark(), self.now_ms());
                 }
-                Err(failure) => {
+                Err(Unwritten { written, failure }) => {
                     if let Some(suppressed) = active.failures.admit(Instant::now()) {
                         warn!(partition = %self.partition.id, suppressed, "cannot append: {failure}");
                     }
-                    let effects = active.shard.failed(change, failure.code(), self.now_ms());
+                    let count = written.map_or(0, |(count, _)| count);
+                    let effects = active.shard.failed_in_part(change, count, failure.code(), self.now_ms());
                     active.deliver(effects);
+                    if let Some((_, end)) = written {
+                        active.in_flight.push_back(InFlight { change, end, tickets: Vec::new() });
+                        active.settle(self.partition.high_watermark(), self.now_ms());
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Claims about a shard's host that no client can bring about at will: its load takes a while, its records are not
 //! committed, or cannot be appended.
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use bytes::Bytes;
 use ottla_groups::request::{Commit, CommitPartition, CommitTopic, FetchOffsets, Join, Protocol};
@@ -16,6 +16,17 @@ use super::*;
 use crate::coordinator::watch;
 use crate::metrics::TopicMetrics;
 use crate::partition::{Leadership, PartitionConfig};
+
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "shared by tests of faults"
+)]
+#[path = "../../../log/tests/common/disk.rs"]
+mod disk;
+use disk::{Call, Fault, FaultDisk};
 
 /// A host over a log in a directory of its own, whose task is run by nobody but the test.
 struct Bench {
@@ -35,6 +46,10 @@ impl Bench {
     }
 
     async fn with(properties: &str, config: LogConfig) -> Self {
+        Self::on(&Env::real(), properties, config).await
+    }
+
+    async fn on(env: &Env, properties: &str, config: LogConfig) -> Self {
         let (settings, _) = Settings::parse("f", properties).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let dirs_config = LogDirsConfig {
@@ -44,8 +59,7 @@ impl Bench {
             opened_at_a_time: 1,
         };
         let config = Arc::new(config);
-        let env = Env::real();
-        let dirs = LogDirs::open(&env, &dirs_config, |_| Arc::clone(&config), 0).await.unwrap().dirs;
+        let dirs = LogDirs::open(env, &dirs_config, |_| Arc::clone(&config), 0).await.unwrap().dirs;
         let id = TopicPartition { topic: name("__consumer_offsets"), partition: 0 };
         let log = dirs.create(&id, TopicId([1; 16]), config, 0).await.unwrap();
         let config = PartitionConfig { rules: ProduceRules::default(), min_insync_replicas: 1 };
@@ -58,7 +72,7 @@ impl Bench {
             image.apply(&record::Record::Topic(topic)).unwrap();
         }
         let (image, settings) = (Arc::new(image), Arc::new(HostSettings::from(&settings)));
-        let host = ShardHost::new(&env, &settings, &partition, &image);
+        let host = ShardHost::new(env, &settings, &partition, &image);
         Self { _dir: dir, _dirs: dirs, image, settings, partition, host }
     }
 
@@ -226,6 +240,45 @@ async fn a_group_whose_offsets_fill_several_batches_is_deleted() {
     let sizes = batch_sizes(&bench, begin).await;
     assert!(sizes.len() > 1 && sizes.iter().all(|&size| size <= 1_048_588), "{sizes:?}");
     assert!(offsets(&bench.host).await.is_empty());
+}
+
+/// Another host over the same log, at work.
+async fn reloaded(bench: &Bench) -> Arc<ShardHost> {
+    let host = bench.again();
+    let task = tokio::spawn(watch::run(Arc::clone(&host)));
+    while host.survey(|_| ()).await.0 == ShardState::Loading {
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    host
+}
+
+#[tokio::test]
+async fn when_the_disk_fails_in_the_middle_of_a_deletion_what_is_written_of_it_holds() {
+    let disk = FaultDisk::new();
+    let bench = Bench::on(&disk.env(), "", LogConfig::default()).await;
+    commit_tens_of_thousands(&bench.host, 6).await;
+    let begin = bench.partition.log.end_offset();
+    let writes = AtomicUsize::new(0);
+    disk.fault(Call::Write, "/__consumer_offsets-0/00000000000000000000.log", move || {
+        match writes.fetch_add(1, Ordering::Relaxed) {
+            0 => Fault::None,
+            _ => Fault::Half,
+        }
+    });
+    let delete = || Request::Delete(ottla_groups::request::Delete { group_id: "g".to_owned() });
+    let reply = bench.host.ask(delete()).await.reply().await;
+    assert!(matches!(reply, Ok(Answer::Delete(ErrorCode::NotCoordinator))), "{reply:?}");
+    let written = bench.partition.log.end_offset().0 - begin.0;
+    assert!(written > 0, "its first batch");
+    let count = |host: Arc<ShardHost>| async move { host.survey(|shard| shard.census().offsets).await.1 };
+    let left = usize::try_from(60_000 - written).unwrap();
+    assert_eq!(count(Arc::clone(&bench.host)).await, Some(left));
+    disk.heal();
+    assert_eq!(count(reloaded(&bench).await).await, Some(left), "and a load makes no difference");
+    let reply = bench.host.ask(delete()).await.reply().await;
+    assert!(matches!(reply, Ok(Answer::Delete(ErrorCode::None))), "{reply:?}");
+    assert_eq!(count(Arc::clone(&bench.host)).await, Some(0));
 }
 
 #[tokio::test]
