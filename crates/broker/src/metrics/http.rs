@@ -29,7 +29,8 @@ use ottla_types::config::broker::metrics::METRICS_LISTENER;
 use ottla_types::config::listeners::split_host_port;
 
 use super::monitor::Monitor;
-use super::places::Places;
+use super::places::{Place, Places, WaitsFor};
+use super::watched::Watched;
 use crate::server::{LogLimit, stopped};
 
 /// The most connections at a time. A scraper and a prober need two.
@@ -40,6 +41,9 @@ const MOST_HEADER_BYTES: usize = 8 << 10;
 
 /// How long a client may take for its request.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of its answer.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a connection may last, with its answer. Scrapers give up after ten seconds unless they are told otherwise.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(60);
@@ -107,16 +111,20 @@ impl HttpServer {
                 && let Some(suppressed) = lines.admit(Instant::now())
             {
                 let peer = stream.peer();
-                warn!(%peer, suppressed, "too many connections for /metrics: the longest idle one gives way to this one");
+                warn!(
+                    %peer,
+                    suppressed,
+                    "too many connections for /metrics: one that does not ask or does not read gives way to this one"
+                );
             }
-            // Without an idle one this one is closed: those that are open are being answered, and end soon.
+            // Without such a one this one is closed: those that are open are being answered, and end soon.
             let Some(place) = places.take() else { continue };
             let monitor = Arc::clone(&self.monitor);
             process::spawn_in(&mut connections, async move {
                 let peer = stream.peer();
                 let served = tokio::select! {
                     biased;
-                    served = serve(stream, &monitor, || place.note_asked()) => served,
+                    served = serve(stream, &monitor, &place) => served,
                     () = place.gives_way() => Err("it gave way to another".to_owned()),
                 };
                 if let Err(reason) = served {
@@ -127,14 +135,15 @@ impl HttpServer {
     }
 }
 
-/// Answers the request of one connection, and tells when it has come; an error says why it was not answered.
+/// Answers the request of one connection, and keeps its place told; an error says why it was not answered.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     monitor: &Monitor,
-    note_asked: impl Fn(),
+    place: &Place,
 ) -> Result<(), String> {
+    let stream = Watched::new(stream, place, READER_PATIENCE);
     let service = service_fn(async |request| {
-        note_asked();
+        place.note(WaitsFor::Answer);
         Ok::<_, Infallible>(answer(monitor, &request).await)
     });
     let connection = http1::Builder::new()

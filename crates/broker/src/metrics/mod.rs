@@ -3,7 +3,7 @@
 //! - `requests`, `topics`: what is counted where requests are handled, by atomics that are found without a lookup.
 //! - `groups`: what is read off the group coordinator. `families`: what each scrape reads off the rest of the broker, and the names under which it all appears.
 //! - `page`: the text. `process`: what the operating system knows of the process.
-//! - `health`: whether the broker works. `monitor`, `http`, `places`: who asks, and how.
+//! - `health`: whether the broker works. `monitor`, `http`, `places`, `watched`: who asks, and how.
 //!
 //! Names are Kafka's as Prometheus' JMX exporter writes them, by the rule in `docs/metrics.md`; what Kafka does not have
 //! begins with `ottla_`. What is not here: the counts of connections (`server::traffic`) and of logs (`ottla_log::stats`).
@@ -18,6 +18,7 @@ mod places;
 mod process;
 mod requests;
 mod topics;
+mod watched;
 
 pub(crate) use http::HttpServer;
 pub(crate) use monitor::Monitor;
