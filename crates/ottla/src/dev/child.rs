@@ -42,7 +42,8 @@ pub(super) struct Run {
 pub(super) enum Event {
     /// It said that it listens.
     Listening(Run),
-    /// It ended: how, and the last thing that it said on standard error.
+    /// It ended: how, and the last thing that it said on standard error if it ended with an error. What it said before a
+    /// signal killed it is not why it ended.
     Ended(Run, io::Result<ExitStatus>, String),
 }
 
@@ -88,7 +89,10 @@ impl Child {
                 }
             };
             drop(held_open);
-            let last_words = last_words(says, complains).await;
+            let mut last_words = last_words(says, complains).await;
+            if !status.as_ref().is_ok_and(|status| status.code().is_some_and(|code| code != 0)) {
+                last_words.clear();
+            }
             // Nobody listens when this program ends.
             let _ = events.send(Event::Ended(run, status, last_words));
         });

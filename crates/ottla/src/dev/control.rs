@@ -1,11 +1,14 @@
 //! How a command in another terminal reaches the running cluster: one line of JSON there and one back, by a socket in the
 //! cluster's folder. Who may write to the folder may use it.
 
-use std::io::ErrorKind;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -18,6 +21,9 @@ const LONGEST_LINE: u64 = 4096;
 
 /// How long the one who connected may take to say what it wants.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to wait after a failed accept: descriptors have run out, most likely.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// How long the path of a socket may be: what holds everywhere, the end included.
 const LONGEST_PATH: usize = 103;
@@ -56,30 +62,53 @@ pub(super) fn serve(folder: &Folder) -> anyhow::Result<mpsc::Receiver<Request>> 
     let listener = UnixListener::bind(&socket)
         .with_context(|| format!("cannot make the socket {}", socket.display()))?;
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = sender.closed() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let sender = sender.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = answer(stream, sender).await {
-                            tracing::warn!("a request on the control socket failed: {error:#}");
-                        }
-                    });
+    let next = move |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| stream);
+    tokio::spawn(accept(next, sender));
+    Ok(receiver)
+}
+
+/// Answers whoever connects, until nobody takes the requests any more.
+async fn accept(
+    mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<UnixStream>>,
+    requests: mpsc::Sender<Request>,
+) {
+    let mut has_failed = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = requests.closed() => return,
+            accepted = poll_fn(&mut next) => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                has_failed = false;
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = answer(stream, requests).await {
+                        tracing::warn!("a request on the control socket failed: {error:#}");
+                    }
+                });
+            }
+            Err(error) if is_lost(&error) => {
+                tracing::warn!("the control socket is lost, and accepts nobody any more: {error}");
+                return;
+            }
+            Err(error) => {
+                // Told once: the cause may last for a while.
+                if !std::mem::replace(&mut has_failed, true) {
+                    tracing::warn!("the control socket accepts nobody for now: {error}");
                 }
-                Err(error) => {
-                    tracing::warn!("the control socket accepts nobody: {error}");
-                    return;
-                }
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
-    });
-    Ok(receiver)
+    }
+}
+
+/// Whether the error is about the socket itself, and comes again each time. All others pass: descriptors are closed, memory
+/// is freed, and who gave up connecting is gone.
+fn is_lost(error: &io::Error) -> bool {
+    let lost = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP];
+    Errno::from_io_error(error).is_some_and(|errno| lost.contains(&errno))
 }
 
 async fn answer(stream: UnixStream, requests: mpsc::Sender<Request>) -> anyhow::Result<()> {
@@ -145,4 +174,41 @@ fn check_length(socket: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Accepts as it is told to, and then for ever nobody.
+    fn accept_these(
+        results: impl IntoIterator<Item = Result<UnixStream, Errno>>,
+    ) -> (impl Future<Output = ()>, mpsc::Receiver<Request>) {
+        let mut results: VecDeque<_> = results.into_iter().collect();
+        let next = move |_: &mut Context<'_>| match results.pop_front() {
+            Some(result) => Poll::Ready(result.map_err(io::Error::from)),
+            None => Poll::Pending,
+        };
+        let (sender, requests) = mpsc::channel(1);
+        (accept(next, sender), requests)
+    }
+
+    #[tokio::test]
+    async fn when_descriptors_have_run_out_the_socket_is_there_again_once_there_are_some() {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        client.write_all(b"{\"order\":\"pause\",\"broker\":2}\n").await.unwrap();
+        let failures = [Errno::MFILE, Errno::CONNABORTED].map(Err);
+        let (accepting, mut requests) = accept_these(failures.into_iter().chain([Ok(server)]));
+        tokio::spawn(accepting);
+        let request = requests.recv().await.expect("the socket is served");
+        assert_eq!((request.order, request.broker), (Order::Pause, 2));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_none_any_more_is_given_up() {
+        let (accepting, _requests) = accept_these([Err(Errno::BADF)]);
+        accepting.await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -43,9 +44,9 @@ impl Folder {
             }
         }
         let folder = Self { path, _lock: lock, is_ephemeral, is_new };
-        if is_ephemeral
-            && let Some(found) = folder.entries()?.into_iter().find(|name| name != LOCK && name != SOCKET)
-        {
+        // All that is there at the end will be deleted, so nothing may be there now. A lock that was there may be anybody's.
+        let is_others = |name: &String| name != LOCK || was_claimed_before;
+        if is_ephemeral && let Some(found) = folder.entries()?.into_iter().find(is_others) {
             if !was_claimed_before {
                 let lock = folder.path.join(LOCK);
                 fs::remove_file(&lock).with_context(|| format!("cannot remove {}", lock.display()))?;
@@ -82,6 +83,12 @@ impl Folder {
     /// Where the cluster is reached. What an earlier one left there is removed: it does not run any more.
     pub(super) fn fresh_socket(&self) -> anyhow::Result<PathBuf> {
         let socket = socket_in(&self.path);
+        if fs::symlink_metadata(&socket).is_ok_and(|found| !found.file_type().is_socket()) {
+            bail!(
+                "{} is no socket, and where that of the cluster would be: name another folder with --data",
+                socket.display()
+            );
+        }
         match fs::remove_file(&socket) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", socket.display()))
@@ -159,6 +166,25 @@ mod tests {
             1,
             "and nothing is added to what is refused"
         );
+    }
+
+    #[test]
+    fn files_that_are_called_as_ours_and_were_there_before_stay() {
+        for (name, other) in [(LOCK, SOCKET), (SOCKET, LOCK)] {
+            let parent = tempfile::tempdir().unwrap();
+            fs::write(parent.path().join(name), "their own").unwrap();
+            let error = Folder::claim(parent.path(), true).unwrap_err().to_string();
+            assert!(error.contains(&format!(" has {name} in it")), "{error}");
+            assert_eq!(fs::read_to_string(parent.path().join(name)).unwrap(), "their own");
+            assert!(!parent.path().join(other).exists());
+        }
+        // A cluster that stays shares the folder with what is there, but for the socket, which needs its place.
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join(SOCKET), "their own").unwrap();
+        let folder = Folder::claim(parent.path(), false).unwrap();
+        let error = folder.fresh_socket().unwrap_err().to_string();
+        assert!(error.contains("control.sock is no socket") && error.contains("--data"), "{error}");
+        assert_eq!(fs::read_to_string(parent.path().join(SOCKET)).unwrap(), "their own");
     }
 
     #[test]
