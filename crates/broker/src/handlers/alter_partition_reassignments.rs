@@ -27,6 +27,7 @@ pub(crate) async fn handle(
     };
     let response = AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: request.allow_replication_factor_change,
+        error_message: None,
         ..AlterPartitionReassignmentsResponse::default()
     };
     match outcomes {

@@ -26,6 +26,7 @@ pub(crate) async fn handle(
     });
     match ongoing.await {
         Ok(ongoing) => ListPartitionReassignmentsResponse {
+            error_message: None,
             topics: by_topic(ongoing),
             ..ListPartitionReassignmentsResponse::default()
         },

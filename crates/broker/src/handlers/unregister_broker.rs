@@ -11,7 +11,7 @@ pub(crate) async fn handle(core: &Core, request: UnregisterBrokerRequest) -> Unr
     let id = BrokerId(request.broker_id);
     let outcome = core.change(|controller| controller.unregister_broker(id)).await;
     match outcome.and_then(|outcome| outcome) {
-        Ok(()) => UnregisterBrokerResponse::default(),
+        Ok(()) => UnregisterBrokerResponse { error_message: None, ..UnregisterBrokerResponse::default() },
         Err(refused) => UnregisterBrokerResponse {
             error_code: refused.error.code(),
             error_message: Some(refused.message.into()),

@@ -26,6 +26,7 @@ pub(crate) async fn handle(
     let outcome = core.change(|controller| controller.update_features(&updates, &own, validate_only)).await;
     match outcome.and_then(|outcome| outcome) {
         Ok(()) => UpdateFeaturesResponse {
+            error_message: None,
             results: if context.version <= RESULTS_UNTIL {
                 request.feature_updates.into_iter().map(done).collect()
             } else {
@@ -58,7 +59,7 @@ fn update(version: i16, key: &FeatureUpdateKey) -> FeatureUpdate {
 }
 
 fn done(key: FeatureUpdateKey) -> UpdatableFeatureResult {
-    UpdatableFeatureResult { feature: key.feature, ..UpdatableFeatureResult::default() }
+    UpdatableFeatureResult { feature: key.feature, error_message: None, ..UpdatableFeatureResult::default() }
 }
 
 #[cfg(test)]
