@@ -1,6 +1,6 @@
 //! `ottla serve`: reads the settings, starts a broker, and stops it when it is told to.
 //!
-//! The settings are those of a combined KRaft node of Kafka; what they mean, and what is wrong with them, is known to
+//! The settings are those of a KRaft node of Kafka; what they mean, and what is wrong with them, is known to
 //! [`ottla_types::config`]. The broker itself is [`ottla_broker::Broker`].
 
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
     SIGTERM and SIGINT (Ctrl-C) stop the broker; a second one ends it at once. It stops by itself, with exit code 1, when all \
     its log directories have failed, or its metadata log.")]
 pub(crate) struct Arguments {
-    /// A server.properties file of Apache Kafka, of a node that is broker and controller. Without it, and unless told
+    /// A server.properties file of Apache Kafka, of a node that is broker, controller or both. Without it, and unless told
     /// otherwise, the broker listens on 127.0.0.1:9092 and keeps its data in ./ottla-data
     file: Option<PathBuf>,
 
