@@ -142,7 +142,11 @@ pub(crate) async fn bind(env: &Env, settings: &Settings) -> Result<Addresses, St
     let mut bound = Addresses { role, clients: Vec::new(), controllers: Vec::new() };
     for config in settings.listeners().map_err(StartError::Listeners)?.all {
         if config.audience == Audience::Controllers && is_alone {
-            info!(listener = %config.name, "not opened: a quorum of one has nobody to listen to");
+            info!(
+                listener = %config.name,
+                "not opened: a broker that is its own quorum takes no others beside it. For a cluster, list more voters in \
+                 controller.quorum.voters, or run a controller alone (process.roles=controller)"
+            );
             continue;
         }
         if config.protocol != listeners::SecurityProtocol::Plaintext {
