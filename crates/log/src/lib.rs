@@ -28,8 +28,8 @@ mod sync;
 
 pub use config::LogConfig;
 pub use dirs::{
-    DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, LogDirs, LogDirsConfig, NewLog, OpenedDirs, PreviousRun,
-    cluster_of,
+    DEFAULT_TAIL_CACHE_BYTES, DirInfo, FailedLog, Held, LogDirs, LogDirsConfig, NewLog, OpenedDirs,
+    PreviousRun,
 };
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ottla_types::BrokerId;
 use ottla_types::config::listeners::Voter;
 
-use super::machine::{Config, Quorum, Target};
+use super::contract::{Config, Quorum, Target};
 use super::problem::Problem;
 use super::terms::{Address, Answer, ClusterId, Founding, Known, Question, Record, same_list, told};
 use crate::quorum::VoterKey;
@@ -23,7 +23,25 @@ pub(crate) fn check_own(config: &Config, kept: Option<&Record>, has_state: bool)
     match &record.founding {
         None if has_state => Err(Problem::StateOfNoQuorum),
         None => Ok(()),
-        Some(founding) => check_cluster(config, node, founding),
+        Some(founding) => {
+            if let Some(data) = config.data_of.as_ref().filter(|data| **data != founding.cluster_id) {
+                return Err(Problem::OtherClustersData {
+                    data: data.clone(),
+                    log: founding.cluster_id.clone(),
+                });
+            }
+            if has_state { Ok(()) } else { check_data(config, record.me, founding) }
+        }
+    }
+}
+
+/// Checks that a node which is to begin an empty log has no data: what they are was in another one.
+pub(crate) fn check_data(config: &Config, me: VoterKey, founding: &Founding) -> Result<(), Problem> {
+    match &config.log_of_data {
+        Some(example) if founding.key_of(me.id) == Some(me) && matches!(config.quorum, Quorum::Voters(_)) => {
+            Err(Problem::MetadataLost { example: example.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -232,6 +232,15 @@ fn a_directory_that_came_for_a_lost_one_observes_until_its_own_log_says_that_it_
 }
 
 #[test]
+fn whoever_waits_for_its_own_disk_has_nothing_to_do_meanwhile() {
+    let mut node = Asking::new(config(1));
+    node.hears(2, empty(key(2, 2)));
+    assert!(node.machine.wakes_at().is_some());
+    assert!(matches!(&node.hears(3, empty(key(3, 3)))[..], [Effect::Store(_)]));
+    assert_eq!(node.machine.wakes_at(), None);
+}
+
+#[test]
 fn who_has_its_place_tells_what_it_waits_for_until_a_leader_is_known() {
     let record = Record { me: key(2, 2), founding: Some(founding("proposed-1", [1, 2, 3])) };
     let (mut node, _) = Asking::kept(config(2), record, true);

@@ -1,7 +1,7 @@
 //! How a quorum is founded, once, and how a node finds its place in it: a pure machine, without I/O, clock or chance.
 //! (KIP-853; the rule that an empty directory never votes.)
 //!
-//! - [`Bootstrap`] ([`machine`]): inputs in, effects out; `peers`: whom to ask when, and which answers count.
+//! - [`Bootstrap`] (`machine`): inputs in, effects out (`contract`); `peers`: which answers count.
 //! - `checks`, [`problem`]: set-ups that cannot work, each with one error that says what to do.
 //! - [`terms`]: what nodes tell each other; [`record`]: what each keeps in its directory.
 //!
@@ -26,6 +26,14 @@
 //! A voter with an empty directory whose founding is there already does vote, though others 'have state': it answered
 //! *empty* before, its directory is still the one that answered, and it never voted. It is a voter that is late. Were it made an observer,
 //! a founder that crashed the others' start would wait for votes that nobody may cast.
+//!
+//! # What ends a node
+//!
+//! Who looks for its place ends with the first set-up that cannot work: by what it is answered, and, for lists that disagree, by what
+//! it is asked; so both nodes of two that disagree end, whichever asks first. It goes on to answer for as long as the shell lets it,
+//! so that the third learns it too: what it says stays true. Who has its place warns of others, and ends only as long as it
+//! has not seen a leader, and where it is itself what is wrong: another process is at its own address, more of the
+//! nodes are of another cluster than of its own, the quorum removed it, or a majority of its voters' directories is lost.
 //!
 //! # Why nobody votes twice, and no two quorums are there
 //!
@@ -64,7 +72,8 @@
 //! `model_tests` tries this: all interleavings of three nodes with faults to a depth, and random ones beyond.
 
 mod checks;
-pub mod machine;
+mod contract;
+mod machine;
 #[cfg(test)]
 mod machine_tests;
 #[cfg(test)]
@@ -78,6 +87,7 @@ mod script;
 mod setup_tests;
 pub mod terms;
 
-pub use self::machine::{Bootstrap, Config, Effect, Input, ProbeId, Quorum, Target, Timing};
+pub use self::contract::{Config, Effect, Input, ProbeId, Quorum, Target, Timing};
+pub use self::machine::Bootstrap;
 pub use self::problem::{Problem, Silence, Warning};
 pub use self::terms::{Address, Answer, ClusterId, Founding, FoundingVoter, Known, Leader, Question, Record};

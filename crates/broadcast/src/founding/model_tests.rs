@@ -228,6 +228,7 @@ impl World {
             node_id: BrokerId(i32::from(id)),
             quorum: Quorum::Voters(listed()),
             data_of: None,
+            log_of_data: None,
             proposed_cluster_id: ClusterId::new(&format!("cluster-{id}-{process}")),
             proposed_directory: directory,
             known: Known::default(),

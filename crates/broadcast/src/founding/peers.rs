@@ -7,7 +7,7 @@ use std::time::Duration;
 use ottla_types::config::listeners::Voter;
 use ottla_types::{BrokerId, DirectoryId};
 
-use super::machine::{ProbeId, Target, Timing};
+use super::contract::{ProbeId, Target, Timing};
 use super::problem::{Problem, Silence};
 use super::terms::{Address, Answer};
 

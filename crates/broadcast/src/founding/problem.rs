@@ -106,6 +106,17 @@ pub enum Problem {
         /// The other one.
         theirs: ClusterId,
     },
+    /// This node's directories belong to two clusters.
+    #[error(
+        "log.dirs hold data of cluster {data}, and the metadata directory is that of a node of cluster {log}: they do not belong \
+         together. Set log.dirs and metadata.log.dir right"
+    )]
+    OtherClustersData {
+        /// The cluster of the data.
+        data: ClusterId,
+        /// That of the metadata log.
+        log: ClusterId,
+    },
     /// Other nodes belong to two clusters.
     #[error(
         "node {one} belongs to cluster {ones}, and node {other} to cluster {others}: which one is meant? Correct \
@@ -150,6 +161,16 @@ pub enum Problem {
          or files were removed from it. Name an empty metadata.log.dir, or restore what was there"
     )]
     StateOfNoQuorum,
+    /// There are data, and nobody knows the metadata that say what they are.
+    #[error(
+        "log.dirs hold logs ({example} is one), and no voter that answered has the metadata log that says what they are: a new \
+         quorum would know none of them. Is metadata.log.dir wrong, or a disk not mounted? Bring the metadata log back, or move \
+         the logs away"
+    )]
+    MetadataLost {
+        /// The path of a log.
+        example: String,
+    },
     /// Too many voters lost their directories for the others to go on.
     #[error(
         "the metadata quorum of cluster {cluster_id} has {voters} voters, and {} lost their metadata directories ({}): those \

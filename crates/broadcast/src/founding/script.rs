@@ -41,6 +41,7 @@ pub(crate) fn config(id: i32) -> Config {
         node_id: BrokerId(id),
         quorum: Quorum::Voters(voters()),
         data_of: None,
+        log_of_data: None,
         proposed_cluster_id: ClusterId::new(&format!("proposed-{id}")),
         proposed_directory: DirectoryId([id as u8; 16]),
         known: Known::default(),

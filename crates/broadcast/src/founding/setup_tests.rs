@@ -138,7 +138,7 @@ fn a_metadata_directory_of_another_cluster_than_the_data_does_not_start() {
     let data_of = Some(ClusterId::new("mine"));
     let record = Record { me: key(2, 2), founding: Some(founding("theirs", [1, 2, 3])) };
     let (_, effects) = Asking::kept(Config { data_of, ..config(2) }, record, true);
-    assert_says(&failure(&effects), &["mine", "theirs"]);
+    assert_says(&failure(&effects), &["data of cluster mine", "a node of cluster theirs", "log.dirs"]);
 }
 
 #[test]
@@ -308,4 +308,28 @@ fn once_a_leader_is_known_nothing_that_others_say_ends_a_node() {
         let effects = node.step(Input::Answered(probe, empty(key(id, 99))));
         assert!(effects.iter().all(|effect| matches!(effect, Effect::Warn(_))), "{effects:?}");
     }
+}
+
+#[test]
+fn with_data_and_without_the_metadata_that_say_what_they_are_nobody_founds_or_votes() {
+    let log_of_data = Some("data/t-0".to_owned());
+    let with_data = |id: i32| Config { log_of_data: log_of_data.clone(), ..config(id) };
+    let says = &["data/t-0", "a new quorum would know none of them", "metadata.log.dir"];
+    let mut founder = Asking::new(with_data(1));
+    assert_eq!(founder.hears(2, empty(key(2, 2))), []);
+    assert_says(&failure(&founder.hears(3, empty(key(3, 3)))), says);
+    let mut other = Asking::new(with_data(2));
+    let told = founding("c", [1, 2, 3]);
+    assert_says(&failure(&other.hears(1, member(key(1, 1), &told))), says);
+    // It sees that for itself where the founder has gone by the same error.
+    let mut other = Asking::new(with_data(2));
+    assert_eq!(other.hears(1, empty(key(1, 1))), []);
+    assert_says(&failure(&other.hears(3, empty(key(3, 3)))), says);
+    // A log and votes that were removed beside what the directory keeps.
+    let record = Record { me: key(2, 2), founding: Some(told.clone()) };
+    assert_says(&failure(&Asking::kept(with_data(2), record.clone(), false).1), says);
+    assert!(matches!(&Asking::kept(with_data(2), record, true).1[..], [Effect::Resume(..)]));
+    // Whose directory alone is lost follows the others.
+    let mut wiped = Asking::new(Config { proposed_directory: DirectoryId([22; 16]), ..with_data(2) });
+    assert!(matches!(&wiped.hears(1, member(key(1, 1), &told))[..], [Effect::Store(_)]));
 }

@@ -318,8 +318,8 @@ impl Shell {
     fn observe(&mut self, me: VoterKey, replaces: Option<VoterKey>, leader: Option<Leader>) {
         let Some(lost) = replaces else { return };
         warn!(
-            "the metadata directory of node {} is new, {}, and the quorum counts on {}: that one is taken for lost, this node asks \
-             the quorum's leader to let the new one vote in its place",
+            "the metadata directory of node {} is new, {}, and the quorum was founded with {}: the one that voted is taken for lost, \
+             and this node asks the quorum's leader to let the new one vote in its place",
             me.id, me.directory, lost.directory
         );
         let rejoin = self.parts.rejoin.clone();

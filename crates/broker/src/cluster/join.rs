@@ -13,7 +13,7 @@ use ottla_broadcast::quorum::VoterKey;
 use ottla_broadcast::raft::RaftConfig;
 use ottla_broadcast::{AtomicBroadcast, Raft, Single, founding};
 use ottla_env::{Env, process};
-use ottla_log::cluster_of;
+use ottla_log::Held;
 use ottla_metadata::liveness::Input;
 use ottla_types::config::Settings;
 use ottla_types::config::broker::node::{
@@ -168,10 +168,12 @@ pub(crate) async fn as_voter(
 /// What the machine is told that finds this node's place.
 async fn config(env: &Env, settings: &Settings, voters: &[Voter]) -> founding::Config {
     let dirs: Vec<PathBuf> = settings.log_dirs().into_iter().map(PathBuf::from).collect();
+    let held = Held::look(&*env.disk, &dirs).await;
     founding::Config {
         node_id: settings.node_id(),
         quorum: founding::Quorum::Voters(voters.to_vec()),
-        data_of: cluster_of(&*env.disk, &dirs).await.map(|id| founding::ClusterId::new(&id)),
+        data_of: held.cluster_id.map(|id| founding::ClusterId::new(&id)),
+        log_of_data: held.log.map(|log| log.display().to_string()),
         proposed_cluster_id: founding::ClusterId::new(&TopicId::from_random(env.rng.id_bytes()).to_string()),
         // Both are known when the log is open.
         proposed_directory: DirectoryId::ZERO,

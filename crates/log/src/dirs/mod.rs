@@ -25,7 +25,7 @@ use ottla_types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicPartition};
 pub use self::create::NewLog;
 pub(crate) use self::dir::LogDir;
 pub use self::open::{FailedLog, OpenedDirs};
-pub use self::owner::cluster_of;
+pub use self::owner::Held;
 use self::restless::ALL_EVERY_MS;
 pub(crate) use self::running::PageCache;
 pub use self::running::PreviousRun;
