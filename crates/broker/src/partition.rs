@@ -267,17 +267,5 @@ impl std::fmt::Debug for Partition {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_asks_for_as_many_replicas_in_sync_as_it_is_set_to_and_for_no_more_than_it_has() {
-        let min_in_sync = |replicas, min_insync_replicas| {
-            let leadership = Leadership { is_leader: true, epoch: LeaderEpoch(0), replicas, in_sync: 1 };
-            let rules = ProduceRules::default();
-            leadership.min_in_sync(&PartitionConfig { rules, min_insync_replicas })
-        };
-        assert_eq!((min_in_sync(3, 1), min_in_sync(3, 2), min_in_sync(3, 3)), (1, 2, 3));
-        assert_eq!((min_in_sync(1, 2), min_in_sync(2, 3)), (1, 2));
-    }
-}
+#[path = "partition_tests.rs"]
+mod tests;

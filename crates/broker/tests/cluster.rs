@@ -90,7 +90,7 @@ async fn records_are_taken_where_one_replica_is_all_there_is_and_refused_by_name
 async fn any_broker_may_die_and_come_back() {
     let mut cluster = Cluster::start().await;
     for dead in 1..=3 {
-        // A new one each time: who has died may lack records, and comes into an ISR again only by replication.
+        // A new one each time: those from before are led by others for a while.
         let topic = format!("before-{dead}");
         assert_eq!(cluster.create(1, &topic, 6, 3).await, ErrorCode::None);
         let survivors: Vec<usize> = (1..=3).filter(|id| *id != dead).collect();

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ottla_env::disk::OpenMode;
 use ottla_types::BrokerEpoch;
 
@@ -179,14 +180,13 @@ impl LogDir {
         let Some(bytes) = atomic::read_optional(disk, &path).await? else { return Ok(()) };
         let Some(mark) = Running::decode(&bytes) else { return Ok(()) };
         let names_logs = !mark.unverified.is_empty() || !mark.damaged.is_empty();
-        let content = Running { broker_epoch: Some(epoch), ..mark }.encode().into();
-        if names_logs {
+        let content = Bytes::from(Running { broker_epoch: Some(epoch), ..mark }.encode());
+        if names_logs || content.len() < bytes.len() {
             return atomic::replace(disk, &path, content).await;
         }
-        // Nothing is synced: the epoch counts only where the page cache survived, and there this is read. A power loss may
-        // leave the mark from before, which says as much then, or none.
-        atomic::write_beside(disk, &path, content).await?;
-        atomic::put_in_place(disk, &path).await
+        // One write over the old content, and nothing is synced: the epoch counts only where the page cache survived, and
+        // there this is read. A power loss may leave the mark from before, which says as much then, or none.
+        Ok(disk.open(&path, OpenMode::Existing).await?.write_at(0, &[content]).await?)
     }
 
     /// Takes the directory offline: nothing is appended to its logs until the next start, and that start trusts nothing

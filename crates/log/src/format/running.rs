@@ -33,7 +33,8 @@ impl Running {
     pub(crate) fn encode(&self) -> String {
         let mut text = format!("{PAGE_CACHE}={}\n", self.page_cache_id);
         if let Some(epoch) = self.broker_epoch {
-            text.push_str(&format!("{BROKER_EPOCH}={epoch}\n"));
+            // Always as long, so that one epoch can be written over another.
+            text.push_str(&format!("{BROKER_EPOCH}={:020}\n", epoch.0));
         }
         for (key, names) in [(UNVERIFIED, &self.unverified), (DAMAGED, &self.damaged)] {
             for name in names {
@@ -95,6 +96,24 @@ mod tests {
             assert_eq!(Running::decode(&flipped), None, "{len}");
         }
     }
+    #[test]
+    fn a_mark_of_another_registration_is_as_long_and_one_of_none_is_shorter() {
+        let len = |epoch: Option<i64>| {
+            let (page_cache_id, broker_epoch) = ("boot=b".to_owned(), epoch.map(BrokerEpoch));
+            let mark = Running {
+                page_cache_id,
+                broker_epoch,
+                unverified: BTreeSet::new(),
+                damaged: BTreeSet::new(),
+            };
+            let text = mark.encode();
+            assert_eq!(Running::decode(text.as_bytes()), Some(mark));
+            text.len()
+        };
+        assert!([-1, 0, 1_000_000].iter().all(|epoch| len(Some(*epoch)) == len(Some(i64::MAX))));
+        assert!(len(None) < len(Some(0)));
+    }
+
     #[test]
     fn a_mark_of_an_earlier_version_knows_no_registration() {
         let content = "page.cache=boot=b,device=8:1\nunverified=topic-3\n";
