@@ -63,7 +63,9 @@ impl Keeper {
             let is_alone = self.tend_ticks();
             self.progress.look(&self.raft);
             self.give_up().await;
-            let check = self.next_check(is_alone);
+            let is_silent = self.is_leader_silent().await;
+            self.leadership.see_silence(is_silent);
+            let check = self.next_check(is_alone, is_silent);
             tokio::select! {
                 biased;
                 () = closed(&mut is_closing) => return,
@@ -102,13 +104,26 @@ impl Keeper {
         is_alone
     }
 
-    /// When to look at the quorum again: a leader of more than itself only, and one that does not want to be.
-    fn next_check(&self, is_alone: bool) -> Option<Instant> {
+    /// When to look at the quorum again: not where this node is all of it, unless it does not want to be.
+    fn next_check(&self, is_alone: bool, is_silent: bool) -> Option<Instant> {
         if self.is_to_give_up() {
             return Some(Instant::now() + self.handover);
         }
-        self.leadership.state().leading?;
-        (!is_alone).then(|| Instant::now() + self.patience.saturating_sub(self.silence()))
+        if self.leadership.state().leading.is_some() {
+            return (!is_alone).then(|| Instant::now() + self.patience.saturating_sub(self.silence()));
+        }
+        // A leader that is heard again is soon to be named again.
+        Some(Instant::now() + if is_silent { self.patience / 25 } else { self.patience })
+    }
+
+    /// Whether this node follows, and has heard of no leader for longer than one may be silent.
+    async fn is_leader_silent(&self) -> bool {
+        if self.leadership.elected().is_some() {
+            return false;
+        }
+        // What the leader says renews the vote. Without an answer the task has ended, and nobody is heard of.
+        let heard = self.raft.with_raft_state(|state| state.vote_last_modified()).await;
+        heard.is_ok_and(|heard| heard.is_none_or(|heard| heard.elapsed() > self.patience))
     }
 
     /// For how long a majority has not been heard: since the epoch was seen to begin, at most.

@@ -5,6 +5,7 @@
 //! quorum that is silent, or the user's wish; whether openraft still leads in that term does not matter any more.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_env::process;
 use ottla_types::{BrokerId, LeadershipEpoch};
@@ -21,6 +22,8 @@ pub(crate) struct Leadership {
     vote: watch::Receiver<Option<Vote>>,
     state: watch::Sender<State>,
     hint: watch::Sender<LeaderHint>,
+    /// Whether another node that leads according to the vote has not been heard of for long.
+    is_silent: AtomicBool,
 }
 
 /// What the node may do.
@@ -43,7 +46,7 @@ impl Leadership {
         let state = watch::Sender::new(State::default());
         let known = vote.borrow().map_or(LeadershipEpoch(0), |vote| epoch(vote.leader_id.term));
         let hint = watch::Sender::new(LeaderHint { leader: None, epoch: known });
-        Self { me, vote, state, hint }
+        Self { me, vote, state, hint, is_silent: AtomicBool::new(false) }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -90,6 +93,14 @@ impl Leadership {
         });
     }
 
+    /// Takes note of whether the leader is silent, if it is another node: it is not named then. The vote says who was elected
+    /// last, and stays as it is when too few are left to elect another one.
+    pub(crate) fn see_silence(&self, is_silent: bool) {
+        if self.is_silent.swap(is_silent, Ordering::Relaxed) != is_silent {
+            self.see_vote();
+        }
+    }
+
     /// Takes note of the vote on disk: ends an epoch that another one follows, and tells who leads.
     pub(crate) fn see_vote(&self) {
         let elected = self.elected();
@@ -103,7 +114,10 @@ impl Leadership {
             (leader_of(vote.as_ref()), vote.map_or(LeadershipEpoch(0), |vote| epoch(vote.leader_id.term)))
         };
         let ended = self.state().ended;
-        let leader = leader.filter(|(key, epoch)| *key != self.me || *epoch > ended).map(|(key, _)| key.id);
+        let is_silent = self.is_silent.load(Ordering::Relaxed);
+        let is_there =
+            |(key, epoch): &(VoterKey, _)| if *key == self.me { *epoch > ended } else { !is_silent };
+        let leader = leader.filter(is_there).map(|(key, _)| key.id);
         let hint = LeaderHint { leader, epoch: known };
         self.hint.send_if_modified(|old| std::mem::replace(old, hint) != hint);
     }
@@ -246,6 +260,21 @@ mod tests {
         assert_eq!(told.len(), 3);
         assert!(matches!(told[1], Delivery::NotLeading { epoch: LeadershipEpoch(3), .. }), "{told:?}");
         assert_eq!(told[2], Delivery::Leading { epoch: LeadershipEpoch(5) });
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_is_silent_is_not_named_unless_it_is_this_node() {
+        let (vote, leadership, mut deliverer, _receiver) = fixture();
+        vote.send_replace(Some(Vote::new_committed(2, key(2))));
+        leadership.see_vote();
+        for (is_silent, named) in [(true, None), (true, None), (false, Some(BrokerId(2)))] {
+            leadership.see_silence(is_silent);
+            assert_eq!(leadership.leader(), named);
+        }
+        vote.send_replace(Some(Vote::new_committed(3, key(1))));
+        deliverer.lead(LeadershipEpoch(3)).await;
+        leadership.see_silence(true);
+        assert_eq!(leadership.leader(), Some(BrokerId(1)));
     }
 
     #[tokio::test]
