@@ -12,8 +12,8 @@ use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
 use super::identity::ClusterId;
 use super::links::Links;
 use crate::controller::{
-    ActiveController, Quorum, heartbeat_request, not_controller, producer_ids, producer_ids_request,
-    refused_code, registration_request,
+    ActiveController, Quorum, heartbeat_request, producer_ids, producer_ids_request, refused_code,
+    registration_request,
 };
 
 /// How long one attempt may take.
@@ -96,7 +96,10 @@ impl Channel {
         let leader = metadata.leader().borrow().leader;
         match leader.filter(|leader| *leader != metadata.node_id()) {
             Some(leader) => Ok(Some((links, leader))),
-            None => Err(not_controller()),
+            None => Err(Refused {
+                error: ErrorCode::NotController,
+                message: "no leader of the metadata quorum is known".to_owned(),
+            }),
         }
     }
 }

@@ -1,7 +1,12 @@
-//! Connections to the controllers' listeners of other nodes, one for each node, opened when they are needed.
+//! Connections to the controllers' listeners of other nodes, opened when they are needed.
+//!
+//! Answers come in the order of the requests of a connection, and some take their time: entries wait for a disk, a client's
+//! request for the whole quorum. So a request goes out where nobody waits for an answer, on one of a few connections: a sign
+//! of life behind entries would be late, and the leader would seem to have lost its quorum, or a broker to be dead.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,15 +17,22 @@ use ottla_broadcast::quorum::VoterEndpoint;
 use ottla_broadcast::raft::Peers;
 use ottla_client::connection::Call;
 use ottla_client::{Address, Connection, ConnectionOptions};
-use ottla_env::Net;
+use ottla_env::{Net, process};
 use ottla_types::config::listeners::Voter;
 use ottla_types::{BrokerId, ErrorCode};
 use ottla_wire::private::raft_envelope::RaftEnvelopeRequest;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
+use super::heard::{Heard, Line, Outcome};
 use super::identity::ClusterId;
 
 /// How long a connection may take to come to stand. Within a cluster one that takes longer is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many connections there are to a node at most. With more requests than that under way some do wait for others.
+const CONNECTIONS: usize = 4;
 
 /// The largest answer: a batch of the metadata log with what is around it.
 const MAX_RESPONSE_BYTES: u32 = 64 << 20;
@@ -31,11 +43,28 @@ pub(crate) struct Links {
     node_id: BrokerId,
     cluster_id: ClusterId,
     addresses: Arc<Mutex<BTreeMap<BrokerId, Known>>>,
-    open: Mutex<BTreeMap<BrokerId, Slot>>,
+    open: Mutex<BTreeMap<BrokerId, Vec<Arc<Slot>>>>,
     options: ConnectionOptions,
+    /// Of the voters that messages of the quorum go to.
+    heard: Mutex<Heard>,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Open>>>;
+/// A place for a connection.
+#[derive(Default)]
+struct Slot {
+    open: tokio::sync::Mutex<Option<Open>>,
+    /// How many requests have no answer yet, those included that nobody waits for any more.
+    under_way: AtomicUsize,
+}
+
+/// A request that counts as under way.
+struct Turn(Arc<Slot>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A connection, and where to.
 struct Open {
@@ -72,6 +101,7 @@ impl Links {
                 max_response_bytes: MAX_RESPONSE_BYTES,
                 ..ConnectionOptions::default()
             },
+            heard: Mutex::default(),
         }
     }
 
@@ -84,6 +114,7 @@ impl Links {
             addresses: Arc::clone(&self.addresses),
             open: Mutex::default(),
             options: self.options.clone(),
+            heard: Mutex::default(),
         }
     }
 
@@ -109,7 +140,7 @@ impl Links {
         let address = self.address(node)?;
         let options = ConnectionOptions { connect_timeout: timeout, ..self.options.clone() };
         // Both sides say what they understand before it is open.
-        Connection::open(&*self.net, &address, &options).await.map(drop).map_err(io::Error::other)
+        Connection::open(&*self.net, &address, &options).await.map(drop).map_err(not_open)
     }
 
     fn address(&self, node: BrokerId) -> io::Result<Address> {
@@ -130,32 +161,110 @@ impl Links {
         to: BrokerId,
         request: R,
         timeout: Duration,
-    ) -> io::Result<R::Response> {
+    ) -> io::Result<R::Response>
+    where
+        R::Response: Send + 'static,
+    {
         let address = self.address(to)?;
+        let turn = self.turn(to);
         let asking = async {
-            let connection = self.connection(to, address).await?;
-            connection.start(request, timeout)?.wait().await
+            let connection = self.connection(&turn.0, address).await?;
+            let pending = connection.start(request, timeout).map_err(io::Error::other)?;
+            let (tell, told) = oneshot::channel();
+            // Others wait behind the answer also when this one does no more.
+            process::spawn(async move {
+                let answer = pending.wait().await;
+                drop(turn);
+                // Nobody may wait for it any more.
+                let _ = tell.send(answer);
+            });
+            match told.await {
+                Ok(answer) => answer.map_err(io::Error::other),
+                Err(_) => Err(io::Error::other("the node stops")),
+            }
         };
         match tokio::time::timeout(timeout, asking).await {
-            Ok(answered) => answered.map_err(io::Error::other),
+            Ok(answered) => answered,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer from node {to}"))),
         }
     }
 
-    async fn connection(&self, to: BrokerId, address: Address) -> Result<Connection, ottla_client::Error> {
-        let slot = {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(open.entry(to).or_default())
+    /// The place where the fewest requests are under way.
+    fn turn(&self, to: BrokerId) -> Turn {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = open.entry(to).or_default();
+        let under_way = |slot: &Arc<Slot>| slot.under_way.load(Ordering::Relaxed);
+        let quietest = slots.iter().min_by_key(|slot| under_way(slot)).map(Arc::clone);
+        let slot = match quietest {
+            Some(slot) if under_way(&slot) == 0 || slots.len() == CONNECTIONS => slot,
+            _ => {
+                let slot = Arc::<Slot>::default();
+                slots.push(Arc::clone(&slot));
+                slot
+            }
         };
-        let mut slot = slot.lock().await;
+        slot.under_way.fetch_add(1, Ordering::Relaxed);
+        Turn(slot)
+    }
+
+    async fn connection(&self, slot: &Slot, address: Address) -> io::Result<Connection> {
+        let mut slot = slot.open.lock().await;
         let is_usable = |open: &&Open| open.address == address && !open.connection.is_closed();
         if let Some(open) = slot.as_ref().filter(is_usable) {
             return Ok(open.connection.clone());
         }
         *slot = None;
-        let connection = Connection::open(&*self.net, &address, &self.options).await?;
+        let opened = Connection::open(&*self.net, &address, &self.options).await;
+        let connection = opened.map_err(not_open)?;
         *slot = Some(Open { address, connection: connection.clone() });
         Ok(connection)
+    }
+}
+
+/// Why there is no connection, by what it is called elsewhere.
+fn not_open(error: ottla_client::Error) -> io::Error {
+    match error {
+        ottla_client::Error::Connect { kind, ref message, .. } => io::Error::new(kind, message.clone()),
+        error => io::Error::other(error),
+    }
+}
+
+/// A message of the quorum on its way. Whoever sent it may give up waiting, and then drops it.
+struct Asked<'a> {
+    links: &'a Links,
+    to: BrokerId,
+    is_answered: bool,
+}
+
+impl Asked<'_> {
+    /// Tells the operator what is new of the voter.
+    fn note(&mut self, answer: Result<(), &io::Error>) {
+        self.is_answered = true;
+        let outcome = if answer.is_ok() { Outcome::Answered } else { Outcome::Failed };
+        self.tell(outcome, &answer.err().map_or_else(String::new, |error| format!(": {error}")));
+    }
+
+    fn tell(&self, outcome: Outcome, why: &str) {
+        let to = self.to;
+        let mut heard = self.links.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard.note(to, outcome, Instant::now()) {
+            None => {}
+            Some(Line::Lost) => warn!("voter {to} cannot be reached{why}"),
+            Some(Line::Lasts(since)) => {
+                warn!("voter {to} cannot be reached for {} s{why}", since.as_secs());
+            }
+            Some(Line::Back(after)) => {
+                info!("voter {to} is reached again, after {} ms", after.as_millis());
+            }
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.tell(Outcome::GivenUp, ": it gives no answer");
+        }
     }
 }
 
@@ -178,7 +287,10 @@ impl Peers for Links {
                 payload: request,
                 ..RaftEnvelopeRequest::default()
             };
-            let answer = Links::call(self, to, envelope, self.options.request_timeout).await?;
+            let mut asked = Asked { links: self, to, is_answered: false };
+            let answer = Links::call(self, to, envelope, self.options.request_timeout).await;
+            asked.note(answer.as_ref().map(|_| ()));
+            let answer = answer?;
             match ErrorCode::from_code(answer.error_code) {
                 Some(ErrorCode::None) => Ok(answer.payload),
                 _ => {

@@ -18,6 +18,7 @@ mod channel;
 mod creating;
 pub(crate) mod follower;
 mod forwarding;
+mod heard;
 pub(crate) mod heartbeats;
 mod identity;
 pub(crate) mod join;
