@@ -245,7 +245,9 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::DescribeTopicPartitions(request) => {
             handlers::describe_topic_partitions::handle(core, request).into()
         }
-        Request::DescribeQuorum(request) => handlers::describe_quorum::handle(core, request).await.into(),
+        Request::DescribeQuorum(request) => {
+            handlers::describe_quorum::handle(core, context, request).await.into()
+        }
         Request::AddRaftVoter(request) => handlers::add_raft_voter::handle(core, request).await.into(),
         Request::RemoveRaftVoter(request) => handlers::remove_raft_voter::handle(core, request).await.into(),
         Request::FindCoordinator(request) => handlers::find_coordinator::handle(core, context, request).await,

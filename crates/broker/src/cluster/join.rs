@@ -28,7 +28,8 @@ use super::identity::check_no_voters;
 use super::rejoin::Rejoin;
 use super::{Bootstrap, Channel, ClusterId, Identity, Links, Metadata, Prober};
 use crate::controller::{
-    ActiveController, ControllerNode, ControllerService, Liveness, Quorum, do_chores, watch_brokers,
+    ActiveController, ControllerNode, ControllerService, Liveness, Quorum, Suspicion, do_chores,
+    watch_brokers,
 };
 use crate::server::{
     Acceptor, Admission, ConnectionLimits, ConnectionSettings, RequestMemory, ResponseMemory, Shared,
@@ -123,6 +124,7 @@ pub(crate) async fn as_voter(
     let links = Arc::new(Links::new(&env.net, identity.me.id, &cluster_id, &voters));
     let raft = open_raft(env, settings, directory, identity.me, Arc::new(links.beside())).await?;
     let controller = follow(env, settings, Arc::<Raft>::clone(&raft), tasks)?;
+    let suspicion = Suspicion::new(&raft, &links);
     let admin = Arc::<Raft>::clone(&raft);
     let quorum = Quorum::of_voter(env, settings, &controller.metadata, &cluster_id, admin);
     let prober = Arc::new(Prober::new(&env.net, identity.me.id, TIMING.patience));
@@ -147,6 +149,7 @@ pub(crate) async fn as_voter(
         bootstrap: Arc::clone(&bootstrap),
         controller: controller.clone(),
         quorum: quorum.clone(),
+        suspicion,
         voters,
         prober,
         rejoining: tokio::sync::Mutex::default(),

@@ -2,9 +2,10 @@
 //!
 //! - `host`: what is replayed, and what the leader decides on top of it; `appender`: the task that takes it to the log.
 //! - `liveness`: the host of the failure detector; `chores`: what is looked at from time to time.
-//! - `quorum`: what is asked about the nodes that vote; `rejoin`: how one that lost its directory votes again.
-//! - `partitions`: what leaders and holders of replicas ask.
+//! - `quorum`: what is asked about the nodes that vote, and about those that do not (`observers`); `rejoin`: how one that lost
+//!   its directory votes again; `suspicion`: a leader of theirs whose process has died.
 //! - `pull_metadata`: what nodes are handed that do not vote.
+//! - `partitions`: what leaders and holders of replicas ask.
 //! - `requests`: what brokers ask, in the terms of the machine and on the wire; `service`: the listeners on which they ask.
 //!
 //! What is not here: rules (`metadata`), agreement (`broadcast`), and what this broker does about what is decided
@@ -14,12 +15,14 @@ mod appender;
 mod chores;
 mod host;
 mod liveness;
-mod pull_metadata;
+mod observers;
 mod partitions;
+mod pull_metadata;
 mod quorum;
 mod rejoin;
 mod requests;
 mod service;
+mod suspicion;
 
 pub(crate) use chores::run as do_chores;
 pub(crate) use host::{ControllerHost, Decided, end_of, not_controller, refused};
@@ -33,3 +36,4 @@ pub(crate) use requests::{
     registration_request,
 };
 pub(crate) use service::{ControllerNode, ControllerService};
+pub(crate) use suspicion::Suspicion;

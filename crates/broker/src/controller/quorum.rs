@@ -5,7 +5,7 @@
 //! new voter is waited for until it has caught up, where Kafka refuses one that has not; and the endpoints of the voters are
 //! told. What is not here: how the quorum does it (`broadcast`), and the way to its leader (`cluster::channel`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla_broadcast::QuorumAdmin;
@@ -17,7 +17,7 @@ use ottla_types::config::broker::network::CONTROLLER_LISTENER_NAMES;
 use ottla_types::config::broker::node::{
     CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS, CONTROLLER_QUORUM_FETCH_TIMEOUT_MS,
 };
-use ottla_types::{BrokerId, DirectoryId, ErrorCode, LeadershipEpoch};
+use ottla_types::{BrokerId, DirectoryId, ErrorCode, LeadershipEpoch, Offset};
 use ottla_wire::add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse};
 use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use ottla_wire::describe_quorum::{
@@ -26,8 +26,10 @@ use ottla_wire::describe_quorum::{
 use ottla_wire::remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};
 use ottla_wire::update_raft_voter::{CurrentLeader, UpdateRaftVoterRequest, UpdateRaftVoterResponse};
 use ottla_wire::{Str, Uuid};
+use tokio::time::Instant;
 
 use super::end_of;
+use super::observers::Observers;
 use crate::cluster::{ClusterId, Metadata};
 
 /// The metadata log's name as a topic; it is partition 0.
@@ -35,6 +37,9 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// `kraft.version` as it is finalized: the quorum can be changed.
 const KRAFT_VERSION: i16 = 1;
+
+/// The first version of DescribeQuorum that tells directories and endpoints.
+const FIRST_WITH_DIRECTORIES: i16 = 2;
 
 /// `EndpointType`'s number of controllers.
 const CONTROLLERS: i8 = 2;
@@ -53,6 +58,7 @@ pub(crate) struct Quorum {
     /// How long an election takes at most, where a majority is there.
     election: Duration,
     part: Part,
+    observers: Arc<Mutex<Observers>>,
 }
 
 /// This node's part in the quorum.
@@ -84,6 +90,7 @@ impl Quorum {
             election: millis(settings.get(&CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS))
                 + millis(settings.get(&CONTROLLER_QUORUM_FETCH_TIMEOUT_MS)),
             part,
+            observers: Arc::default(),
         }
     }
 
@@ -139,6 +146,16 @@ impl Quorum {
         Voter { key, endpoints: Vec::new() }
     }
 
+    /// Notes how far a broker is, as its heartbeat says: the last offset that it has carried out.
+    pub(crate) fn heard_of(&self, broker: BrokerId, last: Offset) {
+        let committed = end_of(&self.metadata.host.image());
+        self.observers().note(broker, Offset(last.0.saturating_add(1)), committed, Instant::now());
+    }
+
+    fn observers(&self) -> MutexGuard<'_, Observers> {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn state(&self) -> Result<QuorumState, QuorumError> {
         let hint = *self.metadata.leader().borrow();
         match &self.part {
@@ -165,13 +182,37 @@ impl Quorum {
         }
     }
 
-    /// Answers DescribeQuorum.
-    pub(crate) async fn describe(&self, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
+    /// Answers DescribeQuorum in a version: before 2 it has no directories and no nodes.
+    pub(crate) async fn describe(
+        &self,
+        version: i16,
+        request: &DescribeQuorumRequest,
+    ) -> DescribeQuorumResponse {
+        let mut response = self.describe_fully(request).await;
+        if version < FIRST_WITH_DIRECTORIES {
+            response.nodes.clear();
+            let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            for partition in partitions {
+                let replicas = partition.current_voters.iter_mut().chain(&mut partition.observers);
+                replicas.for_each(|replica| replica.replica_directory_id = Uuid::default());
+            }
+        }
+        response
+    }
+
+    async fn describe_fully(&self, request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
         if !is_about_metadata(request) {
             return with_errors(request, ErrorCode::UnknownTopicOrPartition);
         }
         match self.state().await {
-            Ok(state) => described(&state, self.clock.wall_ms()),
+            Ok(mut state) => {
+                let brokers = self.observers().besides(&state.voters, Instant::now());
+                state
+                    .observers
+                    .retain(|node| brokers.iter().all(|broker| broker.voter.key.id != node.voter.key.id));
+                state.observers.extend(brokers);
+                described(&state, self.clock.wall_ms())
+            }
             Err(_) => with_errors(request, ErrorCode::NotLeaderOrFollower),
         }
     }

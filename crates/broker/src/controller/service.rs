@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use ottla_types::config::listeners::Voter;
-use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, Offset};
 use ottla_wire::api_versions::{ApiVersion, ApiVersionsResponse};
 use ottla_wire::envelope::{EnvelopeRequest, EnvelopeResponse};
 use ottla_wire::frame::encode_response;
@@ -20,12 +20,12 @@ use ottla_wire::private::raft_envelope::{RaftEnvelopeRequest, RaftEnvelopeRespon
 use ottla_wire::{ApiKey, Audience, Request, Response};
 
 use super::quorum::Quorum;
-use super::rejoin;
-use super::pull_metadata;
 use super::requests::{
     ActiveController, heartbeat, heartbeat_response, producer_ids_response, registration,
     registration_response,
 };
+use super::suspicion::Suspicion;
+use super::{pull_metadata, rejoin};
 use crate::broker::Core;
 use crate::cluster::{Bootstrap, Prober, answer_to_wire, client_in, later, question_from_wire};
 use crate::dispatch;
@@ -43,6 +43,7 @@ pub(crate) struct ControllerNode {
     pub(crate) bootstrap: Arc<Bootstrap>,
     pub(crate) controller: ActiveController,
     pub(crate) quorum: Quorum,
+    pub(crate) suspicion: Arc<Suspicion>,
     /// The voters that this node's configuration lists.
     pub(crate) voters: Vec<Voter>,
     pub(crate) prober: Arc<Prober>,
@@ -81,7 +82,7 @@ impl Service for ControllerService {
                     let speaker = (BrokerId(heartbeat.broker_id), BrokerEpoch(heartbeat.broker_epoch));
                     node.speaking().insert(peer.address, speaker);
                 }
-                match node.answer(&peer, request).await {
+                match node.answer(&peer, version, request).await {
                     Some(response) => reply(id, version, &response),
                     None => Handled::Close(format!("{api} has no handler")),
                 }
@@ -95,6 +96,7 @@ impl Service for ControllerService {
         if let Some((broker, epoch)) = speaker {
             self.node.controller.liveness.connection_lost(broker, epoch);
         }
+        self.node.suspicion.ended(peer.address);
     }
 }
 
@@ -103,10 +105,10 @@ impl ControllerNode {
         self.speaking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, peer: &Peer, request: Request) -> Option<Response> {
+    async fn answer(&self, peer: &Peer, version: i16, request: Request) -> Option<Response> {
         let controller = &self.controller;
         Some(match request {
-            Request::RaftEnvelope(request) => self.carry(request).await.into(),
+            Request::RaftEnvelope(request) => self.carry(peer, request).await.into(),
             Request::QuorumProbe(request) => self.probed(request).await.into(),
             Request::RejoinQuorum(request) => rejoin::answer(self, request).await.into(),
             Request::PullMetadata(request) => pull_metadata::answer(self, request).await.into(),
@@ -124,6 +126,7 @@ impl ControllerNode {
                 registration_response(answer).into()
             }
             Request::BrokerHeartbeat(request) => {
+                self.quorum.heard_of(BrokerId(request.broker_id), Offset(request.current_metadata_offset));
                 heartbeat_response(controller.heartbeat(&heartbeat(&request)).await).into()
             }
             Request::AllocateProducerIds(request) => {
@@ -135,7 +138,7 @@ impl ControllerNode {
             Request::AssignReplicasToDirs(request) => {
                 controller.answer_assign_replicas_to_dirs(request).await.into()
             }
-            Request::DescribeQuorum(request) => self.quorum.describe(&request).await.into(),
+            Request::DescribeQuorum(request) => self.quorum.describe(version, &request).await.into(),
             Request::AddRaftVoter(request) => self.quorum.add_voter(request).await.into(),
             Request::RemoveRaftVoter(request) => self.quorum.remove_voter(request).await.into(),
             Request::UpdateRaftVoter(request) => self.quorum.update_voter(request).await.into(),
@@ -147,7 +150,7 @@ impl ControllerNode {
 
     /// Hands a message of a voter to the quorum's machine: once this node knows that it may vote, or that it follows only.
     /// Before that a leader's word could make it forget that it is to found a quorum, or with whom.
-    async fn carry(&self, request: RaftEnvelopeRequest) -> RaftEnvelopeResponse {
+    async fn carry(&self, peer: &Peer, request: RaftEnvelopeRequest) -> RaftEnvelopeResponse {
         let refused = |error: ErrorCode| RaftEnvelopeResponse {
             error_code: error.code(),
             ..RaftEnvelopeResponse::default()
@@ -162,6 +165,7 @@ impl ControllerNode {
         if request.to_id != self.bootstrap.me.id.0 {
             return refused(ErrorCode::InvalidRequest);
         }
+        self.suspicion.heard(peer.address, BrokerId(request.from_id));
         let payload = self.bootstrap.raft.handle(request.payload).await;
         RaftEnvelopeResponse { payload, ..RaftEnvelopeResponse::default() }
     }

@@ -4,8 +4,13 @@
 use ottla_wire::describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
 
 use crate::broker::Core;
+use crate::context::RequestContext;
 
-pub(crate) async fn handle(core: &Core, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+pub(crate) async fn handle(
+    core: &Core,
+    context: &RequestContext,
+    request: DescribeQuorumRequest,
+) -> DescribeQuorumResponse {
     // Nobody who leads was found.
     if let Some(refused) = core.channel.leaderless().await {
         return DescribeQuorumResponse {
@@ -14,5 +19,5 @@ pub(crate) async fn handle(core: &Core, request: DescribeQuorumRequest) -> Descr
             ..DescribeQuorumResponse::default()
         };
     }
-    core.channel.quorum.describe(&request).await
+    core.channel.quorum.describe(context.version, &request).await
 }
