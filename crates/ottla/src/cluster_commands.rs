@@ -1,10 +1,19 @@
 //! `ottla cluster`: one file per command under it.
 
 mod brokers;
+mod health;
 mod info;
+mod quorum;
+
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ottla_client::{Partition, Topic};
+use ottla_client::{Client, ClusterDescription, Error, Partition, Topic};
+use ottla_types::BrokerId;
+
+/// How long the question for the active controller may take, where it is not what the command is about. A broker answers it
+/// within seconds, also where there is none.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of `ottla cluster`.
 #[derive(Debug, Args)]
@@ -21,6 +30,10 @@ enum ClusterCommand {
     Info(info::Arguments),
     /// Show the brokers: where each is reached, whether it is fenced, and what it leads and keeps
     Brokers(brokers::Arguments),
+    /// Show who votes on the metadata and who leads, and how far each node is
+    Quorum(quorum::Arguments),
+    /// Say whether anything is wrong, and what; exit with 1 if so
+    Health(health::Arguments),
 }
 
 /// Runs one of them.
@@ -28,10 +41,41 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         ClusterCommand::Info(arguments) => info::run(arguments).await,
         ClusterCommand::Brokers(arguments) => brokers::run(arguments).await,
+        ClusterCommand::Quorum(arguments) => quorum::run(arguments).await,
+        ClusterCommand::Health(arguments) => health::run(arguments).await,
     }
 }
 
 /// All partitions of the topics.
 fn partitions(topics: &[Topic]) -> impl Iterator<Item = &Partition> {
     topics.iter().flat_map(|topic| &topic.partitions)
+}
+
+/// What a broker said of an error, if it said something.
+fn said(error: &Error) -> String {
+    match error {
+        Error::Answered { message: Some(message), .. } => message.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// The active controller, or why it is not known: then everything else that is told may be old, for nothing changes.
+struct Controller {
+    id: Option<BrokerId>,
+    why_unknown: Option<String>,
+}
+
+impl Controller {
+    /// Asks for it. Clusters without DescribeQuorum name one as they please.
+    async fn of(client: &Client, cluster: &ClusterDescription) -> Self {
+        let why_unknown = match tokio::time::timeout(CONTROLLER_TIMEOUT, client.describe_quorum()).await {
+            Ok(Ok(quorum)) => return Self { id: Some(quorum.leader), why_unknown: None },
+            Ok(Err(Error::UnsupportedApi { .. })) => {
+                return Self { id: cluster.controller, why_unknown: None };
+            }
+            Ok(Err(error)) => said(&error),
+            Err(_) => format!("no broker named it within {} s", CONTROLLER_TIMEOUT.as_secs()),
+        };
+        Self { id: None, why_unknown: Some(why_unknown) }
+    }
 }

@@ -15,6 +15,12 @@ pub(crate) fn say_json<T: serde::Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says on standard error what goes with the output and is no part of it.
+pub(crate) fn remark(text: impl std::fmt::Display) {
+    // As in `complain`.
+    let _ = writeln!(io::stderr().lock(), "ottla: {}", printable(&text.to_string()));
+}
+
 /// Says on standard error why the command failed.
 pub(crate) fn complain(error: &anyhow::Error) {
     let lines: Vec<String> = chain(error).lines().map(printable).collect();

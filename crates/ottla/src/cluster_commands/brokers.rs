@@ -2,10 +2,9 @@
 
 use clap::Args;
 use ottla_client::{ClusterBroker, ClusterDescription, Topic};
-use ottla_types::BrokerId;
 use serde::Serialize;
 
-use super::partitions;
+use super::{Controller, partitions};
 use crate::cluster::{Cluster, explain};
 use crate::output::{self, Table};
 
@@ -15,7 +14,7 @@ use crate::output::{self, Table};
     ottla cluster brokers\n  \
     ottla cluster brokers --json\n\n\
     A fenced broker leads nothing: it is believed to be dead, is stopping, or has just started. Brokers older than Kafka 4.0 \
-    do not tell of fenced ones. `leads` and `keeps` count partitions, and `behind` those that it keeps without being in sync.")]
+    do not tell of fenced ones. The controller leads the metadata quorum; where there is none, what is shown may be old. `leads` and `keeps` count partitions, and `behind` those that it keeps without being in sync.")]
 pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
@@ -30,8 +29,8 @@ struct Described {
     broker: i32,
     address: String,
     rack: Option<String>,
-    /// Whether it takes administrative requests.
-    controller: bool,
+    /// Whether it is the active controller, where that is known.
+    controller: Option<bool>,
     /// Whether it is fenced, where the cluster tells.
     fenced: Option<bool>,
     /// How many partitions it leads.
@@ -47,15 +46,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
     let cluster = client.describe_cluster().await.map_err(explain)?;
     let topics = client.list_topics().await.map_err(explain)?;
-    let brokers = describe(&cluster, &topics);
+    let controller = Controller::of(&client, &cluster).await;
+    let brokers = describe(&cluster, &controller, &topics);
+    if let Some(why) = &controller.why_unknown {
+        // Not among what programs read.
+        output::remark(format!("the controller is unknown, and what is shown may be old: {why}"));
+    }
     if arguments.json {
         return output::say_json(&brokers);
     }
     Ok(output::say(text(&brokers))?)
 }
 
-fn describe(cluster: &ClusterDescription, topics: &[Topic]) -> Vec<Described> {
-    let of = |broker: &ClusterBroker| Described::of(broker, cluster.controller, topics);
+fn describe(cluster: &ClusterDescription, controller: &Controller, topics: &[Topic]) -> Vec<Described> {
+    let of = |broker: &ClusterBroker| Described::of(broker, controller, topics);
     cluster.brokers.iter().map(of).collect()
 }
 
@@ -68,7 +72,12 @@ fn text(brokers: &[Described]) -> String {
             broker.address.clone(),
             broker.rack.clone().unwrap_or_else(|| "-".to_owned()),
             if broker.fenced == Some(true) { "fenced" } else { "live" }.to_owned(),
-            if broker.controller { "yes" } else { "-" }.to_owned(),
+            match broker.controller {
+                Some(true) => "yes",
+                Some(false) => "-",
+                None => "unknown",
+            }
+            .to_owned(),
             broker.leads.to_string(),
             broker.keeps.to_string(),
             broker.behind.to_string(),
@@ -78,14 +87,14 @@ fn text(brokers: &[Described]) -> String {
 }
 
 impl Described {
-    fn of(broker: &ClusterBroker, controller: Option<BrokerId>, topics: &[Topic]) -> Self {
+    fn of(broker: &ClusterBroker, controller: &Controller, topics: &[Topic]) -> Self {
         let id = broker.id;
         let kept = || partitions(topics).filter(|partition| partition.replicas.contains(&id));
         Self {
             broker: id.0,
             address: broker.address.to_string(),
             rack: broker.rack.clone(),
-            controller: controller == Some(id),
+            controller: controller.why_unknown.is_none().then(|| controller.id == Some(id)),
             fenced: broker.is_fenced,
             leads: partitions(topics).filter(|partition| partition.leader == Some(id)).count(),
             keeps: kept().count(),
@@ -97,7 +106,7 @@ impl Described {
 #[cfg(test)]
 mod tests {
     use ottla_client::{Address, Partition};
-    use ottla_types::{ErrorCode, LeaderEpoch, TopicId, TopicName};
+    use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, TopicId, TopicName};
 
     use super::*;
 
@@ -130,7 +139,8 @@ mod tests {
             is_internal: false,
             partitions: vec![partition(0), partition(1)],
         };
-        let text = text(&describe(&cluster, &[topic]));
+        let controller = Controller { id: cluster.controller, why_unknown: None };
+        let text = text(&describe(&cluster, &controller, &[topic]));
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["1", "localhost:9092", "a", "live", "yes", "2", "2", "0"]);
         assert_eq!(rows[2], ["2", "localhost:9093", "-", "fenced", "-", "0", "2", "2"]);

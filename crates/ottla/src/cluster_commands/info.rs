@@ -6,7 +6,7 @@ use clap::Args;
 use ottla_client::{ClusterDescription, Topic};
 use serde::Serialize;
 
-use super::partitions;
+use super::{Controller, partitions};
 use crate::cluster::{Cluster, explain};
 use crate::output;
 
@@ -15,7 +15,8 @@ use crate::output;
 #[command(after_help = "Examples:\n  \
     ottla cluster info\n  \
     ottla cluster info -b broker:9092 --json\n\n\
-    The controller is the broker that takes administrative requests. Brokers older than Kafka 4.0 do not tell of fenced ones.")]
+    The controller is the node that leads the metadata quorum, and decides what changes. Without one nothing changes, and what \
+    is shown may be old. Brokers older than Kafka 4.0 do not tell of fenced ones.")]
 pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
 struct Info {
     cluster_id: String,
     controller: Option<i32>,
+    /// Why no controller is known.
+    controller_unknown: Option<String>,
     brokers: usize,
     /// How many of the brokers are fenced, where the cluster tells.
     fenced_brokers: Option<usize>,
@@ -46,7 +49,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
     let cluster = client.describe_cluster().await.map_err(explain)?;
     let topics = client.list_topics().await.map_err(explain)?;
-    let info = Info::of(&cluster, &topics);
+    let controller = Controller::of(&client, &cluster).await;
+    let info = Info::of(&cluster, &controller, &topics);
     if arguments.json {
         return output::say_json(&info);
     }
@@ -54,13 +58,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 impl Info {
-    fn of(cluster: &ClusterDescription, topics: &[Topic]) -> Self {
+    fn of(cluster: &ClusterDescription, controller: &Controller, topics: &[Topic]) -> Self {
         let is_fenced = cluster.brokers.iter().map(|broker| broker.is_fenced);
         // All brokers tell, or none does.
         let fenced: Option<Vec<bool>> = is_fenced.collect();
         Self {
             cluster_id: cluster.id.clone(),
-            controller: cluster.controller.map(|id| id.0),
+            controller: controller.id.map(|id| id.0),
+            controller_unknown: controller.why_unknown.clone(),
             brokers: cluster.brokers.len(),
             fenced_brokers: fenced.map(|fenced| fenced.into_iter().filter(|&is_fenced| is_fenced).count()),
             topics: topics.len(),
@@ -73,8 +78,13 @@ impl Info {
     }
 
     fn text(&self) -> String {
-        let controller =
-            self.controller.map_or_else(|| "none is named".to_owned(), |id| format!("broker {id}"));
+        let controller = match (&self.controller, &self.controller_unknown) {
+            (Some(id), _) => format!("node {id}"),
+            (None, Some(why)) => {
+                format!("unknown: {}\n            What follows may be old.", output::printable(why))
+            }
+            (None, None) => "none is named".to_owned(),
+        };
         let fenced = match self.fenced_brokers {
             Some(0) | None => String::new(),
             Some(fenced) => format!(", of which {fenced} fenced"),
@@ -132,16 +142,32 @@ mod tests {
             is_internal: false,
             partitions,
         };
-        Info::of(&cluster, &[topic])
+        let controller = Controller { id: cluster.controller, why_unknown: None };
+        Info::of(&cluster, &controller, &[topic])
+    }
+
+    #[test]
+    fn a_controller_that_is_not_known_is_told_with_the_reason_and_that_the_rest_may_be_old() {
+        let cluster =
+            ClusterDescription { id: "abc".to_owned(), controller: Some(BrokerId(1)), brokers: vec![] };
+        let controller = Controller { id: None, why_unknown: Some("there is no leader".to_owned()) };
+        let info = Info::of(&cluster, &controller, &[]);
+        let text = info.text();
+        assert!(
+            text.contains("controller  unknown: there is no leader\n            What follows may be old.\n"),
+            "{text}"
+        );
+        let json = serde_json::to_value(&info).unwrap();
+        assert_eq!(
+            (&json["controller"], &json["controller_unknown"]),
+            (&().into(), &"there is no leader".into())
+        );
     }
 
     #[test]
     fn a_cluster_in_order_is_five_lines() {
         let text = info([Some(false); 2], vec![partition(Some(1), &[1, 2])]).text();
-        assert_eq!(
-            text,
-            "cluster     abc\ncontroller  broker 1\nbrokers     2\ntopics      1\npartitions  1"
-        );
+        assert_eq!(text, "cluster     abc\ncontroller  node 1\nbrokers     2\ntopics      1\npartitions  1");
     }
 
     #[test]

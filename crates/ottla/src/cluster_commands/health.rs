@@ -1,0 +1,366 @@
+//! `ottla cluster health`: one verdict, and the reasons.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use ottla_client::{
+    Client, ClusterDescription, ConfigResource, Error, LogDir, Partition, QuorumDescription, QuorumReplica,
+    Topic,
+};
+use ottla_types::BrokerId;
+use serde::Serialize;
+
+use super::quorum::lag;
+use super::said;
+use crate::cluster::{Cluster, explain};
+use crate::output;
+
+/// How long a voter may be silent, or lack records. The quorum's own time limits are shorter, and those of Kafka's are as
+/// long.
+const LATE_MS: i64 = 2_000;
+
+/// How many partitions are named of a kind.
+const NAMED: usize = 3;
+
+/// How long one broker may take to answer. Who asks for health wants to know it now.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may take to come to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Arguments of `ottla cluster health`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ottla cluster health\n  \
+    ottla cluster health -b broker:9092 --json\n  \
+    ottla cluster health && echo nothing to do\n\n\
+    Looks at the metadata quorum (its leader, and voters that are silent or behind), brokers (fenced, or not answering), log \
+    directories that have failed, and partitions (without a leader, with fewer replicas in sync than they are assigned, or \
+    than min.insync.replicas asks for). The exit code is 0 if nothing is wrong, and 1 otherwise.")]
+pub(crate) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+#[derive(Debug, Serialize)]
+struct Health {
+    healthy: bool,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Problem {
+    kind: Kind,
+    /// In words.
+    what: String,
+}
+
+/// What is wrong, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    QuorumWithoutLeader,
+    VoterSilent,
+    VoterBehind,
+    BrokerFenced,
+    BrokerUnreachable,
+    DirectoryOffline,
+    PartitionsWithoutLeader,
+    PartitionsUnderMinIsr,
+    PartitionsUnderReplicated,
+}
+
+/// Tells whether the cluster is in order.
+///
+/// # Errors
+/// It is not.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut options = arguments.cluster.options();
+    options.api_timeout = REQUEST_TIMEOUT;
+    options.connection.request_timeout = REQUEST_TIMEOUT;
+    options.connection.connect_timeout = CONNECT_TIMEOUT;
+    let client = arguments.cluster.connect_with(options).await?;
+    let (health, looked_at) = look(&client).await?;
+    if arguments.json {
+        output::say_json(&health)?;
+    } else {
+        output::say(text(&health, &looked_at))?;
+    }
+    anyhow::ensure!(health.healthy, "the cluster is not healthy");
+    Ok(())
+}
+
+/// What is wrong, and what was looked at.
+async fn look(client: &Client) -> anyhow::Result<(Health, String)> {
+    let cluster = client.describe_cluster().await.map_err(explain)?;
+    let topics = client.list_topics().await.map_err(explain)?;
+    let quorum = client.describe_quorum().await;
+    let mut dirs = Vec::new();
+    for broker in cluster.brokers.iter().filter(|broker| broker.is_fenced != Some(true)) {
+        dirs.push((broker.id, client.log_dirs(broker.id).await));
+    }
+    let mut problems = of_quorum(&quorum);
+    problems.extend(of_brokers(&cluster, &dirs));
+    problems.extend(of_partitions(&topics, &least_in_sync(client, &topics).await?));
+    let partitions = super::partitions(&topics).count();
+    let looked_at = format!(
+        "{}, {}, {}",
+        count(quorum.map_or(0, |quorum| quorum.voters.len()), "voter"),
+        count(cluster.brokers.len(), "broker"),
+        count(partitions, "partition")
+    );
+    Ok((Health { healthy: problems.is_empty(), problems }, looked_at))
+}
+
+fn text(health: &Health, looked_at: &str) -> String {
+    if health.healthy {
+        return format!("healthy: {looked_at}");
+    }
+    let problems = health.problems.iter().map(|problem| format!("\n  {}", output::printable(&problem.what)));
+    format!("not healthy{}", problems.collect::<String>())
+}
+
+fn of_quorum(quorum: &Result<QuorumDescription, Error>) -> Vec<Problem> {
+    let quorum = match quorum {
+        Ok(quorum) => quorum,
+        Err(error) => return vec![Kind::QuorumWithoutLeader.because(said(error))],
+    };
+    let leader = quorum.voters.iter().find(|voter| voter.id == quorum.leader);
+    let now_ms = leader.and_then(|leader| leader.last_fetch_ms).unwrap_or(0);
+    quorum.voters.iter().filter_map(|voter| of_voter(voter, quorum, now_ms)).collect()
+}
+
+fn of_voter(voter: &QuorumReplica, quorum: &QuorumDescription, now_ms: i64) -> Option<Problem> {
+    let id = voter.id;
+    let Some(heard_ms) = voter.last_fetch_ms else {
+        return Some(Kind::VoterSilent.because(format!(
+            "voter {id} has not been heard of since node {} leads the metadata quorum",
+            quorum.leader
+        )));
+    };
+    let silent_ms = now_ms.saturating_sub(heard_ms);
+    if silent_ms > LATE_MS {
+        return Some(
+            Kind::VoterSilent.because(format!("voter {id} has been silent for {} s", silent_ms / 1000)),
+        );
+    }
+    let lag = lag(voter, quorum).filter(|lag| *lag > 0)?;
+    let since_ms = voter.last_caught_up_ms.map(|at_ms| now_ms.saturating_sub(at_ms));
+    if since_ms.is_some_and(|since_ms| since_ms <= LATE_MS) {
+        return None;
+    }
+    let since = since_ms.map_or_else(String::new, |ms| format!(", and has lacked some for {} s", ms / 1000));
+    Some(Kind::VoterBehind.because(format!("voter {id} lacks {lag} records of the metadata log{since}")))
+}
+
+fn of_brokers(cluster: &ClusterDescription, dirs: &[(BrokerId, Result<Vec<LogDir>, Error>)]) -> Vec<Problem> {
+    let fenced = cluster.brokers.iter().filter(|broker| broker.is_fenced == Some(true)).map(|broker| {
+        let what = format!("broker {} is fenced: it is dead, stopping, or has just started", broker.id);
+        Kind::BrokerFenced.because(what)
+    });
+    let mut problems: Vec<_> = fenced.collect();
+    for (id, dirs) in dirs {
+        match dirs {
+            Err(error) => problems.push(Kind::BrokerUnreachable.because(format!("broker {id}: {error}"))),
+            Ok(dirs) => problems.extend(dirs.iter().filter_map(|dir| {
+                let error = dir.error?;
+                Some(Kind::DirectoryOffline.because(format!("broker {id}: {} is offline: {error}", dir.path)))
+            })),
+        }
+    }
+    problems
+}
+
+/// `min.insync.replicas` of the topics that have partitions with replicas out of sync.
+async fn least_in_sync(client: &Client, topics: &[Topic]) -> anyhow::Result<BTreeMap<String, usize>> {
+    let lacks = |topic: &&Topic| topic.partitions.iter().any(is_under_replicated);
+    let names: Vec<_> = topics.iter().filter(lacks).map(|topic| topic.name.clone()).collect();
+    let resources: Vec<_> = names.iter().cloned().map(ConfigResource::Topic).collect();
+    let configs = client.configs(&resources).await.map_err(explain)?;
+    let least = names.iter().zip(configs).map(|(name, entries)| {
+        let entry = entries.iter().find(|entry| entry.name == "min.insync.replicas");
+        let least = entry.and_then(|entry| entry.value.as_deref()?.parse().ok()).unwrap_or(1);
+        (name.to_string(), least)
+    });
+    Ok(least.collect())
+}
+
+fn is_under_replicated(partition: &Partition) -> bool {
+    partition.isr.len() < partition.replicas.len()
+}
+
+fn of_partitions(topics: &[Topic], least_in_sync: &BTreeMap<String, usize>) -> Vec<Problem> {
+    let named = |is_so: &dyn Fn(&Topic, &Partition) -> bool| -> Vec<String> {
+        let of_topic = |topic: &Topic| -> Vec<String> {
+            let partitions = topic.partitions.iter().filter(|partition| is_so(topic, partition));
+            partitions.map(|partition| format!("{}-{}", topic.name, partition.index)).collect()
+        };
+        topics.iter().flat_map(of_topic).collect()
+    };
+    let is_under_min = |topic: &Topic, partition: &Partition| {
+        // More than it has replicas cannot be in sync.
+        let least =
+            least_in_sync.get(topic.name.as_str()).copied().unwrap_or(1).min(partition.replicas.len());
+        partition.leader.is_some() && partition.isr.len() < least
+    };
+    [
+        (Kind::PartitionsWithoutLeader, named(&|_, partition| partition.leader.is_none()), "without a leader"),
+        (
+            Kind::PartitionsUnderMinIsr,
+            named(&is_under_min),
+            "with fewer replicas in sync than min.insync.replicas: no producer with acks=all can write to them",
+        ),
+        (
+            Kind::PartitionsUnderReplicated,
+            named(&|_, partition| is_under_replicated(partition)),
+            "with fewer replicas in sync than they are assigned",
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, partitions, _)| !partitions.is_empty())
+    .map(|(kind, partitions, what)| {
+        kind.because(format!("{} {what} ({})", count(partitions.len(), "partition"), some_of(&partitions)))
+    })
+    .collect()
+}
+
+fn some_of(names: &[String]) -> String {
+    let first: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+impl Kind {
+    fn because(self, what: String) -> Problem {
+        Problem { kind: self, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_client::{Address, ClusterBroker};
+    use ottla_types::{ErrorCode, LeaderEpoch, LeadershipEpoch, Offset, TopicId, TopicName};
+
+    use super::*;
+
+    fn voter(id: i32, end: i64, heard_ms: Option<i64>, caught_up_ms: Option<i64>) -> QuorumReplica {
+        QuorumReplica {
+            id: BrokerId(id),
+            directory: None,
+            endpoints: Vec::new(),
+            log_end: Some(Offset(end)),
+            last_fetch_ms: heard_ms,
+            last_caught_up_ms: caught_up_ms,
+        }
+    }
+
+    fn quorum(voters: Vec<QuorumReplica>) -> Vec<Problem> {
+        of_quorum(&Ok(QuorumDescription {
+            leader: BrokerId(1),
+            epoch: LeadershipEpoch(1),
+            high_watermark: Offset(100),
+            voters,
+            observers: Vec::new(),
+        }))
+    }
+
+    fn kinds(problems: &[Problem]) -> Vec<Kind> {
+        problems.iter().map(|problem| problem.kind).collect()
+    }
+
+    #[test]
+    fn a_voter_is_late_after_two_seconds_and_a_busy_one_is_not() {
+        let leader = || voter(1, 100, Some(50_000), Some(50_000));
+        let busy = voter(2, 99, Some(49_990), Some(49_500));
+        assert_eq!(quorum(vec![leader(), busy]), []);
+        let silent = voter(2, 90, Some(30_000), Some(29_000));
+        let behind = voter(3, 90, Some(49_990), Some(40_000));
+        let unheard = voter(4, 0, None, None);
+        let problems = quorum(vec![leader(), silent, behind, unheard]);
+        assert_eq!(kinds(&problems), [Kind::VoterSilent, Kind::VoterBehind, Kind::VoterSilent]);
+        assert_eq!(problems[0].what, "voter 2 has been silent for 20 s");
+        assert_eq!(
+            problems[1].what,
+            "voter 3 lacks 10 records of the metadata log, and has lacked some for 10 s"
+        );
+    }
+
+    #[test]
+    fn a_broker_is_fenced_or_unreachable_or_has_lost_a_directory() {
+        let broker = |id, is_fenced| ClusterBroker {
+            id: BrokerId(id),
+            address: Address::new("localhost", 9092),
+            rack: None,
+            is_fenced: Some(is_fenced),
+        };
+        let cluster = ClusterDescription {
+            id: "abc".to_owned(),
+            controller: None,
+            brokers: vec![broker(1, false), broker(2, true), broker(3, false)],
+        };
+        let dir = |path: &str, error| LogDir { path: path.to_owned(), error };
+        let dirs = [
+            (BrokerId(1), Ok(vec![dir("/a", None), dir("/b", Some(ErrorCode::KafkaStorageError))])),
+            (BrokerId(3), Err(Error::Unreachable(Vec::new()))),
+        ];
+        let problems = of_brokers(&cluster, &dirs);
+        assert_eq!(kinds(&problems), [Kind::BrokerFenced, Kind::DirectoryOffline, Kind::BrokerUnreachable]);
+        assert_eq!(problems[1].what, "broker 1: /b is offline: KAFKA_STORAGE_ERROR");
+    }
+
+    #[test]
+    fn partitions_are_counted_by_what_is_wrong_and_some_are_named() {
+        let partition = |index, leader: Option<i32>, isr: &[i32]| Partition {
+            index,
+            error: ErrorCode::None,
+            leader: leader.map(BrokerId),
+            leader_epoch: LeaderEpoch(0),
+            replicas: vec![BrokerId(1), BrokerId(2)],
+            isr: isr.iter().copied().map(BrokerId).collect(),
+            offline: Vec::new(),
+        };
+        let topic = |name: &str, partitions| Topic {
+            name: TopicName::new(name).unwrap(),
+            id: TopicId([1; 16]),
+            error: ErrorCode::None,
+            is_internal: false,
+            partitions,
+        };
+        let least = BTreeMap::from([("b".to_owned(), 3)]);
+        assert_eq!(of_partitions(&[topic("a", vec![partition(0, Some(1), &[1, 2])])], &least), []);
+        let a = topic("a", (0..4).map(|index| partition(index, None, &[2])).collect());
+        let b = topic("b", vec![partition(0, Some(1), &[1]), partition(1, Some(1), &[1, 2])]);
+        let problems = of_partitions(&[a, b], &least);
+        assert_eq!(
+            kinds(&problems),
+            [Kind::PartitionsWithoutLeader, Kind::PartitionsUnderMinIsr, Kind::PartitionsUnderReplicated]
+        );
+        assert_eq!(problems[0].what, "4 partitions without a leader (a-0, a-1, a-2 and 1 more)");
+        assert!(
+            problems[1].what.starts_with("1 partition with fewer") && problems[1].what.ends_with("(b-0)")
+        );
+        assert!(problems[2].what.starts_with("5 partitions with fewer"), "{}", problems[2].what);
+    }
+
+    #[test]
+    fn the_verdict_is_one_line_where_nothing_is_wrong() {
+        let healthy = Health { healthy: true, problems: Vec::new() };
+        assert_eq!(text(&healthy, "3 voters"), "healthy: 3 voters");
+        let ill =
+            Health { healthy: false, problems: vec![Kind::BrokerFenced.because("broker 1".to_owned())] };
+        assert_eq!(text(&ill, ""), "not healthy\n  broker 1");
+        let json = serde_json::to_value(&ill).unwrap();
+        assert_eq!(json["problems"][0]["kind"], "broker_fenced");
+    }
+}
