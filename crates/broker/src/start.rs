@@ -16,7 +16,7 @@ use ottla_log::{LogDirs, LogDirsConfig, PreviousRun};
 use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::brokers::Registration;
-use ottla_metadata::record::{Endpoint, IncarnationId, LastRun, SecurityProtocol};
+use ottla_metadata::record::{Endpoint, IncarnationId, LastRun, PartitionState, SecurityProtocol};
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
 use ottla_types::config::{Layers, Settings};
@@ -462,16 +462,16 @@ pub(crate) async fn open_logs(core: &Core) -> Lost {
             }
             replicas.push(Replica { topic, index, state });
             if lacks_log {
-                without_log.push((topic, index, state.replicas.len()));
+                without_log.push((topic, index, state));
             }
         }
     }
     core.host(&image, &replicas).await;
-    for (topic, index, replicas) in without_log {
+    for (topic, index, state) in without_log {
         if core.is_missing(topic, index) {
             lost.offline.insert((topic.id, index));
-        } else {
-            if replicas > 1 {
+        } else if passes_for_whole(core.node_id, state) {
+            if state.replicas.len() > 1 {
                 lost.emptied.insert((topic.id, index));
             }
             warn!(
@@ -487,6 +487,13 @@ pub(crate) async fn open_logs(core: &Core) -> Lost {
         );
     }
     lost
+}
+
+/// Whether a replica is known as one that holds what was committed, or led last. One that came while its broker was not
+/// there is not.
+fn passes_for_whole(broker: BrokerId, state: &PartitionState) -> bool {
+    let mut holders = state.isr.iter().chain(state.elr.iter()).chain(&state.last_known_leader);
+    holders.any(|holder| *holder == broker)
 }
 
 /// Has clients told that nobody leads partitions that are offline, instead of being sent to a broker that cannot serve them.
