@@ -92,6 +92,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("record-too-large", "a record above max.message.bytes is refused and the topic goes on"),
     scenario("keyless-compacted", "a compacted topic refuses a record without key"),
     scenario("cluster", "cluster id, brokers and controller are described"),
+    scenario("quorum", "the metadata quorum is described, with its leader and how far each node is"),
     scenario("topic-lifecycle", "a topic is created, listed, described, deleted, and created again empty"),
     scenario("topic-exists", "a second creation of a topic is refused"),
     scenario("invalid-topic-name", "a name that Kafka does not allow is refused"),

@@ -1,5 +1,5 @@
-//! `kafka-topics`, `kafka-configs`, `kafka-delete-records`, `kafka-log-dirs`, `kafka-cluster`, `kafka-transactions` and
-//! `kafka-dump-log`.
+//! `kafka-topics`, `kafka-configs`, `kafka-delete-records`, `kafka-log-dirs`, `kafka-cluster`,
+//! `kafka-metadata-quorum`, `kafka-transactions` and `kafka-dump-log`.
 
 use std::{fs, path::Path};
 
@@ -13,6 +13,7 @@ pub(super) fn run(tools: &mut Tools, scenario: &str) -> Option<Result<()>> {
     Some(match scenario {
         "unknown-topic" => unknown_topic(tools),
         "cluster" => cluster(tools),
+        "quorum" => quorum(tools),
         "topic-lifecycle" => topic_lifecycle(tools),
         "topic-exists" => topic_exists(tools),
         "invalid-topic-name" => invalid_topic_name(tools),
@@ -61,6 +62,37 @@ fn cluster(tools: &mut Tools) -> Result<()> {
     let (host, port) = bootstrap.split_once(':').context("no port")?;
     let row = endpoints.lines().find(|line| line.starts_with("1 ")).with_context(|| endpoints.clone())?;
     ensure!(row.contains(host) && row.contains(port), "endpoints: {endpoints}");
+    Ok(())
+}
+
+fn quorum(tools: &mut Tools) -> Result<()> {
+    let bootstrap = tools.bootstrap.clone();
+    let mut describe = |what: &str| -> Result<String> {
+        let arguments = ["--bootstrap-server", &bootstrap, "describe", what];
+        let running = tools.host.begin("org.apache.kafka.tools.MetadataQuorumCommand", &arguments, b"")?;
+        let printed = tools.host.end(&running)?.ok().with_context(|| format!("describe {what}"))?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
+    };
+    let status = describe("--status")?;
+    let value = |name: &str| {
+        let found = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.map(str::trim).with_context(|| format!("no {name} in {status}"))
+    };
+    ensure!(value("LeaderId")? == "1" && value("MaxFollowerLag")? == "0", "status: {status}");
+    ensure!(value("LeaderEpoch")?.parse::<i32>()? > 0, "status: {status}");
+    ensure!(value("HighWatermark")?.parse::<i64>()? > 0, "status: {status}");
+    ensure!(
+        value("CurrentVoters")?.contains("\"id\": 1") && value("CurrentObservers")? == "[]",
+        "status: {status}"
+    );
+    let replication = describe("--replication")?;
+    let row = replication
+        .lines()
+        .find(|line| line.trim_end().ends_with("Leader"))
+        .with_context(|| replication.clone())?;
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    let [id, _, end, lag, ..] = cells[..] else { bail!("replication: {replication}") };
+    ensure!(id == "1" && lag == "0" && end.parse::<i64>()? > 0, "replication: {replication}");
     Ok(())
 }
 
