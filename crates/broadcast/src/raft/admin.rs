@@ -129,7 +129,9 @@ impl Raft {
             let heard = metrics.heartbeat.as_ref().and_then(|nodes| nodes.get(key).copied().flatten());
             let log_end = matched.map(|id| self.machine.end_at(id.index));
             let last_answer = heard.map(|heard| heard.elapsed());
-            let last_caught_up = self.progress.caught_up(key).map(|at| at.elapsed());
+            // What it has is known from its last answer.
+            let caught_up = |at: tokio::time::Instant| at.elapsed().max(last_answer.unwrap_or_default());
+            let last_caught_up = self.progress.caught_up(key).map(caught_up);
             ReplicaState { voter, log_end, last_answer, last_caught_up }
         };
         let voters: BTreeSet<VoterKey> = metrics.membership_config.voter_ids().collect();
