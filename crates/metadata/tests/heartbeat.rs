@@ -129,16 +129,21 @@ fn a_fenced_broker_stops_at_once() {
 }
 
 #[test]
-fn a_broker_that_shuts_down_joins_no_isr_and_gets_no_replica() {
+fn a_broker_that_shuts_down_joins_no_isr_and_gets_replicas_only_where_others_are_too_few() {
     let mut cluster = Cluster::of(3);
     cluster.topic_on(&[1, 2, 3]);
     let heartbeat = Heartbeat { want_shut_down: true, ..cluster.heartbeat_of(1) };
     cluster.heartbeat(&heartbeat);
     let request = cluster.update(0, &[2, 3, 1]);
     assert_eq!(cluster.alter(&request).unwrap_err().0, ErrorCode::IneligibleReplica);
-    let topic = cluster.topic("u", 1, 3);
-    let refused = cluster.create(topic).unwrap_err();
-    assert_eq!(refused.error, ErrorCode::InvalidReplicationFactor);
     cluster.created("u", 4, 2);
     assert!(cluster.replicas("u").iter().all(|replicas| !replicas.contains(&1)));
+    // A cluster of as many brokers as a topic has replicas takes new topics while one of them is restarted.
+    cluster.created("v", 4, 3);
+    for index in 0..4 {
+        let state = cluster.partition("v", index);
+        assert_eq!(state.replicas.last(), Some(&BrokerId(1)));
+        assert_eq!(*state.isr, state.replicas[..2]);
+        assert_eq!(state.leader, Some(state.replicas[0]));
+    }
 }

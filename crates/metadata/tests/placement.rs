@@ -62,6 +62,16 @@ fn a_fenced_broker_never_leads_and_follows_only_where_needed() {
     assert_eq!(placed(&candidates, 2, 2), [[2, 1], [2, 1]]);
 }
 
+#[test]
+fn a_broker_that_is_about_to_stop_never_leads_and_follows_only_where_needed() {
+    let mut candidates = brokers(&[(1, None, false), (2, None, false), (3, None, false)]);
+    candidates[0].in_controlled_shutdown = true;
+    assert_eq!(placed(&candidates, 2, 2), [[2, 3], [3, 2]]);
+    assert_eq!(placed(&candidates, 2, 3), [[2, 3, 1], [3, 2, 1]]);
+    candidates.iter_mut().for_each(|candidate| candidate.in_controlled_shutdown = true);
+    assert!(place(&candidates, 1, 1, 0).is_err());
+}
+
 proptest! {
     #[test]
     fn replicas_are_distinct_led_by_an_unfenced_broker_and_spread(

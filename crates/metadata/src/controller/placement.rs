@@ -2,7 +2,9 @@
 //! `StripedReplicaPlacer` does it.
 //!
 //! Racks take turns in giving a broker, and so do the brokers within a rack; each partition starts one rack further.
-//! Unfenced brokers come before fenced ones, and only an unfenced one comes first, since the first leads.
+//! Active brokers come before those that are fenced or about to stop, and only an active one comes first, since the first
+//! leads. Kafka passes a broker over while it is about to stop: in a cluster with no more brokers than replicas, no topic can
+//! be created then, which a rolling restart shows to clients. Here it counts as fenced already, as in Kafka a moment later.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +21,7 @@ pub struct Candidate {
     pub rack: Option<String>,
     /// Whether it is fenced.
     pub fenced: bool,
-    /// Whether it is about to stop: placement passes it over.
+    /// Whether it is about to stop.
     pub in_controlled_shutdown: bool,
 }
 
@@ -61,9 +63,7 @@ pub fn place(
             "Invalid replication factor {replication_factor}: the replication factor must be positive."
         ));
     };
-    let candidates: Vec<_> =
-        candidates.iter().filter(|candidate| !candidate.in_controlled_shutdown).collect();
-    if candidates.iter().all(|candidate| candidate.fenced) {
+    if !candidates.iter().any(Candidate::is_active) {
         return Err("All brokers are currently fenced.".to_owned());
     }
     if replicas > candidates.len() {
@@ -73,7 +73,7 @@ pub fn place(
             candidates.len()
         ));
     }
-    let mut racks = Racks::new(&candidates, seed);
+    let mut racks = Racks::new(candidates, seed);
     Ok((0..partitions).map(|_| racks.place(replicas)).collect())
 }
 
@@ -93,17 +93,17 @@ struct Racks {
 
 #[derive(Default)]
 struct Rack {
-    unfenced: Vec<BrokerId>,
-    fenced: Vec<BrokerId>,
+    active: Vec<BrokerId>,
+    inactive: Vec<BrokerId>,
     turn: usize,
 }
 
 impl Racks {
-    fn new(candidates: &[&Candidate], seed: u64) -> Self {
+    fn new(candidates: &[Candidate], seed: u64) -> Self {
         let mut by_name: BTreeMap<Option<&str>, Rack> = BTreeMap::new();
         for candidate in candidates {
             let rack = by_name.entry(candidate.rack.as_deref()).or_default();
-            let list = if candidate.fenced { &mut rack.fenced } else { &mut rack.unfenced };
+            let list = if candidate.is_active() { &mut rack.active } else { &mut rack.inactive };
             list.push(candidate.id);
         }
         let mut racks: Vec<_> = by_name.into_values().collect();
@@ -111,21 +111,21 @@ impl Racks {
         let turn = usize::try_from(seed >> 32).unwrap_or(0);
         for rack in &mut racks {
             rack.turn = turn;
-            rack.unfenced.sort_unstable();
-            rack.fenced.sort_unstable();
+            rack.active.sort_unstable();
+            rack.inactive.sort_unstable();
         }
         let start = usize::try_from(seed & 0xffff_ffff).unwrap_or(0);
         Self { racks, start }
     }
 
-    /// One partition. There are as many brokers as replicas, and an unfenced one.
+    /// One partition. There are as many brokers as replicas, and an active one.
     fn place(&mut self, replicas: usize) -> Vec<BrokerId> {
         let mut chosen = Vec::with_capacity(replicas);
         let mut used = vec![false; self.racks.len()];
-        // The leader first: racks without an unfenced broker are passed over, and come last for the others.
+        // The leader first: racks without an active broker are passed over, and come last for the others.
         let mut at = self.start;
         while chosen.is_empty() {
-            self.take(at, &mut chosen, &mut used, |rack| !rack.unfenced.is_empty());
+            self.take(at, &mut chosen, &mut used, |rack| !rack.active.is_empty());
             at = at.wrapping_add(1);
         }
         while chosen.len() < replicas {
@@ -160,7 +160,7 @@ impl Racks {
 impl Rack {
     /// The broker whose turn it is, of those not chosen for this partition.
     fn next(&self, chosen: &[BrokerId]) -> Option<BrokerId> {
-        [&self.unfenced, &self.fenced].into_iter().find_map(|list| {
+        [&self.active, &self.inactive].into_iter().find_map(|list| {
             let first = self.turn.checked_rem(list.len())?;
             list.iter().cycle().skip(first).take(list.len()).find(|id| !chosen.contains(id)).copied()
         })
