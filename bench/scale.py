@@ -24,7 +24,8 @@ addresses. A run has one number of partitions and one replication factor; its to
     stop, start    the same of another node, which is stopped with SIGTERM and started again
 
 Partitions are asked for in slices of 5,000, again and again until a slice is right: at 100,000 the answers take about 0.2 s of
-this script's own time. `elections` and `fencings` count those in ottla's logs that no kill explains: 0, or a node starved.
+this script's own time. `elections` and `fencings` count those in ottla's logs that no kill explains: 0, or a node starved, or
+its disk: a leader whose majority has not made a change durable within 500 ms resigns.
 
 A phase that does not come to its end within what `--minutes` leaves ends its run, and is named. Kafka runs with -Xms1g -Xmx1g
 and the options of its own start script; it keeps two memory maps and a descriptor for each replica.
@@ -52,6 +53,8 @@ from report import Line, show
 from wire import Connection, text
 
 INCREMENTAL_ALTER_CONFIGS, DESCRIBE_CONFIGS = 44, 32
+# REQUEST_TIMED_OUT, NOT_CONTROLLER and KAFKA_STORAGE_ERROR: of a change when leadership of the quorum is lost meanwhile.
+ASKED_AGAIN, TOPIC_ALREADY_EXISTS = (7, 41, 56), 36
 TOPIC_RESOURCE, SET_VALUE = 2, 0
 CONFIG = "retention.ms"
 FOLDER = "scale"
@@ -65,6 +68,7 @@ CHANGES, IDLE_S = 5, 10
 FAILOVER_BELOW_MS = {10_000: 1_000, 100_000: 5_000}
 LINES = {"start_s": "start of the empty cluster, s", "empty_rss_mb": "RSS, empty, MB", "empty_cpu": "CPU at rest, empty, %",
          "answered_s": "created: all answered, s", "created_s": "created: every node shows all, s",
+         "again": "created: requests that had to be repeated",
          "rss_mb": "RSS, most, MB", "rss_mean_mb": "RSS, mean, MB", "descriptors": "descriptors, most",
          "cpu": "CPU at rest, most, %", "cpu_mean": "CPU at rest, mean, %",
          "log_mb": "metadata log, MB", "snapshot_mb": "metadata snapshot, MB", "metadata_ms": "all Metadata, ms",
@@ -110,7 +114,7 @@ class Scale:
         self.topics = [f"many-{number}" for number in range(partitions // self.per_topic)]
         self.until = time.monotonic() + chosen.minutes * 60
         self.ids = {node.number for node in self.nodes}
-        self.phase, self.figures = "", {}
+        self.phase, self.figures = "", {"again": 0}
 
     def left_s(self):
         """What may still be waited for."""
@@ -157,11 +161,26 @@ class Scale:
         began = time.monotonic()
         with Connection(self.nodes[0].port, self.left_s()) as connection:
             for at in range(0, len(self.topics), size):
-                connection.create(self.topics[at:at + size], self.per_topic, replicas=self.replicas)
-                self.left_s()
+                self.create_some(connection, self.topics[at:at + size])
         self.figures["answered_s"] = time.monotonic() - began
         shown = self.cluster.each(self.nodes, lambda node: self.await_led(node, "all partitions", self.ids))
         self.figures["created_s"] = max(shown) - began
+
+    def create_some(self, connection, topics):
+        """One request, and others for what clients would ask for again."""
+        left, again = topics, False
+        while left:
+            answers = connection.created(left, self.per_topic, replicas=self.replicas)
+            done = (0, TOPIC_ALREADY_EXISTS) if again else (0,)
+            refused = {topic: why for topic, why in answers.items() if why[0] not in done}
+            for topic, (error, message) in refused.items():
+                if error not in ASKED_AGAIN:
+                    raise SystemExit(f"bench: creating {topic}: error {error}, {message}")
+            left, again = list(refused), True
+            if left:
+                self.figures["again"] += 1
+                time.sleep(0.1)
+            self.left_s()
 
     def measure_rest(self):
         at_rest(self.nodes, self.left_s())
@@ -286,9 +305,9 @@ def set_config(connection, topic, value):
 
 
 def config(connection, topic):
-    """The value of the key that a node shows, by DescribeConfigs 0; None if it does not know the topic."""
+    """The value of the key that a node shows, by DescribeConfigs 1; None if it does not know the topic."""
     resource = struct.pack(">b", TOPIC_RESOURCE) + text(topic) + struct.pack(">i", 1) + text(CONFIG)
-    answer = connection.ask(DESCRIBE_CONFIGS, 0, struct.pack(">i", 1) + resource)
+    answer = connection.ask(DESCRIBE_CONFIGS, 1, struct.pack(">i", 1) + resource + b"\0")
     _, _, error = answer.take("iih")
     if error:
         return None

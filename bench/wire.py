@@ -62,18 +62,19 @@ class Connection:
 
     def create(self, topics, partitions, configs=None, replicas=1):
         """CreateTopics 4, one request for all of `topics`."""
+        for topic, (error, message) in self.created(topics, partitions, configs, replicas).items():
+            if error:
+                raise SystemExit(f"bench: creating {topic}: error {error}, {message}")
+
+    def created(self, topics, partitions, configs=None, replicas=1):
+        """The same; error code and message of each topic."""
         pairs = (configs or {}).items()
         settings = struct.pack(">i", len(pairs)) + b"".join(text(key) + text(value) for key, value in pairs)
         each = b"".join(text(topic) + struct.pack(">ihi", partitions, replicas, 0) + settings for topic in topics)
         answer = self.ask(CREATE_TOPICS, 4, struct.pack(">i", len(topics)) + each
                           + struct.pack(">ib", int(self.patience_s * 1000), 0))
         _, count = answer.take("ii")
-        for _ in range(count):
-            topic = answer.text()
-            error, = answer.take("h")
-            message = answer.text()
-            if error:
-                raise SystemExit(f"bench: creating {topic}: error {error}, {message}")
+        return {answer.text(): (answer.take("h")[0], answer.text()) for _ in range(count)}
 
     def delete(self, topic):
         """DeleteTopics 3."""
