@@ -1,6 +1,7 @@
 //! `ottla cluster`: one file per command under it.
 
 mod brokers;
+mod elect;
 mod health;
 mod info;
 mod quorum;
@@ -34,6 +35,8 @@ enum ClusterCommand {
     Quorum(quorum::Arguments),
     /// Say whether anything is wrong, and what; exit with 1 if so
     Health(health::Arguments),
+    /// Elect leaders of partitions: the preferred ones, or where nobody leads any
+    Elect(elect::Arguments),
 }
 
 /// Runs one of them.
@@ -43,6 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ClusterCommand::Brokers(arguments) => brokers::run(arguments).await,
         ClusterCommand::Quorum(arguments) => quorum::run(arguments).await,
         ClusterCommand::Health(arguments) => health::run(arguments).await,
+        ClusterCommand::Elect(arguments) => elect::run(arguments).await,
     }
 }
 
