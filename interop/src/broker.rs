@@ -3,7 +3,7 @@
 
 use std::{
     fmt, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -23,7 +23,9 @@ use crate::{
 /// Partitions of a topic that nobody said a number for; scenarios rely on it.
 pub(crate) const NUM_PARTITIONS: usize = 12;
 
-const START_LIMIT: Duration = Duration::from_secs(90);
+/// Kafka wants to be told how its cluster is called.
+const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Which broker.
@@ -76,9 +78,7 @@ impl Program {
             fs::write(&config, properties(&ports, &data.display().to_string()))
                 .context("cannot write properties")?;
             let mut format = java(&class_path, &logging(folder)?);
-            format
-                .args(["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"])
-                .arg(&config);
+            format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&config);
             command::run(&mut format).map(|_| ())
         })?;
         Ok(Self::Kafka { class_path, formatted: formatted.join("data") })
@@ -102,7 +102,15 @@ impl Program {
         }
     }
 
-    fn command(&self, folder: &Path, config: &Path) -> Result<Command> {
+    /// Makes a node of a cluster ready for its first start, which for Kafka is one step more than for ottla.
+    pub(crate) fn format(&self, folder: &Path, config: &Path) -> Result<()> {
+        let Self::Kafka { class_path, .. } = self else { return Ok(()) };
+        let mut format = java(class_path, &logging(folder)?);
+        format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(config);
+        command::run(&mut format).map(|_| ())
+    }
+
+    pub(crate) fn command(&self, folder: &Path, config: &Path) -> Result<Command> {
         Ok(match self {
             Self::Ottla { bin } => {
                 let mut command = Command::new(bin);
@@ -190,19 +198,8 @@ impl Broker {
     }
 
     fn wait_until_listening(&mut self) -> Result<()> {
-        let process = &mut self.process;
-        let address = self.address;
-        let listening = command::eventually(START_LIMIT, || match process.status()? {
-            Some(status) => Ok(Some(Err(status))),
-            None => {
-                Ok(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok().then_some(Ok(())))
-            }
-        })?;
-        match listening {
-            Some(Ok(())) => Ok(()),
-            Some(Err(status)) => bail!("it ended with {status}; {}", self.last_words()),
-            None => bail!("nothing listens on {address} after {START_LIMIT:?}; {}", self.last_words()),
-        }
+        let listening = command::until_listening(&mut self.process, self.address);
+        listening.with_context(|| self.last_words())
     }
 
     fn last_words(&self) -> String {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write as _,
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -14,6 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How often a condition is looked at while it is waited for.
 const POLL: Duration = Duration::from_millis(10);
+
+/// How long a broker may take to listen.
+const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// Whether `program` is on the search path.
 pub(crate) fn is_present(program: &str) -> bool {
@@ -158,6 +162,19 @@ pub(crate) fn eventually<T>(
             return Ok(None);
         }
         thread::sleep(POLL);
+    }
+}
+
+/// Waits until a broker that was started accepts connections.
+pub(crate) fn until_listening(process: &mut Owned, address: SocketAddr) -> Result<()> {
+    let listening = eventually(START_LIMIT, || match process.status()? {
+        Some(status) => Ok(Some(Err(status))),
+        None => Ok(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok().then_some(Ok(()))),
+    })?;
+    match listening {
+        Some(Ok(())) => Ok(()),
+        Some(Err(status)) => bail!("it ended with {status}"),
+        None => bail!("nothing listens on {address} after {START_LIMIT:?}"),
     }
 }
 

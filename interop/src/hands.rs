@@ -141,7 +141,7 @@ impl Hands {
         Box::new(move || start_member(name, &program, &described, &log))
     }
 
-    fn ask(&mut self, op: &str, mut arguments: Value) -> Result<Value> {
+    pub(crate) fn ask(&mut self, op: &str, mut arguments: Value) -> Result<Value> {
         arguments["op"] = json!(op);
         self.driver.ask(&arguments).with_context(|| format!("{op} {}", about(&arguments)))
     }

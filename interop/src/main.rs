@@ -1,6 +1,6 @@
-//! `cargo xtask interop`: unchanged Kafka clients against one broker, ottla or Apache Kafka itself.
+//! `cargo xtask interop`: unchanged Kafka clients against one broker or three, ottla or Apache Kafka itself.
 //!
-//! Every client gets a fresh broker on loopback and runs the one list of scenarios ([`scenario`]) as far as it has the
+//! Every client gets a fresh broker on loopback, or three that are a cluster, and runs the list of scenarios for it ([`scenario`]) as far as it has the
 //! means. A scenario that fails against Apache Kafka is a mistake of the scenario; `--against kafka` tells. The clients
 //! come from the package registries, into `target/interop/`.
 //!
@@ -11,6 +11,7 @@
 
 mod broker;
 mod clients;
+mod cluster_hands;
 mod command;
 mod cutting_proxy;
 mod driver;
@@ -20,6 +21,7 @@ mod scenario;
 mod scripts;
 mod table;
 mod tool_host;
+mod trio;
 mod workshop;
 
 use std::{
@@ -76,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let program = Program::prepare(arguments.against, arguments.bin.as_deref(), &workshop)?;
     let required = std::env::var("CI").is_ok_and(|value| value == "true");
     let clients: Vec<_> =
-        clients::all().into_iter().filter(|client| !selection.of(client.name()).is_empty()).collect();
+        clients::all().into_iter().filter(|client| !selection.of(client.as_ref()).is_empty()).collect();
     let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
     let installing = Mutex::new(());
     let columns = side_by_side(clients, jobs, |client| {
@@ -90,7 +92,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Ok(Presence::Missing(reason)) if required => Column::failed(client.name(), reason),
             Ok(Presence::Missing(reason)) => Column::skipped(client.name(), reason),
             Ok(Presence::Ready) => {
-                let scenarios = selection.of(client.name());
+                let scenarios = selection.of(client.as_ref());
+                let exercise = if client.is_on_three() { trio::exercise } else { exercise };
                 exercise(client.as_mut(), &scenarios, &program, &workshop)
             }
         };
@@ -201,9 +204,9 @@ impl Selection {
                 bail!("--only {one}: no client `{client}`; there are {}", names.join(", "));
             }
             if let Some(scenario) = scenario
-                && !scenario::ALL.iter().any(|s| s.name == scenario)
+                && !every_scenario().any(|s| s.name == scenario)
             {
-                let names: Vec<_> = scenario::ALL.iter().map(|s| s.name).collect();
+                let names: Vec<_> = every_scenario().map(|s| s.name).collect();
                 bail!("--only {one}: no scenario `{scenario}`; there are {}", names.join(", "));
             }
             wanted.push((client.to_owned(), scenario.map(str::to_owned)));
@@ -211,11 +214,17 @@ impl Selection {
         Ok(Self(wanted))
     }
 
-    fn of(&self, client: &str) -> Vec<Scenario> {
+    fn of(&self, client: &dyn Client) -> Vec<Scenario> {
+        let name = client.name();
         let chosen = |scenario: &Scenario| {
             self.0.is_empty()
-                || self.0.iter().any(|(c, s)| c == client && s.as_deref().is_none_or(|s| s == scenario.name))
+                || self.0.iter().any(|(c, s)| c == name && s.as_deref().is_none_or(|s| s == scenario.name))
         };
-        scenario::ALL.iter().copied().filter(chosen).collect()
+        let all = if client.is_on_three() { scenario::ON_THREE } else { scenario::ALL };
+        all.iter().copied().filter(chosen).collect()
     }
+}
+
+fn every_scenario() -> impl Iterator<Item = &'static Scenario> {
+    scenario::ALL.iter().chain(scenario::ON_THREE)
 }

@@ -1,4 +1,4 @@
-//! The one list of scenarios that every client goes through, and how one can end.
+//! The lists of scenarios, one that every client goes through with one broker and one for three, and how one can end.
 //!
 //! A client that cannot do what a scenario asks (kcat has no way to alter a config) says so: that is
 //! [`Outcome::NotOffered`], and stands as a dash in the table.
@@ -155,4 +155,24 @@ pub(crate) const ALL: &[Scenario] = &[
         "restart",
         "after SIGTERM and a new start, records, topics, configs and deletions are as they were",
     ),
+];
+
+/// What is run on three brokers, in this order: the last ones stop one of them.
+pub(crate) const ON_THREE: &[Scenario] = &[
+    scenario(
+        "three-brokers",
+        "three brokers, the controller among them, and the levels of features are described",
+    ),
+    scenario(
+        "replicated-topic",
+        "60 partitions get three replicas each, all in sync, and leaders on all brokers alike",
+    ),
+    scenario("own-configs", "the values of each broker are changed and described through any of them"),
+    scenario("elect-leaders", "the preferred leaders are elected after replicas were put in another order"),
+    scenario("reassign-at-once", "replicas that only change places or only go have done so at once"),
+    scenario(
+        "reassign-listed",
+        "a replica that is to come to a stopped broker is listed, and can be given up",
+    ),
+    scenario("unregister", "a stopped broker is forgotten, once"),
 ];

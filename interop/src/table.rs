@@ -133,7 +133,7 @@ impl Table {
         let was_run = |wanted: &&Scenario| {
             ran.iter().any(|column| column.cells.iter().any(|(scenario, _, _)| scenario == *wanted))
         };
-        for scenario in scenario::ALL.iter().filter(was_run) {
+        for scenario in scenario::ALL.iter().chain(scenario::ON_THREE).filter(was_run) {
             let cells = ran.iter().map(|column| column.cell(scenario));
             grid.add_row(std::iter::once(scenario.name.to_owned()).chain(cells));
         }

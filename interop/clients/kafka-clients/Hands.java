@@ -78,7 +78,7 @@ class Hands implements AutoCloseable {
             case "delete_group": return wait(admin.deleteConsumerGroups(List.of(group)).all());
             case "delete_group_offsets": return deleteGroupOffsets(group, topic, asked.get("partitions"));
             case "alter_group_offsets": return wait(admin.alterConsumerGroupOffsets(group, positions(topic, asked)).all());
-            default: throw new IllegalArgumentException(asked.get("op").asText());
+            default: return new ClusterHands(admin).carryOut(asked);
         }
     }
 

@@ -33,9 +33,12 @@ pub(crate) enum Language {
 /// A library client.
 pub(crate) struct Library {
     name: &'static str,
+    /// Where its program is, in `interop/clients/`.
+    folder: &'static str,
     language: Language,
     /// Whether its program tells scenarios of its own, beside lending its hands to the scripts that all share.
     tells: bool,
+    on_three: bool,
     program: Vec<OsString>,
     hands: Option<Hands>,
 }
@@ -43,7 +46,7 @@ pub(crate) struct Library {
 impl Library {
     /// One whose scenarios are the scripts.
     pub(crate) fn scripted(name: &'static str, language: Language) -> Self {
-        Self { name, language, tells: false, program: Vec::new(), hands: None }
+        Self { name, folder: name, language, tells: false, on_three: false, program: Vec::new(), hands: None }
     }
 
     /// One that tells most scenarios itself.
@@ -51,12 +54,17 @@ impl Library {
         Self { tells: true, ..Self::scripted(name, language) }
     }
 
+    /// One whose program is another's, and whose scripts are those on three brokers.
+    pub(crate) fn on_three(name: &'static str, folder: &'static str, language: Language) -> Self {
+        Self { folder, on_three: true, ..Self::scripted(name, language) }
+    }
+
     fn install_python(&mut self, workshop: &Workshop) -> Result<()> {
-        let source = workshop.source(&format!("clients/{}", self.name));
+        let source = workshop.source(&format!("clients/{}", self.folder));
         let requirements = source.join("requirements.txt");
         let recipe = fs::read_to_string(&requirements)
             .with_context(|| format!("cannot read {}", requirements.display()))?;
-        let folder = workshop.installed(self.name, &recipe, |folder| {
+        let folder = workshop.installed(self.folder, &recipe, |folder| {
             run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
             let mut pip = Command::new(folder.join("venv/bin/python"));
             run(pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements)).map(|_| ())
@@ -68,19 +76,19 @@ impl Library {
     }
 
     fn install_go(&mut self, workshop: &Workshop) -> Result<()> {
-        let source = workshop.source(&format!("clients/{}", self.name));
-        let folder = workshop.installed(self.name, &texts(&source)?, |folder| {
+        let source = workshop.source(&format!("clients/{}", self.folder));
+        let folder = workshop.installed(self.folder, &texts(&source)?, |folder| {
             let mut go = Command::new("go");
             go.current_dir(&source).env("GOFLAGS", "-mod=readonly").env("CGO_ENABLED", "0");
-            run(go.args(["build", "-o"]).arg(folder.join(self.name)).arg(".")).map(|_| ())
+            run(go.args(["build", "-o"]).arg(folder.join(self.folder)).arg(".")).map(|_| ())
         })?;
-        self.program = vec![folder.join(self.name).into()];
+        self.program = vec![folder.join(self.folder).into()];
         Ok(())
     }
 
     fn install_node(&mut self, workshop: &Workshop) -> Result<()> {
-        let source = workshop.source(&format!("clients/{}", self.name));
-        let folder = workshop.installed(self.name, &texts(&source)?, |folder| {
+        let source = workshop.source(&format!("clients/{}", self.folder));
+        let folder = workshop.installed(self.folder, &texts(&source)?, |folder| {
             for file in files(&source)? {
                 let name = file.file_name().context("a file without name")?;
                 fs::copy(&file, folder.join(name))
@@ -94,9 +102,9 @@ impl Library {
     }
 
     fn install_java(&mut self, workshop: &Workshop, jars: &str) -> Result<()> {
-        let source = workshop.source(&format!("clients/{}", self.name));
+        let source = workshop.source(&format!("clients/{}", self.folder));
         let recipe = format!("{jars}\n{}", texts(&source)?);
-        let folder = workshop.installed(self.name, &recipe, |folder| {
+        let folder = workshop.installed(self.folder, &recipe, |folder| {
             run(Command::new("javac").args(["-cp", jars, "-d"]).arg(folder).args(files(&source)?)).map(|_| ())
         })?;
         let mut command = java(&format!("{}:{jars}", folder.display()), &logging(&folder)?);
@@ -110,6 +118,10 @@ impl Library {
 impl Client for Library {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn is_on_three(&self) -> bool {
+        self.on_three
     }
 
     fn install(&mut self, workshop: &Workshop) -> Result<Presence> {

@@ -27,6 +27,11 @@ pub(crate) enum Presence {
 pub(crate) trait Client: Send {
     fn name(&self) -> &'static str;
 
+    /// Whether its scenarios are those on three brokers.
+    fn is_on_three(&self) -> bool {
+        false
+    }
+
     /// Installs it, if that was not done before. An error is a failure of the run; a missing language is not.
     fn install(&mut self, workshop: &Workshop) -> Result<Presence>;
 
@@ -51,6 +56,7 @@ pub(crate) fn all() -> Vec<Box<dyn Client>> {
         Box::<kcat::Kcat>::default(),
         Box::<kafka_tools::KafkaTools>::default(),
         Box::new(Library::scripted("kafka-clients", Language::Java)),
+        Box::new(Library::on_three("kafka-clients-on-three", "kafka-clients", Language::Java)),
         Box::new(Library::telling("confluent-python", Language::Python)),
         Box::new(Library::telling("franz-go", Language::Go)),
         Box::new(Library::scripted("sarama", Language::Go)),

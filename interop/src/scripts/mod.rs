@@ -5,6 +5,7 @@
 //! they take part in those about groups and cut connections.
 
 mod administering;
+pub(crate) mod cluster;
 mod group_administration;
 mod membership;
 mod offsets;
