@@ -6,20 +6,21 @@
 
 mod fetch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_env::process;
 use ottla_records::TimestampType;
-use ottla_types::{BrokerId, ErrorCode, Offset, TopicName, TopicPartition};
+use ottla_types::{BrokerId, ErrorCode, Offset, TopicPartition};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::error::Error;
 use crate::offsets::OffsetSpec;
+use crate::stale::StaleTopics;
 use fetch::{Fetched, Wanted, fetch};
 
 /// How a consumer behaves. Defaults are those of Kafka's consumer.
@@ -88,8 +89,7 @@ pub struct Consumer {
     options: Arc<ConsumerOptions>,
     positions: BTreeMap<TopicPartition, Position>,
     tasks: JoinSet<Event>,
-    stale_topics: BTreeSet<TopicName>,
-    is_refreshing: bool,
+    stale: StaleTopics,
 }
 
 #[derive(Debug)]
@@ -118,8 +118,7 @@ impl Consumer {
             options: Arc::new(options),
             positions: BTreeMap::new(),
             tasks: JoinSet::new(),
-            stale_topics: BTreeSet::new(),
-            is_refreshing: false,
+            stale: StaleTopics::default(),
         }
     }
 
@@ -223,7 +222,7 @@ impl Consumer {
                             return Ok(records);
                         }
                     } else {
-                        self.is_refreshing = false;
+                        self.stale.refreshed();
                     }
                 }
                 () = tokio::time::sleep_until(next_look) => {
@@ -320,7 +319,7 @@ impl Consumer {
         position.failures += 1;
         let pause = self.client.backoff().pause(position.failures, &*self.client.env().rng);
         position.not_before = Some(now + pause);
-        self.stale_topics.insert(partition.topic.clone());
+        self.stale.insert(partition.topic.clone());
         tracing::debug!(%partition, %error, "reading a partition again");
         let since = *position.failing_since.get_or_insert(now);
         let within = self.client.options().api_timeout;
@@ -344,18 +343,12 @@ impl Consumer {
     }
 
     fn refresh_what_is_stale(&mut self) {
-        if self.is_refreshing || self.stale_topics.is_empty() {
-            return;
+        if let Some(refresh) = self.stale.refresh(&self.client) {
+            process::spawn_in(&mut self.tasks, async move {
+                refresh.await;
+                Event::Refreshed
+            });
         }
-        self.is_refreshing = true;
-        let topics: Vec<TopicName> = std::mem::take(&mut self.stale_topics).into_iter().collect();
-        let client = self.client.clone();
-        process::spawn_in(&mut self.tasks, async move {
-            if let Err(error) = client.refresh(&topics).await {
-                tracing::debug!(%error, "metadata could not be refreshed");
-            }
-            Event::Refreshed
-        });
     }
 }
 

@@ -35,6 +35,7 @@ mod offsets;
 pub mod producer;
 pub mod quorum;
 mod retry;
+mod stale;
 
 pub use address::Address;
 pub use admin::{CreatedTopic, NewTopic};

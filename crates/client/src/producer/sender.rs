@@ -1,10 +1,10 @@
 //! The task that sends batches: groups those that are ready by leader, and decides what becomes of each by its answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_env::process;
-use ottla_types::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, TopicName};
+use ottla_types::{BrokerId, ErrorCode, ProducerEpoch, ProducerId};
 use ottla_wire::ApiKey;
 use ottla_wire::init_producer_id::InitProducerIdRequest;
 use tokio::task::{JoinError, JoinSet};
@@ -16,6 +16,7 @@ use super::batch::{Appended, Batch, Identity, Refused};
 use super::request::{Outgoing, deliver};
 use crate::client::{Client, Leader};
 use crate::error::{Error, check};
+use crate::stale::StaleTopics;
 
 /// How many requests go to one broker at a time: `max.in.flight.requests.per.connection`.
 const MAX_IN_FLIGHT: usize = 5;
@@ -35,8 +36,7 @@ pub(super) struct Sender {
     shared: Arc<Shared>,
     tasks: JoinSet<Event>,
     in_flight: BTreeMap<BrokerId, usize>,
-    stale_topics: BTreeSet<TopicName>,
-    is_refreshing: bool,
+    stale: StaleTopics,
     pub(super) identity: Option<Identity>,
     is_identifying: bool,
     identify_failures: u32,
@@ -50,8 +50,7 @@ impl Sender {
             shared,
             tasks: JoinSet::new(),
             in_flight: BTreeMap::new(),
-            stale_topics: BTreeSet::new(),
-            is_refreshing: false,
+            stale: StaleTopics::default(),
             identity: None,
             is_identifying: false,
             identify_failures: 0,
@@ -97,7 +96,7 @@ impl Sender {
                     self.landed(batch, result);
                 }
             }
-            Ok(Event::Refreshed) => self.is_refreshing = false,
+            Ok(Event::Refreshed) => self.stale.refreshed(),
             Ok(Event::Identified(result)) => self.identified(result),
             // The tasks neither panic nor are cancelled while this one lives.
             Err(error) => tracing::error!(%error, "a producer's request was lost"),
@@ -131,7 +130,7 @@ impl Sender {
         let mut leaders = Leaders {
             client: &self.client,
             in_flight: &self.in_flight,
-            stale: &mut self.stale_topics,
+            stale: &mut self.stale,
             retrying: &self.shared.retrying,
             sizes: BTreeMap::new(),
             max_request_size: self.shared.options.max_request_size,
@@ -180,7 +179,7 @@ impl Sender {
                 batch.failures += 1;
                 let pause = self.client.backoff().pause(batch.failures, &*self.client.env().rng);
                 tracing::debug!(partition = %batch.partition, error = %refused.error, "sending a batch again");
-                self.stale_topics.insert(batch.partition.topic.clone());
+                self.stale.insert(batch.partition.topic.clone());
                 self.note_retrying(Some(refused.error.clone()));
                 batch.last_error = Some(refused.error);
                 self.lock().put_back(batch, Instant::now() + pause);
@@ -236,18 +235,12 @@ impl Sender {
     }
 
     fn refresh_what_is_stale(&mut self) {
-        if self.is_refreshing || self.stale_topics.is_empty() {
-            return;
+        if let Some(refresh) = self.stale.refresh(&self.client) {
+            process::spawn_in(&mut self.tasks, async move {
+                refresh.await;
+                Event::Refreshed
+            });
         }
-        self.is_refreshing = true;
-        let topics: Vec<TopicName> = std::mem::take(&mut self.stale_topics).into_iter().collect();
-        let client = self.client.clone();
-        process::spawn_in(&mut self.tasks, async move {
-            if let Err(error) = client.refresh(&topics).await {
-                tracing::debug!(%error, "metadata could not be refreshed");
-            }
-            Event::Refreshed
-        });
     }
 
     fn identify(&mut self) {
@@ -289,7 +282,7 @@ impl Sender {
 struct Leaders<'a> {
     client: &'a Client,
     in_flight: &'a BTreeMap<BrokerId, usize>,
-    stale: &'a mut BTreeSet<TopicName>,
+    stale: &'a mut StaleTopics,
     retrying: &'a Mutex<Option<Error>>,
     sizes: BTreeMap<BrokerId, usize>,
     max_request_size: usize,
