@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use openraft::errors::ClientWriteError;
@@ -24,7 +25,17 @@ const MAX_UNDER_WAY_BYTES: usize = 4 * MAX_BATCH_BYTES;
 /// What a batch counts for besides its records, so that many small ones are bounded too.
 const BATCH_OVERHEAD_BYTES: usize = 256;
 
-type Outcome = openraft::alias::OneshotReceiverOf<Types, ClientWriteResult<Types>>;
+type Awaited = openraft::alias::OneshotReceiverOf<Types, ClientWriteResult<Types>>;
+
+/// What openraft says of an append.
+enum Outcome {
+    /// It has taken it, and will say what becomes of it.
+    Taken(Awaited),
+    /// It has said so already.
+    Said(<Awaited as Future>::Output),
+    /// It was not asked: the epoch had ended.
+    NotAsked,
+}
 
 /// Takes appends.
 pub(crate) struct Appends {
@@ -67,7 +78,7 @@ impl Appends {
     ) -> Self {
         let (asked, inbox) = mpsc::unbounded_channel();
         let (handed, waiting) = mpsc::unbounded_channel();
-        process::spawn(hand_over(raft, inbox, handed));
+        process::spawn(hand_over(raft, Arc::clone(&leadership), inbox, handed));
         process::spawn(answer(Arc::clone(&leadership), waiting));
         Self { leadership, asked, under_way_bytes: Arc::default(), is_closing }
     }
@@ -104,20 +115,48 @@ impl Appends {
     }
 }
 
-/// Hands appends to openraft, which appends them in the epoch's term or not at all.
+/// Hands appends to openraft, each when it is known that the one before it was taken: a leader that has not heard from a
+/// quorum for a moment refuses one, and may take the next. That one was decided on the one before it, and the log must not
+/// have it alone.
 async fn hand_over(
     raft: OpenRaft,
+    leadership: Arc<Leadership>,
     mut inbox: mpsc::UnboundedReceiver<Asked>,
     handed: mpsc::UnboundedSender<Waiting>,
 ) {
     while let Some(Asked { epoch, batch, weight, answer }) = inbox.recv().await {
-        let (responder, outcome) = OneshotResponder::<Types, ClientWriteResult<Types>>::new_pair();
-        // Epochs are terms.
-        let (leader, count) = (leader(epoch), batch.count());
-        // What cannot be handed over drops the responder, and so is answered too.
-        let _ = raft.write(batch).with_leader(leader).responder(responder).await;
+        let count = batch.count();
+        let outcome = if leadership.state().ended >= epoch {
+            Outcome::NotAsked
+        } else {
+            hand_over_one(&raft, &leadership, epoch, batch).await
+        };
         if handed.send(Waiting { epoch, count, outcome, weight, answer }).is_err() {
             return;
+        }
+    }
+}
+
+/// Hands an append to openraft, which appends it in the epoch's term or not at all.
+async fn hand_over_one(
+    raft: &OpenRaft,
+    leadership: &Leadership,
+    epoch: LeadershipEpoch,
+    batch: Batch,
+) -> Outcome {
+    let (responder, mut awaited) = OneshotResponder::<Types, ClientWriteResult<Types>>::new_pair();
+    // Epochs are terms. What cannot be handed over drops the responder, and so is answered too.
+    let _ = raft.write(batch).with_leader(leader(epoch)).responder(responder).await;
+    // Openraft does one thing after another: when it answers this it has taken the append, or refused it. Where it has
+    // stopped, it has dropped the responder.
+    let _ = raft.with_raft_state(|_| ()).await;
+    match futures_util::poll!(&mut awaited) {
+        Poll::Pending => Outcome::Taken(awaited),
+        Poll::Ready(said) => {
+            if !matches!(said, Ok(Ok(_))) {
+                leadership.end(epoch);
+            }
+            Outcome::Said(said)
         }
     }
 }
@@ -130,12 +169,18 @@ fn leader(epoch: LeadershipEpoch) -> CommittedLeaderId {
 async fn answer(leadership: Arc<Leadership>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
     let mut state = leadership.watch();
     while let Some(Waiting { epoch, count, outcome, weight, answer }) = waiting.recv().await {
-        let appended = tokio::select! {
-            biased;
-            outcome = outcome => appended(epoch, outcome, &leadership),
-            () = ended(&mut state, epoch) => {
-                Appended::Unknown("leadership was lost before the records were committed".into())
+        let appended = match outcome {
+            Outcome::NotAsked => {
+                Appended::Rejected(Refused::NotLeading { asked: epoch, leader: leadership.leader() })
             }
+            Outcome::Said(said) => appended(epoch, said, &leadership),
+            Outcome::Taken(awaited) => tokio::select! {
+                biased;
+                said = awaited => appended(epoch, said, &leadership),
+                () = ended(&mut state, epoch) => {
+                    Appended::Unknown("leadership was lost before the records were committed".into())
+                }
+            },
         };
         match appended {
             Appended::Committed(first) => {
