@@ -211,3 +211,32 @@ async fn epochs_below_the_recovery_point_are_found_without_their_checkpoint_afte
     let epochs = [0, 1].map(|offset| log.epoch_for_offset(Offset(offset)));
     assert_eq!(epochs, [Some(LeaderEpoch(2)), Some(LeaderEpoch(5))]);
 }
+
+/// Records of a metadata log as a process finds them.
+async fn metadata_records(disk: &SimDisk) -> (ottla_broadcast::MetadataLog, i64) {
+    let dir = PathBuf::from(DIR);
+    let opened = ottla_broadcast::MetadataLog::open(disk.port(), &dir, &mut |_| Ok(())).await.unwrap();
+    (opened.log, opened.next.0)
+}
+
+/// A process is killed between the write of a record and its fsync; the next one finds the record, tells of it, and then the
+/// power fails. So did a voter take back what it had acknowledged.
+#[tokio::test(start_paused = true)]
+async fn a_metadata_record_that_was_found_after_a_kill_is_durable() {
+    let disk = SimDisk::new(1);
+    let (log, _) = metadata_records(&disk).await;
+    log.append(vec![bytes::Bytes::from_static(b"first")]).await.unwrap();
+    disk.collect_crash_points();
+    log.append(vec![bytes::Bytes::from_static(b"second")]).await.unwrap();
+    let mut found = std::collections::BTreeSet::new();
+    for point in disk.take_crash_points() {
+        let killed = point.restart(Crash::Kill, 0);
+        let (_log, next) = metadata_records(&killed).await;
+        found.insert(next);
+        for seed in 0..50 {
+            let (_, left) = metadata_records(&killed.restart(Crash::PowerLoss, seed)).await;
+            assert!(left >= next, "{next} records were found after the kill, and {left} are left");
+        }
+    }
+    assert_eq!(found, [1, 2].into());
+}

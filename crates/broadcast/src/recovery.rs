@@ -3,6 +3,9 @@
 //! A frame was durable before the next one was begun. So of damage there are two kinds. A last frame that is not whole
 //! was being written when the power went: nobody was told of it, and it is cut off. A damaged frame with a whole one
 //! behind it was answered for: the disk has lost something, and opening fails rather than to go on without it.
+//!
+//! A process that was killed leaves in the page cache what it had written and not synced. What is found there is counted on
+//! from then on, so it is synced before anybody hears of it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,6 +121,8 @@ pub(crate) async fn recover(
     let mut warnings = Vec::new();
     let files = Files::list(disk, dir).await?;
     let mut next = Offset(0);
+    // Before anything is deleted that a new name stands for.
+    disk.sync_dir(dir).await?;
     if let Some(upto) = files.snapshots.last() {
         next = read_snapshot(disk, &dir.join(snapshot_name(*upto)), *upto, replay).await?;
         if let Err(error) = remove_superfluous(disk, dir, *upto).await {
@@ -153,6 +158,7 @@ pub(crate) async fn recover(
         Some((file, base, scanned)) if scanned.next == next => (file, base, scanned),
         _ => (create_segment(disk, dir, next).await?, next, Scanned::empty(next)),
     };
+    segment.sync().await?;
     let Scanned { end, is_sealed, .. } = scanned;
     let snapshot = files.snapshots.last().copied();
     Ok(Recovered { segment, end, base, next, snapshot, is_sealed, warnings, lock })

@@ -32,7 +32,11 @@ pub(crate) async fn read(disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<
         read => read?,
     };
     match parse(bytes) {
-        Ok(content) => Ok(Some(content)),
+        Ok(content) => {
+            // Whoever wrote it may have been killed before its name was durable, and it is counted on from here.
+            disk.sync_dir(dir).await?;
+            Ok(Some(content))
+        }
         Err(why) => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!(

@@ -121,6 +121,8 @@ pub(crate) async fn newest(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Sna
         remove_if_there(disk, &dir.join(partial)).await?;
     }
     let Some(index) = indexes(disk, dir).await?.pop() else { return Ok(None) };
+    // Whoever made it may have been killed before its name was durable.
+    disk.sync_dir(dir).await?;
     let newest = SnapshotFile::open(disk, &path(dir, index)).await?;
     remove_before(disk, dir, &newest).await?;
     Ok(Some(newest))
