@@ -81,14 +81,14 @@ fn one(profile: Profile, seed: u64) -> Result<(), Box<Failure>> {
 
 fn tell(profile: Profile, totals: &Totals) {
     println!(
-        "{profile}: {} seeds, {} operations and {} events in {:.0} simulated s, in {:.1} s ({:.2} CPU-s a seed): all \
+        "{profile}: {} seeds, {} operations and {} events in {:.0} simulated s, in {:.1} s ({:.2} CPU-s a run): all \
          invariants hold",
         totals.seeds,
         totals.operations,
         totals.events,
         totals.simulated_us as f64 / 1e6,
         totals.elapsed.as_secs_f64(),
-        totals.cpu.as_secs_f64() / totals.seeds.max(1) as f64
+        totals.cpu.as_secs_f64() / totals.runs.max(1) as f64
     );
 }
 

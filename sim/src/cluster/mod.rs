@@ -12,6 +12,7 @@ mod changes;
 mod node;
 mod oracle;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
     let outcome = tokio::select! {
         biased;
         outcome = faults => outcome,
-        never = cluster.look_after() => match never {},
+        violation = cluster.look_after() => Err(violation),
     };
     // What a node was handed or told says more than what came of it.
     cluster.oracle.check()?;
@@ -155,12 +156,19 @@ impl Cluster {
         Self { world: world.clone(), nodes, servers, oracle, changes, records }
     }
 
-    /// Starts nodes again that ended by themselves.
-    async fn look_after(&self) -> std::convert::Infallible {
+    /// Starts nodes again that ended by themselves, a while later, until something does not hold.
+    async fn look_after(&self) -> Violation {
+        let mut ended = BTreeMap::new();
         loop {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(LOOK).await;
+            if let Err(violation) = self.oracle.check() {
+                return violation;
+            }
+            let now_us = self.world.timeline().now_us();
             for node in &self.nodes {
-                if self.world.has_given_up(*node) {
+                if !self.world.has_given_up(*node) {
+                    ended.remove(node);
+                } else if now_us >= *ended.entry(*node).or_insert(now_us) + AGAIN.as_micros() as u64 {
                     self.world.start(*node);
                 }
             }

@@ -49,8 +49,12 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
     voters.iter().for_each(|voter| world.start(*voter));
 
     let faults = nemesis(&voters, &mut rng).run(world, FAULTY);
-    if tokio::time::timeout(FAULTY + CALM, faults).await.is_err() {
-        return Err(every_request_is_answered::violation("every process that is to stop does", CALM));
+    tokio::select! {
+        biased;
+        violation = violated(&oracle) => return Err(violation),
+        over = tokio::time::timeout(FAULTY + CALM, faults) => if over.is_err() {
+            return Err(every_request_is_answered::violation("every process that is to stop does", CALM));
+        },
     }
     let healed_us = world.timeline().now_us();
     let end = oracle.with(|quorum| quorum.log.len());
@@ -74,6 +78,16 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
     appends_are_kept::check(&quorum)?;
     every_append_is_answered::check(&quorum, |process| oracle.with(|now| now.is_current(process)))?;
     Ok(quorum.appends.len() as u64)
+}
+
+/// Waits until something does not hold: the last events are of most use then.
+async fn violated(oracle: &Oracle) -> Violation {
+    loop {
+        if let Some(violation) = oracle.with(|quorum| quorum.violation.clone()) {
+            return violation;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn nemesis(voters: &[NodeId], rng: &mut SimRng) -> Nemesis {

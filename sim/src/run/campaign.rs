@@ -62,6 +62,8 @@ pub struct Campaign {
 pub struct Totals {
     /// Seeds.
     pub seeds: u64,
+    /// Runs of them: one each, or two.
+    pub runs: u64,
     /// Events in them.
     pub events: u64,
     /// Operations of clients in them.
@@ -107,6 +109,7 @@ impl Campaign {
                 running.lock().remove(&seed);
                 let report = report?;
                 totals.seeds += 1;
+                totals.runs += 1 + u64::from(self.twice);
                 totals.events += report.events;
                 totals.operations += report.operations;
                 totals.simulated_us += report.simulated_us;
@@ -127,6 +130,7 @@ impl Campaign {
             match result {
                 Ok(part) => {
                     totals.seeds += part.seeds;
+                    totals.runs += part.runs;
                     totals.events += part.events;
                     totals.operations += part.operations;
                     totals.simulated_us += part.simulated_us;
