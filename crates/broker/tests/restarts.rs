@@ -165,7 +165,10 @@ async fn what_is_not_there_yet_is_named_with_its_key() {
             "controller.quorum.voters=1@127.0.0.1:9093,2@127.0.0.1:9094\n",
             &["no listener for the other nodes", "controller.listener.names"],
         ),
-        ("process.roles=controller\ncontroller.listener.names=CONTROLLER\n", &["process.roles is controller", "controller.quorum.voters"]),
+        (
+            "process.roles=controller\ncontroller.listener.names=CONTROLLER\n",
+            &["process.roles is controller", "controller.quorum.voters"],
+        ),
         ("process.roles=broker\n", &["process.roles is broker", "controller.quorum.bootstrap.servers"]),
         (
             "controller.quorum.bootstrap.servers=a:1,b:1\n",

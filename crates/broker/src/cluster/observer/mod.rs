@@ -38,6 +38,9 @@ use crate::start::StartError;
 /// How long to wait before asking again who is there.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The least time that a node has for an answer, however short the setting: without any it could give none.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Why a broker finds no quorum to belong to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObserverError {
@@ -138,7 +141,7 @@ pub(crate) async fn as_observer(
     info!(cluster_id = %found, "found the metadata quorum");
 
     let patience = settings.get(&CONTROLLER_QUORUM_FETCH_TIMEOUT_MS);
-    let patience = Duration::from_millis(u64::try_from(patience).unwrap_or(0));
+    let patience = Duration::from_millis(u64::try_from(patience).unwrap_or(0)).max(LEAST_PATIENCE);
     let observer = Observer::start(pulls, Arc::clone(&env.clock), places.iter().cloned(), patience);
     let controller = join::follow(env, settings, observer, tasks)?;
     let quorum = Quorum::of_observer(env, settings, &controller.metadata, &cluster_id);

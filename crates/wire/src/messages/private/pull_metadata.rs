@@ -14,7 +14,7 @@ pub struct PullMetadataRequest {
     pub cluster_id: Option<Str>,
     /// The asking node's id.
     pub node_id: i32,
-    /// The id of its metadata directory.
+    /// The id of its metadata directory; zero where it has none.
     pub directory_id: Uuid,
     /// The first offset that it lacks.
     pub offset: i64,
