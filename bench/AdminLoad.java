@@ -90,8 +90,8 @@ public class AdminLoad {
             StringBuilder counts = new StringBuilder();
             errors.forEach((what, count) -> counts.append(counts.isEmpty() ? "" : ", ").append('"')
                 .append(what.replace('"', '\'')).append("\": ").append(count));
-            return "{\"answered\": " + answered + ", \"repeated\": " + repeated + ", \"lost\": 0, \"longest_ms\": " + (long) longestMs
-                + ", \"errors\": {" + counts + "}}";
+            return "{\"answered\": " + answered + ", \"repeated\": " + repeated + ", \"lost\": 0, \"longest_ms\": "
+                + (long) longestMs + ", \"errors\": {" + counts + "}}";
         }
     }
 

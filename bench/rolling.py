@@ -13,8 +13,8 @@ started again when its process has ended, and the next one follows when all node
     errors     what a client told its application, rather than to try again by itself: must be 0
     repeated   creations of a topic that is there and deletions of one that is not: the answer to the same request, sent before,
                was lost with its connection. Clients cannot avoid them, and any broker that stops may cause some
-    lost       requests of librdkafka whose connection ended before their answer came: Java's client sends such ones again, librdkafka
-               tells its application. Kafka costs as many
+    lost       requests of librdkafka whose connection ended before their answer came: Java's client sends such ones again,
+               librdkafka tells its application. Kafka costs as many
     longest    the longest time without a request that was answered well, of those that describe and of those that change
 
 It exits with 1 when there was an error with ottla, or a node does not come back.
