@@ -251,7 +251,7 @@ impl Shell {
         self.carry_out(effects, asks);
     }
 
-    /// `asks`: who is to be answered. Whoever has gone meanwhile needs no answer.
+    /// `asks`: who is to be answered.
     fn carry_out(&mut self, effects: Vec<Effect>, mut asks: Option<oneshot::Sender<Option<Answer>>>) {
         for effect in effects {
             match effect {
@@ -265,12 +265,8 @@ impl Shell {
                     let (disk, directory) = (Arc::clone(&self.parts.disk), self.parts.directory.clone());
                     self.begin(async move { Done::Stored(record.store(&*disk, &directory).await) });
                 }
-                Effect::Answer(answer) => {
-                    let _ = asks.take().map(|asks| asks.send(Some(answer)));
-                }
-                Effect::AnswerLater => {
-                    let _ = asks.take().map(|asks| asks.send(None));
-                }
+                Effect::Answer(answer) => tell(asks.take(), Some(answer)),
+                Effect::AnswerLater => tell(asks.take(), None),
                 Effect::Initialise(me, founding) => self.initialise(me, &founding),
                 Effect::Resume(_, cluster_id) => self.take_place(&cluster_id),
                 Effect::JoinAsObserver { me, cluster_id, replaces, leader } => {
@@ -334,6 +330,13 @@ impl Shell {
             error!("the metadata directory cannot be used: {why}");
         }
         self.place.send_replace(Place::Failed(failed));
+    }
+}
+
+fn tell(asks: Option<oneshot::Sender<Option<Answer>>>, answer: Option<Answer>) {
+    if let Some(asks) = asks {
+        // Whoever has gone meanwhile needs no answer.
+        let _ = asks.send(answer);
     }
 }
 
