@@ -95,12 +95,6 @@ impl Metadata {
         self.image.borrow().clone()
     }
 
-    /// The active controller, as far as this node knows; this node where it knows of none, as any takes administrative
-    /// requests (KIP-590).
-    pub(crate) fn controller_id(&self) -> BrokerId {
-        self.log.leader().borrow().leader.unwrap_or(self.node_id)
-    }
-
     /// This node's id.
     pub(crate) fn node_id(&self) -> BrokerId {
         self.node_id
@@ -202,11 +196,20 @@ impl Metadata {
             Some(done) => match done.await {
                 Ok(Appended::Committed(_)) => self.replayed(decided.end).await?,
                 Ok(Appended::Rejected(why)) => return Err(refused(&why)),
-                Ok(Appended::Unknown(reason)) => return Err(unavailable(&reason)),
+                Ok(Appended::Unknown(reason)) => return Err(self.in_doubt(&reason)),
                 Err(_) => return Err(unavailable("the broker stops")),
             },
         }
         Ok((decided.answer, decided.end))
+    }
+
+    /// What is told of a change that may be in the log, or come to be. Where the log has failed, no other node can say more.
+    /// Else leadership was lost, and clients ask the next leader, as they do of Kafka: it may tell them that it is done.
+    fn in_doubt(&self, reason: &str) -> Refused {
+        match self.failure() {
+            Some(failure) => unavailable(&failure),
+            None => Refused { error: ErrorCode::NotController, message: reason.to_owned() },
+        }
     }
 
     /// The offset below which everything is carried out on this broker.

@@ -36,7 +36,7 @@ pub(crate) fn handle(
         brokers.iter().filter(|broker| !broker.is_fenced).map(|broker| broker.broker_id).collect();
     DescribeClusterResponse {
         cluster_id: core.cluster_id.as_ref().into(),
-        controller_id: controller_among(core, &told),
+        controller_id: controller_among(core.node_id, &told),
         brokers,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             CLUSTER_OPERATIONS

@@ -53,7 +53,7 @@ pub(crate) async fn handle(
     MetadataResponse {
         brokers,
         cluster_id: Some(core.cluster_id.as_ref().into()),
-        controller_id: controller_among(core, &told),
+        controller_id: controller_among(core.node_id, &told),
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             CLUSTER_OPERATIONS

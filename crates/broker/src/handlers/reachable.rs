@@ -8,8 +8,6 @@ use ottla_metadata::image::Broker;
 use ottla_metadata::record::Endpoint;
 use ottla_types::BrokerId;
 
-use crate::broker::Core;
-
 /// The brokers that have a listener of this name, with its address.
 pub(super) fn reachable<'a>(
     image: &'a Image,
@@ -21,16 +19,13 @@ pub(super) fn reachable<'a>(
     })
 }
 
-/// The broker to send administrative requests to, among those that a client is told of: the active controller if it is
-/// there, and else the broker that answers, which hands on what it is asked. -1 if neither can be reached.
+/// The broker to send administrative requests to, among those that a client is told of: the broker that answers, which hands
+/// on what it is asked (KIP-590), or any other if it cannot be reached itself. -1 if none can.
 ///
-/// Kafka names any broker. Who asks the controller itself spares a hop, and a person learns who it is.
-pub(super) fn controller_among(core: &Core, told: &[i32]) -> i32 {
-    first_told([core.metadata.controller_id(), core.node_id], told)
-}
-
-fn first_told(wanted: [BrokerId; 2], told: &[i32]) -> i32 {
-    wanted.into_iter().map(|id| id.0).find(|id| told.contains(id)).unwrap_or(-1)
+/// It is not the active controller, although that would spare a hop: who has changed something through this broker sees it
+/// here at once, and comes here again.
+pub(super) fn controller_among(this: BrokerId, told: &[i32]) -> i32 {
+    if told.contains(&this.0) { this.0 } else { told.first().copied().unwrap_or(-1) }
 }
 
 #[cfg(test)]
@@ -38,10 +33,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_controller_that_is_named_is_one_that_the_client_has_an_address_of() {
-        let named = |told: &[i32]| first_told([BrokerId(3), BrokerId(1)], told);
-        assert_eq!(named(&[1, 2, 3]), 3);
-        assert_eq!(named(&[1, 2]), 1);
-        assert_eq!(named(&[2]), -1);
+    fn the_broker_that_answers_takes_administrative_requests_if_it_can_be_reached() {
+        assert_eq!(controller_among(BrokerId(2), &[1, 2, 3]), 2);
+        assert_eq!(controller_among(BrokerId(2), &[1, 3]), 1);
+        assert_eq!(controller_among(BrokerId(2), &[]), -1);
     }
 }
