@@ -257,6 +257,39 @@ async fn voters_that_heard_of_different_directories_do_not_form_two_quorums() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_suspected_leader_goes_on_while_it_lives_and_else_is_followed_when_its_lease_ends() {
+    let mut slowest = Duration::ZERO;
+    for seed in 0..10 {
+        let mut quorum = Quorum::new(3, 3, seed);
+        let nodes = Node::start_all(&mut quorum).await;
+        let (old, epoch) = leader(&nodes).await;
+        let next = (old + 1) % 3;
+        let raft = quorum.nodes[next].clone().unwrap();
+        for _ in 0..100 {
+            raft.suspect_leader().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(raft.leader().borrow().epoch, epoch, "the others hear from the leader");
+        quorum.kill(old);
+        let killed = Instant::now();
+        let suspecting = async {
+            loop {
+                raft.suspect_leader().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = leader_among(&nodes, |nth, new| nth == next && new > epoch) => {}
+            () = suspecting => {}
+        }
+        slowest = slowest.max(killed.elapsed());
+    }
+    // The timers alone take 250 ms at the least.
+    assert!(slowest < Duration::from_millis(240), "{slowest:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quorum_of_one_leads_at_once_when_it_is_started_again() {
     let mut quorum = Quorum::new(1, 1, 1);
     for _ in 0..3 {
