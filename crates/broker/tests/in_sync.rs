@@ -10,16 +10,20 @@ mod disk;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use common::cluster::Cluster;
-use common::{Topic, batch, produce_request};
+use common::{Client, PATIENCE, Topic, batch, produce_request};
 use disk::{Call, Fault, FaultDisk};
 use ottla_env::Env;
 use ottla_records::BatchBuilder;
 use ottla_types::ErrorCode;
+use ottla_wire::alter_partition::AlterPartitionRequest;
 use ottla_wire::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
 };
+use ottla_wire::assign_replicas_to_dirs::AssignReplicasToDirsRequest;
 use ottla_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ottla_wire::metadata::{MetadataRequest, MetadataResponse, MetadataResponsePartition};
 
@@ -238,6 +242,48 @@ async fn when_a_log_directory_fails_others_lead_its_partitions_and_the_rest_stay
     cluster.abandon(1);
     cluster.restart(1).await;
     await_whole(&cluster, "t").await;
+}
+
+/// A broker epoch that nobody has: nothing changes by such a request.
+const STALE: i64 = 1 << 40;
+
+/// Waits until one of the controllers answers as the active one, and the others as what they are.
+async fn await_one_that_decides(cluster: &Cluster, ask: impl AsyncFn(Client) -> i16) {
+    let address = |voter: &str| -> SocketAddr { voter.split_once('@').unwrap().1.parse().unwrap() };
+    let addresses: Vec<_> = cluster.voters.split(',').map(address).collect();
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let mut answers = Vec::new();
+        for address in &addresses {
+            answers.push(ErrorCode::from_code(ask(Client::open(*address).await).await).unwrap());
+        }
+        let count = |error| answers.iter().filter(|answer| **answer == error).count();
+        if (count(ErrorCode::StaleBrokerEpoch), count(ErrorCode::NotController)) == (1, 2) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{answers:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaders_and_holders_of_replicas_ask_is_decided_by_the_active_controller_and_served_to_nodes_alone()
+ {
+    let cluster = Cluster::start().await;
+    let alter = || AlterPartitionRequest { broker_id: 1, broker_epoch: STALE, ..Default::default() };
+    let assign = || AssignReplicasToDirsRequest { broker_id: 1, broker_epoch: STALE, ..Default::default() };
+    for version in 2..=3 {
+        await_one_that_decides(&cluster, async |mut client| client.call(version, alter()).await.error_code)
+            .await;
+    }
+    await_one_that_decides(&cluster, async |mut client| client.call(0, assign()).await.error_code).await;
+
+    let mut client = cluster.connect(1).await;
+    client.send(3, alter()).await;
+    client.expect_closed().await;
+    let mut client = cluster.connect(1).await;
+    client.send(0, assign()).await;
+    client.expect_closed().await;
 }
 
 /// Creates a topic of one replica, all of whose records are flushed.

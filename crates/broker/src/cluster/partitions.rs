@@ -4,15 +4,12 @@ use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::replication::alter_partition::AlterPartition;
 use ottla_metadata::controller::replication::directories::AssignReplicasToDirs;
 use ottla_metadata::record::PartitionEpoch;
-use ottla_types::{ErrorCode, TopicId};
 
 use super::channel::{Channel, TIMEOUT, unreachable};
 use crate::controller::{
-    alter_partition_answers, alter_partition_request, assign_replicas_answers, assign_replicas_request,
+    Answers, alter_partition_answers, alter_partition_request, assign_replicas_answers,
+    assign_replicas_request,
 };
-
-/// The answers to a request, by partition.
-type Answers<T> = Vec<((TopicId, i32), Result<T, ErrorCode>)>;
 
 impl Channel {
     /// Asks for other in-sync replicas of partitions that this broker leads. The answer is the epoch of each partition

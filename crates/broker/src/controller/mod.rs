@@ -28,7 +28,8 @@ pub(crate) use chores::run as do_chores;
 pub(crate) use host::{ControllerHost, Decided, end_of, not_controller, refused};
 pub(crate) use liveness::{Liveness, run as watch_brokers};
 pub(crate) use partitions::{
-    alter_partition_answers, alter_partition_request, assign_replicas_answers, assign_replicas_request,
+    Answers, alter_partition_answers, alter_partition_request, assign_replicas_answers,
+    assign_replicas_request,
 };
 pub(crate) use quorum::Quorum;
 pub(crate) use requests::{

@@ -18,6 +18,9 @@ use super::requests::refused;
 /// A partition.
 type Key = (TopicId, i32);
 
+/// The answers to a request, by partition.
+pub(crate) type Answers<T> = Vec<(Key, Result<T, ErrorCode>)>;
+
 impl ActiveController {
     /// Alters the in-sync replicas of partitions. The answers are in the order of the request.
     ///
@@ -199,7 +202,7 @@ fn altered(
 /// All was refused.
 pub(crate) fn alter_partition_answers(
     response: alter::AlterPartitionResponse,
-) -> Result<Vec<(Key, Result<PartitionEpoch, ErrorCode>)>, Refused> {
+) -> Result<Answers<PartitionEpoch>, Refused> {
     refused(response.error_code)?;
     let mut answers = Vec::new();
     for topic in response.topics {
@@ -299,7 +302,7 @@ fn assigned(
 /// All was refused.
 pub(crate) fn assign_replicas_answers(
     response: assign::AssignReplicasToDirsResponse,
-) -> Result<Vec<(Key, Result<(), ErrorCode>)>, Refused> {
+) -> Result<Answers<()>, Refused> {
     refused(response.error_code)?;
     let mut answers = Vec::new();
     for directory in response.directories {
