@@ -201,20 +201,16 @@ async fn an_observer_begins_with_a_snapshot_where_the_log_begins_later() {
     cluster.await_metadata(4, "a new topic", |told| leaders(told, "more").len() == 1).await;
 }
 
-/// Controllers that are no brokers, under ids from 1 on.
-async fn controllers(dir: &Path, voters: &str) -> Vec<Broker> {
-    let count = voters.split(',').count();
-    let starting = (1..=count).map(|id| {
-        let address = voters.split(',').nth(id - 1).unwrap().split_once('@').unwrap().1;
-        let text = format!(
-            "node.id={id}\nprocess.roles=controller\nmetadata.log.dir={0}/node-{id}\nlog.dirs={0}/none-{id}\n\
-             listeners=CONTROLLER://{address}\ncontroller.listener.names=CONTROLLER\n\
-             controller.quorum.voters={voters}\nmetrics.listener=127.0.0.1:0\n",
-            dir.display()
-        );
-        start(Settings::parse("test.properties", &text).unwrap().0)
-    });
-    join_all(starting).await
+/// The settings of a controller that is no broker.
+fn controller(dir: &Path, id: usize, voters: &str) -> Settings {
+    let address = voters.split(',').nth(id - 1).unwrap().split_once('@').unwrap().1;
+    let text = format!(
+        "node.id={id}\nprocess.roles=controller\nmetadata.log.dir={0}/node-{id}\nlog.dirs={0}/none-{id}\n\
+         listeners=CONTROLLER://{address}\ncontroller.listener.names=CONTROLLER\n\
+         controller.quorum.voters={voters}\nmetrics.listener=127.0.0.1:0\n",
+        dir.display()
+    );
+    Settings::parse("test.properties", &text).unwrap().0
 }
 
 async fn client(broker: &Broker) -> Client {
@@ -236,7 +232,8 @@ async fn controllers_that_are_no_brokers_decide_and_are_no_brokers() {
     for count in [1, 3] {
         let dir = tempfile::tempdir().unwrap();
         let voters = voters(&free_ports(count));
-        let mut controllers = controllers(dir.path(), &voters).await;
+        let mut controllers =
+            join_all((1..=count).map(|id| start(controller(dir.path(), id, &voters)))).await;
         let mut brokers = Vec::new();
         for id in [11, 12] {
             brokers.push(start(observer(dir.path(), id, &servers(&voters))).await);
@@ -265,8 +262,10 @@ async fn controllers_that_are_no_brokers_decide_and_are_no_brokers() {
         cluster.await_metadata(1, "leaders but 12", |told| all_led(told, "t", 4, &[11])).await;
         controllers.pop().unwrap().stop().await.unwrap();
         if count > 1 {
-            assert_eq!(cluster.create(1, "after", 1, 1).await, ErrorCode::None);
+            assert_eq!(cluster.create(1, "without", 1, 1).await, ErrorCode::None);
         }
+        controllers.push(start(controller(cluster.dir.path(), count, &cluster.voters)).await);
+        assert_eq!(cluster.create(1, "after", 1, 1).await, ErrorCode::None);
     }
 }
 
