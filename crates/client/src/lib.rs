@@ -7,8 +7,8 @@
 //! - [`GroupConsumer`]: reads the partitions that its group gives it, and commits how far it is.
 //! - [`groups`]: consumer groups listed, described and deleted, and their offsets read and set, as methods of [`Client`].
 //! - [`admin`]: creating, changing, deleting and listing topics, as methods of [`Client`].
-//! - [`elections`]: leaders elected. [`configs`]: configuration described and changed, likewise. [`cluster`]: the cluster and its brokers described;
-//!   [`quorum`]: who votes on its metadata; [`log_dirs`]: where brokers keep their logs.
+//! - [`elections`]: leaders elected. [`configs`]: configuration described and changed, likewise. [`cluster`]: the cluster
+//!   and its brokers described; [`quorum`]: who votes on its metadata; [`log_dirs`]: where brokers keep their logs.
 //!
 //! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
 //! come from [`ottla_env::Net`], wall-clock time and randomness from [`ottla_env::Env`], and waiting is tokio's.
