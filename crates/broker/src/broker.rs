@@ -241,6 +241,8 @@ impl Broker {
         let opened = match start::listen(bound) {
             Ok(opened) => opened,
             Err(error) => {
+                // The listeners for other nodes are among those that are waited for.
+                stop.send_replace(true);
                 core.close(followers).await?;
                 return Err(error);
             }
