@@ -2,8 +2,8 @@
 //!
 //! - `host`: what is replayed, and what the leader decides on top of it; `appender`: the task that takes it to the log.
 //! - `liveness`: the host of the failure detector; `chores`: what is looked at from time to time.
-//! - `quorum`: what is asked about the nodes that vote, and about those that do not (`observers`); `rejoin`: how one that lost
-//!   its directory votes again; `suspicion`: a leader of theirs whose process has died.
+//! - `quorum`: what is asked about the nodes that vote, and about those that do not (`observers`); `described_quorum`: how that is
+//!   said; `rejoin`: how one that lost its directory votes again; `suspicion`: a leader of theirs whose process has died.
 //! - `pull_metadata`: what nodes are handed that do not vote.
 //! - `partitions`: what leaders and holders of replicas ask.
 //! - `requests`: what brokers ask, in the terms of the machine and on the wire; `service`: the listeners on which they ask.
@@ -13,6 +13,7 @@
 
 mod appender;
 mod chores;
+mod described_quorum;
 mod host;
 mod liveness;
 mod observers;

@@ -17,29 +17,22 @@ use ottla_types::config::broker::network::CONTROLLER_LISTENER_NAMES;
 use ottla_types::config::broker::node::{
     CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS, CONTROLLER_QUORUM_FETCH_TIMEOUT_MS,
 };
-use ottla_types::{BrokerId, DirectoryId, ErrorCode, LeadershipEpoch, Offset};
+use ottla_types::{BrokerId, DirectoryId, ErrorCode, Offset};
 use ottla_wire::add_raft_voter::{AddRaftVoterRequest, AddRaftVoterResponse};
 use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
-use ottla_wire::describe_quorum::{
-    self, DescribeQuorumRequest, DescribeQuorumResponse, PartitionResponse, TopicResponse,
-};
+use ottla_wire::describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
 use ottla_wire::remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};
 use ottla_wire::update_raft_voter::{CurrentLeader, UpdateRaftVoterRequest, UpdateRaftVoterResponse};
 use ottla_wire::{Str, Uuid};
 use tokio::time::Instant;
 
+use super::described_quorum::{described, epoch, is_about_metadata, leave_out, with_errors};
 use super::end_of;
 use super::observers::Observers;
 use crate::cluster::{ClusterId, Metadata};
 
-/// The metadata log's name as a topic; it is partition 0.
-const METADATA_TOPIC: &str = "__cluster_metadata";
-
 /// `kraft.version` as it is finalized: the quorum can be changed.
 const KRAFT_VERSION: i16 = 1;
-
-/// The first version of DescribeQuorum that tells directories and endpoints.
-const FIRST_WITH_DIRECTORIES: i16 = 2;
 
 /// `EndpointType`'s number of controllers.
 const CONTROLLERS: i8 = 2;
@@ -189,14 +182,7 @@ impl Quorum {
         request: &DescribeQuorumRequest,
     ) -> DescribeQuorumResponse {
         let mut response = self.describe_fully(request).await;
-        if version < FIRST_WITH_DIRECTORIES {
-            response.nodes.clear();
-            let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-            for partition in partitions {
-                let replicas = partition.current_voters.iter_mut().chain(&mut partition.observers);
-                replicas.for_each(|replica| replica.replica_directory_id = Uuid::default());
-            }
-        }
+        leave_out(version, &mut response);
         response
     }
 
@@ -391,88 +377,6 @@ impl Quorum {
         endpoints.get_mut(..=nth)?.rotate_right(1);
         Some(endpoints)
     }
-}
-
-/// Whether nothing else is asked for than the metadata log.
-fn is_about_metadata(request: &DescribeQuorumRequest) -> bool {
-    let [topic] = &request.topics[..] else { return false };
-    let [partition] = &topic.partitions[..] else { return false };
-    topic.topic_name.as_str() == METADATA_TOPIC && partition.partition_index == 0
-}
-
-/// The same error for all that was asked for.
-fn with_errors(request: &DescribeQuorumRequest, error: ErrorCode) -> DescribeQuorumResponse {
-    let partition = |partition: &describe_quorum::PartitionData| PartitionResponse {
-        partition_index: partition.partition_index,
-        error_code: error.code(),
-        error_message: Some(error.to_string().into()),
-        leader_id: -1,
-        leader_epoch: -1,
-        high_watermark: -1,
-        ..PartitionResponse::default()
-    };
-    let topic = |topic: &describe_quorum::TopicData| TopicResponse {
-        topic_name: topic.topic_name.clone(),
-        partitions: topic.partitions.iter().map(partition).collect(),
-        ..TopicResponse::default()
-    };
-    DescribeQuorumResponse {
-        topics: request.topics.iter().map(topic).collect(),
-        ..DescribeQuorumResponse::default()
-    }
-}
-
-fn described(state: &QuorumState, now_ms: i64) -> DescribeQuorumResponse {
-    let replica = |replica: &ReplicaState| described_replica(replica, now_ms);
-    let partition = PartitionResponse {
-        partition_index: 0,
-        leader_id: state.leader.0,
-        leader_epoch: epoch(state.epoch),
-        high_watermark: state.high_watermark.0,
-        current_voters: state.voters.iter().map(replica).collect(),
-        observers: state.observers.iter().map(replica).collect(),
-        ..PartitionResponse::default()
-    };
-    let topic = TopicResponse {
-        topic_name: METADATA_TOPIC.into(),
-        partitions: vec![partition],
-        ..TopicResponse::default()
-    };
-    let listener = |endpoint: &VoterEndpoint| describe_quorum::Listener {
-        name: endpoint.listener.as_str().into(),
-        host: endpoint.host.as_str().into(),
-        port: endpoint.port,
-        ..describe_quorum::Listener::default()
-    };
-    let node = |replica: &ReplicaState| describe_quorum::Node {
-        node_id: replica.voter.key.id.0,
-        listeners: replica.voter.endpoints.iter().map(listener).collect(),
-        ..describe_quorum::Node::default()
-    };
-    DescribeQuorumResponse {
-        topics: vec![topic],
-        nodes: state.voters.iter().map(node).collect(),
-        ..DescribeQuorumResponse::default()
-    }
-}
-
-fn described_replica(replica: &ReplicaState, now_ms: i64) -> describe_quorum::ReplicaState {
-    let at = |ago: Option<Duration>| {
-        ago.map_or(-1, |ago| now_ms.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
-    };
-    describe_quorum::ReplicaState {
-        replica_id: replica.voter.key.id.0,
-        replica_directory_id: Uuid(replica.voter.key.directory.0),
-        log_end_offset: replica.log_end.map_or(-1, |end| end.0),
-        last_fetch_timestamp: at(replica.last_answer),
-        last_caught_up_timestamp: at(replica.last_caught_up),
-        ..describe_quorum::ReplicaState::default()
-    }
-}
-
-/// Kafka's epochs are shorter.
-fn epoch(epoch: LeadershipEpoch) -> i32 {
-    i32::try_from(epoch.0).unwrap_or(i32::MAX)
 }
 
 fn voter_key(id: i32, directory: Uuid, what: &str) -> Result<VoterKey, Refused> {
