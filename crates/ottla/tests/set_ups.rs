@@ -10,12 +10,11 @@
 
 mod common;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use common::cluster::{Cluster, PATIENCE, all_live};
+use common::cluster::{Cluster, PATIENCE, all_live, free_port};
 
 /// Three nodes as a test wants them: set up wrong, or one by one.
 struct SetUp {
@@ -41,9 +40,7 @@ impl Drop for Node {
 
 impl SetUp {
     fn new() -> Self {
-        let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = taken.map(|listener| listener.local_addr().unwrap().port());
-        Self { directory: tempfile::tempdir().unwrap(), ports }
+        Self { directory: tempfile::tempdir().unwrap(), ports: [(); 3].map(|()| free_port()) }
     }
 
     fn voters(&self) -> String {

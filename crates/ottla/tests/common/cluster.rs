@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -37,10 +38,7 @@ impl Drop for Node {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let taken: Vec<_> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-        let ports = taken.chunks(2).map(|pair| (port(&pair[0]), port(&pair[1]))).collect();
-        drop(taken);
+        let ports = (0..3).map(|_| (free_port(), free_port())).collect();
         let mut cluster = Self { directory: tempfile::tempdir().unwrap(), ports, nodes: Vec::new() };
         cluster.start_all();
         cluster
@@ -130,6 +128,19 @@ impl Cluster {
                 return;
             }
             assert!(begin.elapsed() < PATIENCE, "node {id} does not come to {what}: {info}");
+        }
+    }
+}
+
+/// A port that nobody listens on, and that no other test of this process is given. It is below those that the system gives to
+/// connections, so that none of them takes it before it is listened on.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (std::process::id().wrapping_mul(97).wrapping_add(nth) % 22_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
         }
     }
 }
