@@ -7,6 +7,7 @@ mod common;
 use common::{Cluster, replayed};
 use ottla_metadata::controller::brokers::heartbeat::Heartbeat;
 use ottla_metadata::controller::create_topics::CreateTopics;
+use ottla_metadata::controller::decision::{Cuts, HANDY_BATCH_BYTES};
 use ottla_metadata::{Decision, Image, Record};
 use ottla_types::{BrokerId, Offset};
 
@@ -156,4 +157,22 @@ fn fencing_a_broker_looks_at_its_own_partitions_only() {
     let hosted = cluster.image().hosted(BrokerId(1)).unwrap();
     assert_eq!((hosted.replicas.len(), hosted.leads.len(), hosted.preferred), (30, 0, 30));
     assert_eq!(cluster.image().leaderless().iter().count(), 30);
+}
+
+#[test]
+fn what_may_be_cut_anywhere_is_cut_into_handy_batches() {
+    let record = |nth: usize| {
+        let (resource, key) =
+            (ottla_metadata::record::ConfigResource::ClusterDefault, nth.to_string().into());
+        let value = Some("x".repeat(30_000).into());
+        Record::Config(ottla_metadata::record::Config { resource, key, value })
+    };
+    let whole = Decision::whole((0..20).map(record).collect(), ());
+    assert_eq!(whole.clone().batches(usize::MAX).unwrap().0.len(), 1, "what must not be cut is not");
+    let loose = Decision { cuts: Cuts::Anywhere, ..whole };
+    let (batches, ..) = loose.clone().batches(usize::MAX).unwrap();
+    let sizes: Vec<usize> =
+        batches.iter().map(|batch| batch.bytes.iter().map(|bytes| bytes.len()).sum()).collect();
+    assert!(sizes.iter().all(|size| *size <= HANDY_BATCH_BYTES), "{sizes:?}");
+    assert_eq!(batches.into_iter().flat_map(|batch| batch.records).collect::<Vec<_>>(), loose.records);
 }

@@ -35,6 +35,10 @@ pub struct Decision<A> {
     pub answer: A,
 }
 
+/// How large batches of a decision become that may be cut anywhere. The leader of the log is heard with each of them: one of
+/// tens of thousands of records takes the others longer to write than a leader may be silent.
+pub const HANDY_BATCH_BYTES: usize = 256 * 1024;
+
 /// Between which records of a decision another batch may begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Cuts {
@@ -137,7 +141,8 @@ impl<A> Decision<A> {
         Decision { records: self.records, cuts, unclean: self.unclean, answer: next.answer }
     }
 
-    /// Cuts the decision into batches of at most `most` bytes, four bytes for each record included. They must be appended
+    /// Cuts the decision into batches of at most `most` bytes, four bytes for each record included, and of no more than
+    /// [`HANDY_BATCH_BYTES`] where it may be cut so small. They must be appended
     /// in this order, each only if all before it are; who cannot append one resigns, since the next decisions see them
     /// all.
     ///
@@ -156,7 +161,7 @@ impl<A> Decision<A> {
             if part_size > most {
                 return Err(TooLarge { bytes: part_size, most });
             }
-            if size + part_size > most {
+            if size > 0 && size + part_size > most.min(HANDY_BATCH_BYTES) {
                 batches.push(std::mem::take(&mut batch));
                 size = 0;
             }
