@@ -285,6 +285,15 @@ async fn what_is_lost_with_the_leadership_is_forgotten_and_who_waits_is_told() {
 }
 
 #[tokio::test]
+async fn a_change_that_nobody_knows_the_fate_of_is_to_be_asked_of_the_next_leader() {
+    let (metadata, _delivering, mut appends, _followers) = by_hand().await;
+    let in_doubt = change(&metadata, "1000");
+    let (_, answer) = appends.recv().await.unwrap();
+    answer.send(Appended::Unknown("leadership was lost".into())).unwrap();
+    assert_eq!(in_doubt.await.unwrap().unwrap_err().error, ErrorCode::NotController);
+}
+
+#[tokio::test]
 async fn what_was_committed_before_the_leadership_ended_is_answered_so_although_it_is_replayed_after() {
     let (metadata, delivering, mut appends, _followers) = by_hand().await;
     let kept = change(&metadata, "1000");
