@@ -124,3 +124,21 @@ async fn nobody_takes_the_vote_of_a_directory_that_lives() {
     assert_eq!(stranger.error_code, ErrorCode::InvalidRequest.code(), "{stranger:?}");
     assert_eq!(cluster.create(2, "t", 1, 3).await, ErrorCode::None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_address_was_taken_while_it_looked_for_its_quorum_says_so_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports = free_ports(4);
+    let voters = voters(&ports[..3]);
+    let listeners =
+        format!("listeners=PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}\n", ports[3], ports[0]);
+    let first = tokio::spawn(Broker::start(Env::real(), settings(dir.path(), 1, &voters, &listeners)));
+    // It has bound its address by now, and listens only when it can serve.
+    drop(connect(controller(&voters, 1)).await);
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", ports[3])).unwrap();
+    let others = [2, 3].map(|id| Broker::start(Env::real(), settings(dir.path(), id, &voters, "")));
+    let _others = futures_util::future::join_all(others).await;
+    let ended = tokio::time::timeout(PATIENCE, first).await.unwrap().unwrap();
+    let error = ended.err().unwrap().to_string();
+    assert!(error.contains("listeners") && error.contains(&ports[3].to_string()), "{error}");
+}
