@@ -84,8 +84,10 @@ fn malformed_and_contradictory_listeners_are_refused() {
 
 #[test]
 fn a_controller_alone_may_be_told_how_brokers_call_the_listener_among_themselves() {
-    let controller = "process.roles=controller\nlisteners=CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n";
-    let inter_broker = |more: &str| settings(&format!("{controller}{more}")).listeners().unwrap().inter_broker;
+    let controller =
+        "process.roles=controller\nlisteners=CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n";
+    let inter_broker =
+        |more: &str| settings(&format!("{controller}{more}")).listeners().unwrap().inter_broker;
     assert_eq!(inter_broker("inter.broker.listener.name=internal\n"), "INTERNAL");
     assert_eq!(inter_broker(""), "PLAINTEXT");
 }

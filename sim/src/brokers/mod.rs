@@ -85,19 +85,12 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
         .iter()
         .enumerate()
         .map(|(number, writing)| {
-            let (writing, oracle, partitions) = (writing.clone(), oracle.clone(), plan.all_partitions());
+            let mut writing = writing.clone();
+            writing.number = number as u32;
+            let (oracle, partitions) = (oracle.clone(), plan.all_partitions());
             let timeline = world.timeline().clone();
             program::in_process(world, &format!("writer-{number}"), move |env| {
-                writer::run(
-                    env,
-                    Servers::one(),
-                    timeline,
-                    writing,
-                    number as u32,
-                    partitions,
-                    oracle,
-                    until_us,
-                )
+                writer::run(env, Servers::one(), timeline, writing, partitions, oracle, until_us)
             })
         })
         .collect();

@@ -24,6 +24,8 @@ pub(crate) struct Writing {
     pause: Duration,
     value_bytes: u64,
     seed: u64,
+    /// Its number among those that write the same partitions: by it a record is known.
+    pub(crate) number: u32,
 }
 
 impl Writing {
@@ -44,6 +46,7 @@ impl Writing {
             pause: ms([50, 150, 500][rng.index(3)]),
             value_bytes: [16, 200, 4_000][rng.index(3)],
             seed: rng.next_u64(),
+            number: 0,
         }
     }
 
@@ -64,7 +67,6 @@ pub(crate) async fn run(
     servers: Servers,
     timeline: Timeline,
     writing: Writing,
-    writer: u32,
     partitions: Vec<TopicPartition>,
     oracle: Oracle,
     until_us: u64,
@@ -76,7 +78,7 @@ pub(crate) async fn run(
     while timeline.now_us() < until_us {
         for _ in 0..1 + rng.below(writing.burst) {
             let partition = &partitions[rng.index(partitions.len())];
-            let id = RecordId { writer, number };
+            let id = RecordId { writer: writing.number, number };
             number += 1;
             oracle.with(partition, |history| history.sent.insert(id, Fate::Unknown));
             let value = id.value(rng.below(writing.value_bytes) as usize);

@@ -230,7 +230,7 @@ impl Cluster {
                 })
             };
         let writing = in_one("writer", |env, servers, data, timeline, records, until_us| {
-            Box::pin(writer::run(env, servers, timeline, data.writing, 0, data.partitions, records, until_us))
+            Box::pin(writer::run(env, servers, timeline, data.writing, data.partitions, records, until_us))
         });
         let reading = in_one("reader", |env, servers, data, timeline, records, until_us| {
             Box::pin(reader::follow(env, servers, timeline, data.partitions, records, until_us))

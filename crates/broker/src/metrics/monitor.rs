@@ -116,9 +116,7 @@ async fn dirs(core: &Core) -> Vec<Dir> {
     let used = core.logs.dirs().await;
     // A controller alone has that of the metadata log, and no other.
     let all = if core.role.is_broker() { core.settings.log_dirs() } else { Vec::new() };
-    let unused = all
-        .into_iter()
-        .filter(|path| !used.iter().any(|dir| dir.path == Path::new(path)));
+    let unused = all.into_iter().filter(|path| !used.iter().any(|dir| dir.path == Path::new(path)));
     let unused = unused.map(|path| Dir {
         path,
         failure: Some("it could not be used at the start, and takes no part".to_owned()),
