@@ -175,6 +175,6 @@ fn the_end_of_standard_output_stops_the_cluster() {
     let closed = Command::new("true").stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap();
     dev.said = BufReader::new(closed).lines();
     // It notices with the next line that there is to say: a broker's, or about this order, which is then done or refused.
-    dev.fault("pause 1");
+    ottla(&dev.fault("pause 1"), &[], "");
     assert!(dev.child.wait().unwrap().success());
 }
