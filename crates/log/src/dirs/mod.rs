@@ -1,7 +1,7 @@
 //! The log directories of a broker (`log.dirs`), and the logs in them.
 //!
 //! What is not here: which logs there should be. The broker compares [`LogDirs::list`] with the metadata image, creates
-//! what is missing and deletes what is stray.
+//! what is missing, has deleted what was replayed as gone, and puts aside what belongs to no topic.
 
 mod bulk;
 mod create;

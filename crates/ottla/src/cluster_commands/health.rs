@@ -16,8 +16,8 @@ use super::said;
 use crate::cluster::{Cluster, explain};
 use crate::output;
 
-/// How long a voter may be silent, or lack records. The quorum's own time limits are shorter, and those of Kafka's are as
-/// long.
+/// How long a voter may be silent, or lack records. This quorum's own time limits are shorter; Kafka's default
+/// (`controller.quorum.fetch.timeout.ms`) is as long.
 const LATE_MS: i64 = 2_000;
 
 /// How many partitions are named of a kind.
