@@ -282,7 +282,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// What every broker tells of the topics is what their administrators were told.
+    /// What administrators were told is in the metadata, of which every node has the same image by now; and clients are told of
+    /// topics again.
     async fn check_changes(&self) -> Result<(), Violation> {
         let image = self.oracle.with(|log| log.image());
         for (name, expected) in self.changes.all() {
