@@ -1,5 +1,6 @@
 //! Which voters are heard of, for the operator: a line when one cannot be reached any more, one in ten seconds for as long as
-//! that lasts, and one when it is back. However many messages fail meanwhile, that is one state.
+//! that lasts, and one when it is back. However many messages fail meanwhile, that is one state. It is known for as long as the
+//! voter is spoken to: a follower that has nothing to say to another one does not know how that one fares.
 //!
 //! Pure: the time is an argument. What is not here: the lines.
 
@@ -33,8 +34,8 @@ pub(super) enum Line {
     Lost,
     /// It cannot be reached for so long.
     Lasts(Duration),
-    /// It can be reached again, after so long.
-    Back(Duration),
+    /// It can be reached again; after so long, if that is known.
+    Back(Option<Duration>),
 }
 
 /// What is known of the voters that are spoken to.
@@ -43,6 +44,8 @@ pub(super) struct Heard(BTreeMap<BrokerId, Voter>);
 
 #[derive(Debug)]
 struct Voter {
+    /// When it was spoken to last.
+    tried: Instant,
     /// When it was heard of last, or first spoken to.
     heard: Instant,
     /// Since when it is known not to be reached, and when that was told last.
@@ -52,13 +55,22 @@ struct Voter {
 impl Heard {
     /// Takes note of what became of a message to a voter. Whether anything is to be told.
     pub(super) fn note(&mut self, voter: BrokerId, outcome: Outcome, now: Instant) -> Option<Line> {
-        let voter = self.0.entry(voter).or_insert(Voter { heard: now, lost: None });
+        let voter = self.0.entry(voter).or_insert(Voter { tried: now, heard: now, lost: None });
+        let was_left_alone = now.saturating_duration_since(voter.tried) >= LASTING;
+        voter.tried = now;
+        let was_lost = voter.lost.is_some();
+        if was_left_alone {
+            // It may have been back, and gone again, since.
+            voter.heard = now;
+            voter.lost = None;
+        }
         let silence = now.saturating_duration_since(voter.heard);
         match (outcome, voter.lost) {
             (Outcome::Answered, lost) => {
                 voter.heard = now;
                 voter.lost = None;
-                lost.map(|(since, _)| Line::Back(now.saturating_duration_since(since)))
+                let after = lost.map(|(since, _)| now.saturating_duration_since(since));
+                was_lost.then_some(Line::Back(after))
             }
             (Outcome::GivenUp, None) if silence < SLOW => None,
             (_, None) => {
@@ -93,7 +105,7 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!(
             told,
-            [Line::Lost, Line::Lasts(seconds(10)), Line::Lasts(seconds(20)), Line::Back(seconds(30))]
+            [Line::Lost, Line::Lasts(seconds(10)), Line::Lasts(seconds(20)), Line::Back(Some(seconds(30)))]
         );
     }
 
@@ -108,5 +120,19 @@ mod tests {
         assert_eq!(note(1_900, Outcome::GivenUp), None);
         assert_eq!(note(2_000, Outcome::GivenUp), Some(Line::Lost));
         assert_eq!(note(2_100, Outcome::GivenUp), None);
+    }
+
+    #[test]
+    fn how_long_a_voter_is_gone_that_nobody_speaks_to_is_not_known() {
+        let begin = Instant::now();
+        let mut heard = Heard::default();
+        let mut note =
+            |seconds, outcome| heard.note(BrokerId(2), outcome, begin + Duration::from_secs(seconds));
+        assert_eq!(note(0, Outcome::Failed), Some(Line::Lost));
+        assert_eq!(note(231, Outcome::Failed), Some(Line::Lost), "it is lost anew, for all that is known");
+        assert_eq!(note(235, Outcome::Answered), Some(Line::Back(Some(Duration::from_secs(4)))));
+        assert_eq!(note(240, Outcome::Failed), Some(Line::Lost));
+        assert_eq!(note(300, Outcome::Answered), Some(Line::Back(None)));
+        assert_eq!(note(301, Outcome::Answered), None);
     }
 }

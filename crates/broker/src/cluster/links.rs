@@ -253,7 +253,8 @@ impl Asked<'_> {
             Some(Line::Lasts(since)) => {
                 warn!("voter {to} cannot be reached for {} s{why}", since.as_secs());
             }
-            Some(Line::Back(after)) => {
+            Some(Line::Back(None)) => info!("voter {to} is reached again"),
+            Some(Line::Back(Some(after))) => {
                 info!("voter {to} is reached again, after {} ms", after.as_millis());
             }
         }
