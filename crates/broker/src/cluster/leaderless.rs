@@ -25,12 +25,15 @@ impl Channel {
         let links = self.links.as_deref().filter(|_| !self.controller.metadata.is_leading())?;
         let me = self.controller.metadata.node_id();
         let mut voters: Vec<BrokerId> = self.quorum.members().into_iter().map(|voter| voter.key.id).collect();
-        if voters.is_empty() {
-            // Who does not vote knows of those who do by their addresses.
+        let of_whom = if voters.is_empty() {
+            // Who does not vote knows of those who do by their addresses, and perhaps not of all.
             voters = links.known();
-        }
+            "voters that this broker knows of"
+        } else {
+            "voters"
+        };
         let reached = join_all(voters.iter().map(async |id| (*id, reach(links, me, *id).await))).await;
-        Some(explain(&reached))
+        Some(explain(of_whom, &reached))
     }
 }
 
@@ -38,7 +41,7 @@ async fn reach(links: &Links, me: BrokerId, voter: BrokerId) -> io::Result<()> {
     if voter == me { Ok(()) } else { links.reach(voter, REACH_TIMEOUT).await }
 }
 
-fn explain(voters: &[(BrokerId, io::Result<()>)]) -> Refused {
+fn explain(of_whom: &str, voters: &[(BrokerId, io::Result<()>)]) -> Refused {
     let reached = voters.iter().filter(|(_, reached)| reached.is_ok()).count();
     let missing = voters.iter().filter_map(|(id, reached)| {
         let error = reached.as_ref().err()?;
@@ -52,7 +55,7 @@ fn explain(voters: &[(BrokerId, io::Result<()>)]) -> Refused {
     } else {
         (ErrorCode::RequestTimedOut, "the metadata quorum has no leader")
     };
-    Refused { error, message: format!("{none}: {reached} of {count} voters can be reached{missing}") }
+    Refused { error, message: format!("{none}: {reached} of {count} {of_whom} can be reached{missing}") }
 }
 
 #[cfg(test)]
@@ -67,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_lost_majority_is_told_with_who_is_missing_and_why() {
-        let refused = explain(&voters([Ok(()), Err("connection refused"), Err("no answer")]));
+        let refused = explain("voters", &voters([Ok(()), Err("connection refused"), Err("no answer")]));
         assert_eq!(refused.error, ErrorCode::RequestTimedOut);
         assert_eq!(
             refused.message,
@@ -77,11 +80,18 @@ mod tests {
 
     #[test]
     fn a_majority_that_is_there_is_not_said_to_be_lost() {
-        let refused = explain(&voters([Ok(()), Err("connection refused"), Ok(())]));
+        let refused = explain("voters", &voters([Ok(()), Err("connection refused"), Ok(())]));
         assert_eq!(refused.error, ErrorCode::NotController, "clients ask again");
         let text = refused.message;
         assert!(text.contains("yet") && text.contains("2 of 3 voters can be reached (node 2:"), "{text}");
-        let text = explain(&voters([Ok(()), Ok(()), Ok(())])).message;
+        let text = explain("voters", &voters([Ok(()), Ok(()), Ok(())])).message;
         assert!(text.ends_with("3 of 3 voters can be reached"), "{text}");
+    }
+
+    #[test]
+    fn who_may_not_know_of_all_voters_does_not_say_how_many_there_are() {
+        let text =
+            explain("voters that this broker knows of", &voters([Ok(()), Err("no"), Err("no")])).message;
+        assert!(text.contains("1 of 3 voters that this broker knows of can be reached (node 2:"), "{text}");
     }
 }
