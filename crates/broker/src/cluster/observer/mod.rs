@@ -32,7 +32,7 @@ use self::pulls::{Found, Pulls};
 use super::join::{self, Joined};
 use super::{Channel, ClusterId, Links};
 use crate::controller::Quorum;
-use crate::server::LogLimit;
+use crate::server::StateLines;
 use crate::start::StartError;
 
 /// How long to wait before asking again who is there.
@@ -191,7 +191,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// Asks all places until one of them knows its cluster: what that is called.
     async fn run(&mut self) -> Result<String, ObserverError> {
-        let mut limit = LogLimit::default();
+        let mut lines = StateLines::default();
         loop {
             let asked = self.places.iter().map(async |place| (place, self.pulls.look(place).await));
             let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -206,7 +206,7 @@ impl Search<'_> {
                 return Ok(first.cluster_id);
             }
             self.missing = missing.join("; ");
-            if let Some(suppressed) = limit.admit(Instant::now()) {
+            if let Some(suppressed) = lines.admit(&self.missing, Instant::now()) {
                 warn!(suppressed, "waiting for the metadata quorum: {}", self.missing);
             }
             tokio::time::sleep(PAUSE).await;

@@ -105,7 +105,7 @@ impl Pulls {
             connection.start(request, timeout)?.wait().await
         };
         let response = match tokio::time::timeout(timeout, asking).await {
-            Ok(response) => response.map_err(|error| error.to_string())?,
+            Ok(response) => response.map_err(|error| no_answer(&error))?,
             Err(_) => return Err(format!("no answer within {} ms", timeout.as_millis())),
         };
         self.check_cluster(place, &response)?;
@@ -192,6 +192,19 @@ impl Voters for Pulls {
     }
 }
 
+/// Why there is no answer of a node, with what is to be done about it if that is known.
+fn no_answer(error: &ottla_client::Error) -> String {
+    match error {
+        // Each controller has had this API for as long as there was one.
+        ottla_client::Error::UnsupportedApi { theirs: None, .. } => {
+            "this address is not a controller's listener, but perhaps a broker's for clients: name the listener that is in \
+             controller.listener.names there"
+                .to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
 /// Why a node gives no answer.
 fn refusal(response: &PullMetadataResponse) -> Option<String> {
     let error = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
@@ -224,4 +237,27 @@ fn answer(wants_snapshot: bool, response: PullMetadataResponse) -> Result<Answer
         leader_at: host.map(|host| Place { host: host.to_string(), port: response.leader_port }),
         found,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_wire::ApiKey;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_is_not_for_controllers_is_told_as_that() {
+        let unsupported = |theirs| ottla_client::Error::UnsupportedApi {
+            broker: Address::new("a", 1),
+            api: ApiKey::PullMetadata,
+            ours: ApiKey::PullMetadata.served(),
+            theirs,
+        };
+        let text = no_answer(&unsupported(None));
+        assert!(text.starts_with("this address is not a controller's listener"), "{text}");
+        assert!(
+            no_answer(&unsupported(Some((7, 9)))).contains("7 to 9"),
+            "another version is something else"
+        );
+    }
 }
