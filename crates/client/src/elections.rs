@@ -68,7 +68,8 @@ impl Client {
             ..ElectLeadersRequest::default()
         };
         let response = connection.call(request).await?;
-        check(connection.broker(), ApiKey::ElectLeaders, "", response.error_code, None)?;
+        let message = whole_message(&response);
+        check(connection.broker(), ApiKey::ElectLeaders, "", response.error_code, message)?;
         Ok(elected(response))
     }
 }
@@ -83,6 +84,13 @@ fn by_topic(partitions: &[TopicPartition]) -> Vec<TopicPartitions> {
         })
     };
     partitions.chunk_by(|a, b| a.topic == b.topic).filter_map(of_topic).collect()
+}
+
+/// What is said of an error of the whole request: it has no words of its own, but the partitions have.
+fn whole_message(response: &ElectLeadersResponse) -> Option<&str> {
+    let mut partitions = response.replica_election_results.iter().flat_map(|topic| &topic.partition_result);
+    let same = partitions.find(|partition| partition.error_code == response.error_code)?;
+    same.error_message.as_deref()
 }
 
 fn elected(response: ElectLeadersResponse) -> Vec<ElectedPartition> {
@@ -102,6 +110,7 @@ fn elected(response: ElectLeadersResponse) -> Vec<ElectedPartition> {
 #[cfg(test)]
 mod tests {
     use ottla_types::TopicName;
+    use ottla_wire::elect_leaders::ReplicaElectionResult;
 
     use super::*;
 
@@ -111,5 +120,30 @@ mod tests {
         let asked = by_topic(&[of("a", 0), of("a", 2), of("b", 1)]);
         let asked: Vec<_> = asked.iter().map(|topic| (&*topic.topic, &*topic.partitions)).collect();
         assert_eq!(asked, [("a", &[0, 2][..]), ("b", &[1][..])]);
+    }
+
+    #[test]
+    fn an_error_of_the_whole_request_has_the_words_of_a_partition() {
+        let partition = |error_code, message: &str| PartitionResult {
+            error_code,
+            error_message: Some(message.into()),
+            ..PartitionResult::default()
+        };
+        let topic = ReplicaElectionResult {
+            partition_result: vec![partition(3, "no such partition"), partition(7, "no leader: 1 of 3")],
+            ..ReplicaElectionResult::default()
+        };
+        let told = |error_code, results: &[ReplicaElectionResult]| {
+            let replica_election_results = results.to_vec();
+            let response = ElectLeadersResponse {
+                error_code,
+                replica_election_results,
+                ..ElectLeadersResponse::default()
+            };
+            whole_message(&response).map(str::to_owned)
+        };
+        assert_eq!(told(7, &[topic.clone()]).as_deref(), Some("no leader: 1 of 3"));
+        assert_eq!(told(41, &[topic]), None);
+        assert_eq!(told(7, &[]), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Who may lead is the controller's to say.
 
+use ottla_metadata::Image;
 use ottla_metadata::controller::Refused;
 use ottla_metadata::controller::replication::elections::{ElectionResult, ElectionType};
 use ottla_wire::Str;
@@ -28,7 +29,10 @@ pub(crate) async fn handle(
         },
         Err(refused) => ElectLeadersResponse {
             error_code: if context.version >= ERROR_SINCE { refused.error.code() } else { 0 },
-            replica_election_results: by_topic(all_refused(topics.as_deref(), &refused)),
+            replica_election_results: match topics.as_deref() {
+                Some(topics) => by_topic(all_refused(topics, &refused)),
+                None => by_topic(first_refused(&core.metadata.image(), refused)),
+            },
             ..ElectLeadersResponse::default()
         },
     }
@@ -53,9 +57,18 @@ fn named(topics: &[TopicPartitions]) -> impl Iterator<Item = (String, i32)> {
 }
 
 /// Every partition of the request, with the error of the request: version 0 has no other place for it.
-fn all_refused(topics: Option<&[TopicPartitions]>, refused: &Refused) -> Vec<ElectionResult> {
-    let partitions = topics.into_iter().flat_map(named);
-    partitions.map(|(topic, index)| ElectionResult { topic, index, result: Err(refused.clone()) }).collect()
+fn all_refused(topics: &[TopicPartitions], refused: &Refused) -> Vec<ElectionResult> {
+    named(topics)
+        .map(|(topic, index)| ElectionResult { topic, index, result: Err(refused.clone()) })
+        .collect()
+}
+
+/// The first partition that there is, with the error of a request for all of them: an error of the whole request has no words,
+/// and the same words at each of many partitions would be a large answer.
+fn first_refused(image: &Image, refused: Refused) -> Vec<ElectionResult> {
+    let first = image.topics().next().map(|topic| topic.name.to_string());
+    let result = |topic| ElectionResult { topic, index: 0, result: Err(refused) };
+    first.map(result).into_iter().collect()
 }
 
 /// The results with those of a topic in a row together.
@@ -99,7 +112,7 @@ mod tests {
         };
         let refused = Refused { error: ErrorCode::NotController, message: "not here".to_owned() };
         let topics = [topic("a", &[2, 0]), topic("b", &[1])];
-        let results = by_topic(all_refused(Some(&topics), &refused));
+        let results = by_topic(all_refused(&topics, &refused));
         let codes = |result: &ReplicaElectionResult| {
             result.partition_result.iter().map(|p| (p.partition_id, p.error_code)).collect::<Vec<_>>()
         };
@@ -107,6 +120,6 @@ mod tests {
         assert_eq!(results.len(), 2);
         assert_eq!((&*results[0].topic, codes(&results[0])), ("a", vec![(2, code), (0, code)]));
         assert_eq!((&*results[1].topic, codes(&results[1])), ("b", vec![(1, code)]));
-        assert_eq!(by_topic(all_refused(None, &refused)), []);
+        assert_eq!(by_topic(first_refused(&Image::default(), refused)), [], "there is nothing to elect");
     }
 }
