@@ -25,11 +25,17 @@ struct Seen {
 }
 
 impl Observers {
-    /// Notes how far a broker is, of what is committed up to `committed`.
+    /// Forgets those that are not to be kept: so there are never more than registered brokers.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(BrokerId) -> bool) {
+        self.0.retain(|broker, _| keep(*broker));
+    }
+
+    /// Notes how far a broker is, of what is committed up to `committed`. Nobody is further than that.
     pub(super) fn note(&mut self, broker: BrokerId, end: Offset, committed: Offset, now: Instant) {
         self.0.retain(|_, seen| now.saturating_duration_since(seen.heard) < FORGOTTEN);
         let before = self.0.get(&broker).and_then(|seen| seen.caught_up);
         let caught_up = if end >= committed { Some(now) } else { before };
+        let end = end.clamp(Offset(0), committed.max(Offset(0)));
         self.0.insert(broker, Seen { end, heard: now, caught_up });
     }
 
@@ -72,5 +78,18 @@ mod tests {
         assert_eq!(shown[0].last_answer, Some(Duration::from_secs(2)));
         assert_eq!(shown[0].last_caught_up, Some(Duration::from_secs(5)));
         assert!(observers.besides(&[], at(400)).is_empty());
+    }
+
+    #[test]
+    fn nobody_is_shown_further_than_the_log_or_after_it_is_forgotten() {
+        let now = Instant::now();
+        let mut observers = Observers::default();
+        observers.note(BrokerId(4), Offset(1_000_000_000_000_001), Offset(10), now);
+        observers.note(BrokerId(5), Offset(-7), Offset(10), now);
+        let ends: Vec<_> = observers.besides(&[], now).iter().map(|shown| shown.log_end).collect();
+        assert_eq!(ends, [Some(Offset(10)), Some(Offset(0))]);
+        observers.retain(|broker| broker == BrokerId(5));
+        let left: Vec<_> = observers.besides(&[], now).iter().map(|shown| shown.voter.key.id).collect();
+        assert_eq!(left, [BrokerId(5)]);
     }
 }

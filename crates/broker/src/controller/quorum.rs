@@ -12,6 +12,7 @@ use ottla_broadcast::QuorumAdmin;
 use ottla_broadcast::quorum::{QuorumError, QuorumState, ReplicaState, Voter, VoterEndpoint, VoterKey};
 use ottla_env::{Clock, Env, process};
 use ottla_metadata::controller::Refused;
+use ottla_metadata::controller::brokers::heartbeat::Heartbeat;
 use ottla_types::config::Settings;
 use ottla_types::config::broker::network::CONTROLLER_LISTENER_NAMES;
 use ottla_types::config::broker::node::{
@@ -139,10 +140,13 @@ impl Quorum {
         Voter { key, endpoints: Vec::new() }
     }
 
-    /// Notes how far a broker is, as its heartbeat says: the last offset that it has carried out.
-    pub(crate) fn heard_of(&self, broker: BrokerId, last: Offset) {
-        let committed = end_of(&self.metadata.host.image());
-        self.observers().note(broker, Offset(last.0.saturating_add(1)), committed, Instant::now());
+    /// Notes how far a broker is, as its heartbeat says that was taken: the last offset that it has carried out.
+    pub(crate) fn heard_of(&self, heartbeat: &Heartbeat) {
+        let image = self.metadata.host.image();
+        let mut observers = self.observers();
+        observers.retain(|broker| image.broker(broker).is_some());
+        let end = Offset(heartbeat.metadata_offset.0.saturating_add(1));
+        observers.note(heartbeat.id, end, end_of(&image), Instant::now());
     }
 
     fn observers(&self) -> MutexGuard<'_, Observers> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use ottla_types::config::listeners::Voter;
-use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, Offset};
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode};
 use ottla_wire::api_versions::{ApiVersion, ApiVersionsResponse};
 use ottla_wire::envelope::{EnvelopeRequest, EnvelopeResponse};
 use ottla_wire::frame::encode_response;
@@ -126,8 +126,13 @@ impl ControllerNode {
                 registration_response(answer).into()
             }
             Request::BrokerHeartbeat(request) => {
-                self.quorum.heard_of(BrokerId(request.broker_id), Offset(request.current_metadata_offset));
-                heartbeat_response(controller.heartbeat(&heartbeat(&request)).await).into()
+                let heartbeat = heartbeat(&request);
+                let answer = controller.heartbeat(&heartbeat).await;
+                // Anybody can send one; only that of a registered broker's last run says how far it is.
+                if answer.is_ok() {
+                    self.quorum.heard_of(&heartbeat);
+                }
+                heartbeat_response(answer).into()
             }
             Request::AllocateProducerIds(request) => {
                 let broker = BrokerId(request.broker_id);
