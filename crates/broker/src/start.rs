@@ -24,7 +24,7 @@ use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicPartition};
 
 use crate::broker::Core;
 use crate::cluster::join::{self, Joined};
-use crate::cluster::{Channel, Metadata, ObserverError, as_observer};
+use crate::cluster::{Channel, Metadata, ObserverError, Taken, as_observer};
 use crate::controller::ControllerNode;
 use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{Replica, log_config, topic_config};
@@ -94,6 +94,17 @@ pub enum StartError {
     /// A broker that does not vote finds no quorum to belong to.
     #[error(transparent)]
     Observer(#[from] ObserverError),
+    /// Another broker has this one's id, and lives.
+    #[error(
+        "node.id {id} is taken: another broker with that id is running{at}. Each node of a cluster needs a node.id of its own: \
+         set another one here, or stop the other broker"
+    )]
+    IdTaken {
+        /// The id.
+        id: BrokerId,
+        /// Where the other one is reached, as far as it is known: with a word before it, or empty.
+        at: String,
+    },
     /// The broker cannot register.
     #[error("the broker cannot register with the controller: {}: {}", .0.error, .0.message)]
     Register(Refused),
@@ -276,7 +287,10 @@ async fn boot_on(
         true => register(metadata, &registration).await,
         false => register_with_quorum(settings, &joined.channel, &registration).await,
     }
-    .map_err(StartError::Register)?;
+    .map_err(|refused| match refused.error {
+        ErrorCode::DuplicateBrokerRegistration => id_taken(&metadata.image(), registration.id),
+        _ => StartError::Register(refused),
+    })?;
     // It is fenced, so nobody counts on what it writes yet.
     logs.note_broker_epoch(epoch).await;
     if is_alone {
@@ -382,6 +396,12 @@ async fn unfence(metadata: &Metadata, id: BrokerId, epoch: BrokerEpoch) -> Resul
     Ok(())
 }
 
+fn id_taken(image: &Image, id: BrokerId) -> StartError {
+    let endpoint = image.broker(id).and_then(|other| other.registration.endpoints.first());
+    let at = endpoint.map_or_else(String::new, |endpoint| format!(" at {}:{}", endpoint.host, endpoint.port));
+    StartError::IdTaken { id, at }
+}
+
 /// Registers with whichever node leads the quorum, and waits until this one has replayed that. Its heartbeats unfence it.
 async fn register_with_quorum(
     settings: &Settings,
@@ -391,10 +411,11 @@ async fn register_with_quorum(
     let timeout = u64::try_from(settings.get(&node::INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
     let deadline = tokio::time::Instant::now() + Duration::from_millis(timeout);
     let mut lines = StateLines::default();
+    let mut taken = Taken::new(settings);
     let epoch = loop {
         let refused = match channel.register(registration).await {
             Ok(epoch) => break epoch,
-            // The controller may not know yet that the run before is over.
+            // The controller may not know yet that the run before is over: [`Taken`].
             Err(refused)
                 if matches!(
                     refused.error,
@@ -405,11 +426,19 @@ async fn register_with_quorum(
             }
             Err(refused) => return Err(refused),
         };
-        if tokio::time::Instant::now() >= deadline {
+        let now = tokio::time::Instant::now();
+        let leader = *channel.controller.metadata.leader().borrow();
+        if taken.note(refused.error, leader, now) || now >= deadline {
             return Err(refused);
         }
-        if let Some(suppressed) = lines.admit(&refused.message, tokio::time::Instant::now()) {
-            info!(suppressed, "waiting to be registered: {}", refused.message);
+        if let Some(suppressed) = lines.admit(&refused.message, now) {
+            let why = match refused.error {
+                ErrorCode::DuplicateBrokerRegistration => {
+                    "another broker has this node.id, or this one's last run counts as alive"
+                }
+                _ => &refused.message,
+            };
+            info!(suppressed, "waiting to be registered: {why}");
         }
         tokio::time::sleep(REGISTER_PAUSE).await;
     };

@@ -14,8 +14,10 @@ use ottla_broker::{Broker, StartError};
 use ottla_env::Env;
 use ottla_types::ErrorCode;
 use ottla_types::config::Settings;
+use ottla_wire::broker_heartbeat::BrokerHeartbeatRequest;
 use ottla_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use ottla_wire::describe_cluster::DescribeClusterRequest;
+use ottla_wire::describe_quorum::{DescribeQuorumRequest, PartitionData, TopicData};
 use ottla_wire::init_producer_id::InitProducerIdRequest;
 use ottla_wire::metadata::{MetadataRequest, MetadataResponse};
 
@@ -301,4 +303,61 @@ async fn brokers_that_belong_elsewhere_or_nowhere_are_told_so() {
     let nobody = format!("{}\ninitial.broker.registration.timeout.ms=200", servers(&voters(&free_ports(2))));
     let error = refusal(observer(path, 7, &nobody)).await;
     assert!(error.contains("200 ms") && error.contains("controller.quorum.bootstrap.servers"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_broker_of_an_id_ends_in_an_error_that_says_so() {
+    let mut cluster = Cluster::start().await;
+    let quorum = servers(&cluster.voters);
+    cluster.brokers.push(Some(start(observer(cluster.dir.path(), 4, &quorum)).await));
+    cluster.await_brokers(1, 4).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    // It believes sooner that the first one lives.
+    let second = observer(elsewhere.path(), 4, &format!("{quorum}\nbroker.session.timeout.ms=200"));
+    let error = tokio::time::timeout(PATIENCE, Broker::start(Env::real(), second)).await.unwrap();
+    let error = error.map(drop).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StartError::IdTaken { .. }), "{text}");
+    let (_, first) = cluster.brokers[3].as_ref().unwrap().listeners()[0].clone();
+    assert!(text.contains("node.id 4 is taken") && text.contains(&format!(" at {first}")), "{text}");
+    cluster.await_brokers(2, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_that_are_refused_tell_nothing_of_who_follows() {
+    let mut cluster = Cluster::start().await;
+    let observer = start(observer(cluster.dir.path(), 4, &servers(&cluster.voters))).await;
+    cluster.brokers.push(Some(observer));
+    cluster.await_brokers(1, 4).await;
+    let mut refused = Vec::new();
+    for voter in cluster.voters.split(',') {
+        let mut controller = Client::open(voter.split_once('@').unwrap().1.parse().unwrap()).await;
+        // An id that nobody has, and a registration that broker 4 does not have.
+        for broker_id in [1_000_000, 4] {
+            let heartbeat = BrokerHeartbeatRequest {
+                broker_id,
+                broker_epoch: 1_000_000,
+                current_metadata_offset: 1_000_000_000_000_000,
+                ..BrokerHeartbeatRequest::default()
+            };
+            refused.extend(ErrorCode::from_code(controller.call(0, heartbeat).await.error_code));
+        }
+    }
+    assert!(!refused.contains(&ErrorCode::None), "{refused:?}");
+    assert!(refused.contains(&ErrorCode::BrokerIdNotRegistered), "the active controller is among them");
+    assert!(refused.contains(&ErrorCode::StaleBrokerEpoch), "{refused:?}");
+    let partition = PartitionData { partition_index: 0, ..PartitionData::default() };
+    let topic = TopicData {
+        topic_name: "__cluster_metadata".into(),
+        partitions: vec![partition],
+        ..TopicData::default()
+    };
+    let request = DescribeQuorumRequest { topics: vec![topic], ..DescribeQuorumRequest::default() };
+    let told = cluster.connect(1).await.call(2, request).await;
+    let partition = &told.topics[0].partitions[0];
+    assert_eq!(partition.error_code, 0, "{told:?}");
+    for observer in &partition.observers {
+        assert_eq!(observer.replica_id, 4, "{told:?}");
+        assert!(observer.log_end_offset <= partition.high_watermark, "{told:?}");
+    }
 }

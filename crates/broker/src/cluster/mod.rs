@@ -5,7 +5,7 @@
 //! - `steps`: what is replayed and not yet carried out; `follower`: the task that carries it out.
 //! - `snapshots`: the task that writes snapshots of the log.
 //! - `join`: how a node comes to the log; `identity`, `bootstrap`, `probe`: how it becomes a voter; `rejoin`: how it does again when
-//!   its directory was lost; `links`: connections to the others.
+//!   its directory was lost; `links`: connections to the others; `taken`: whether another broker has its id.
 //! - `observer`: how a broker that does not vote finds its quorum and follows it.
 //! - `creating`: topics that this broker itself wants.
 //! - `channel`: the way to the active controller; `forwarding`: requests of clients that take it; `partitions`: what
@@ -32,6 +32,7 @@ mod rejoin;
 mod replay;
 mod snapshots;
 mod steps;
+mod taken;
 
 #[cfg(test)]
 mod tests;
@@ -46,3 +47,4 @@ pub use observer::ObserverError;
 pub(crate) use observer::as_observer;
 pub(crate) use probe::{Prober, answer_to_wire, later, question_from_wire};
 pub use replay::Replayed;
+pub(crate) use taken::Taken;
