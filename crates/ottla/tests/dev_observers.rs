@@ -13,6 +13,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{ok, ottla, stderr};
@@ -32,14 +33,25 @@ struct Dev {
     port: u16,
 }
 
-/// The first of so many ports in a row that nobody listens on, nor on those of their quorum.
+/// Between the first ports of two clusters.
+const STEP: u16 = 20;
+
+/// The first of so many ports in a row that nobody listens on, nor on those of their quorum, and that no other test of this
+/// process is given: a cluster listens long after its ports were looked for. They are below those that the system gives to
+/// connections, so that none of them takes one meanwhile.
 fn free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let start = 20_000 + u16::try_from(std::process::id() % 500).unwrap() * 20;
-    (start..60_000)
-        .step_by(20)
-        .find(|base| (0..count).all(|n| is_free(base + n) && is_free(base + n + TO_CONTROLLER)))
-        .expect("there are free ports")
+    loop {
+        let nth = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        // Rows do not meet those of the quorums: each thousand of ports with clients is followed by one with quorums.
+        let row = u16::try_from(nth % 500).unwrap();
+        let (thousand, within) = (row / (TO_CONTROLLER / STEP), row % (TO_CONTROLLER / STEP));
+        let base = 11_000 + thousand * 2 * TO_CONTROLLER + within * STEP;
+        if (0..count).all(|n| is_free(base + n) && is_free(base + n + TO_CONTROLLER)) {
+            return base;
+        }
+    }
 }
 
 impl Dev {

@@ -207,9 +207,10 @@ fn follow_shows_what_comes_and_count_ends_it() {
 fn the_properties_of_a_combined_kraft_node_start_a_broker() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("server.properties");
+    let port = common::cluster::free_port();
     let text = format!(
-        "process.roles=broker,controller\nnode.id=3\ncontroller.quorum.voters=3@127.0.0.1:0\n\
-         listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\ncontroller.listener.names=CONTROLLER\n\
+        "process.roles=broker,controller\nnode.id=3\ncontroller.quorum.voters=3@127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
          inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\nnum.partitions=4\n",
         directory.path().join("data").display()
