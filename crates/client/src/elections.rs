@@ -142,7 +142,7 @@ mod tests {
             };
             whole_message(&response).map(str::to_owned)
         };
-        assert_eq!(told(7, &[topic.clone()]).as_deref(), Some("no leader: 1 of 3"));
+        assert_eq!(told(7, std::slice::from_ref(&topic)).as_deref(), Some("no leader: 1 of 3"));
         assert_eq!(told(41, &[topic]), None);
         assert_eq!(told(7, &[]), None);
     }
