@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -25,10 +26,16 @@ pub(crate) struct Cluster {
     envs: Vec<Env>,
 }
 
-/// Ports that nobody listens on.
+/// Ports that nobody listens on, and that no other test of this process is given. They are below those that the system gives to
+/// connections and to listeners without a port, so that none of them takes one before it is listened on.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let taken: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    taken.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let nth = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        10_000 + u16::try_from(nth % 22_000).unwrap()
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(next).filter(is_free).take(count).collect()
 }
 
 pub(crate) fn voters(ports: &[u16]) -> String {
