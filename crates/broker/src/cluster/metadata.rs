@@ -1,6 +1,7 @@
 //! The metadata as the rest of the broker knows them: an image that changes, and a way to have it changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -21,6 +22,9 @@ use crate::controller::{ControllerHost, Liveness, not_controller, refused};
 
 /// How many requests may be under way whose records fill the largest batch; smaller ones count for less.
 const LARGE_REQUESTS_UNDER_WAY: usize = 4;
+
+/// How long a change in doubt waits for the next leader to be known: some elections.
+const NEXT_LEADER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The metadata of the cluster, on this node.
 pub(crate) struct Metadata {
@@ -196,7 +200,7 @@ impl Metadata {
             Some(done) => match done.await {
                 Ok(Appended::Committed(_)) => self.replayed(decided.end).await?,
                 Ok(Appended::Rejected(why)) => return Err(refused(&why)),
-                Ok(Appended::Unknown(reason)) => return Err(self.in_doubt(&reason)),
+                Ok(Appended::Unknown(reason)) => return Err(self.in_doubt(&reason).await),
                 Err(_) => return Err(unavailable("the broker stops")),
             },
         }
@@ -205,10 +209,20 @@ impl Metadata {
 
     /// What is told of a change that may be in the log, or come to be. Where the log has failed, no other node can say more.
     /// Else leadership was lost, and clients ask the next leader, as they do of Kafka: it may tell them that it is done.
-    fn in_doubt(&self, reason: &str) -> Refused {
-        match self.failure() {
-            Some(failure) => unavailable(&failure),
-            None => Refused { error: ErrorCode::NotController, message: reason.to_owned() },
+    /// Which of the two it is, is heard of after the change's own end.
+    async fn in_doubt(&self, reason: &str) -> Refused {
+        let mut leader = self.leader();
+        let another_leads = async {
+            if leader.wait_for(|hint| hint.leader.is_some_and(|id| id != self.node_id)).await.is_err() {
+                std::future::pending().await
+            }
+        };
+        let not_controller = || Refused { error: ErrorCode::NotController, message: reason.to_owned() };
+        tokio::select! {
+            biased;
+            over = self.over() => over,
+            () = another_leads => not_controller(),
+            () = tokio::time::sleep(NEXT_LEADER_WITHIN) => not_controller(),
         }
     }
 
