@@ -115,7 +115,13 @@ impl Administrator {
             && let Ok(delivered) = delivery.wait().await
         {
             let what = format!("a record was acknowledged that nobody copies: {delivered:?}");
-            self.oracle.with(|log| log.violated(Violation::new("acknowledged_records_are_kept", what)));
+            // A request to create the topic with one replica may have come late, when the client had long asked again and had
+            // the topic deleted; or a broker does not know yet that it was. Such a record is one of that topic.
+            self.oracle.with(|log| {
+                if !log.had_one_replica(&delivered.partition) {
+                    log.violated(Violation::new("acknowledged_records_are_kept", what));
+                }
+            });
         }
     }
 

@@ -14,7 +14,7 @@ use ottla_broadcast::quorum::VoterKey;
 use ottla_broadcast::raft::observed::Observed;
 use ottla_broker::Replayed;
 use ottla_metadata::{Image, Record};
-use ottla_types::{LeadershipEpoch, Offset};
+use ottla_types::{LeadershipEpoch, Offset, TopicPartition};
 
 use crate::engine::NodeId;
 use crate::invariants::one_leader_per_epoch::Leaders;
@@ -206,6 +206,16 @@ impl MetadataLog {
     #[must_use]
     pub fn image(&self) -> Image {
         self.images.last().cloned().unwrap_or_default()
+    }
+
+    /// Whether a partition ever had one replica only, under whichever id its topic had.
+    #[must_use]
+    pub fn had_one_replica(&self, partition: &TopicPartition) -> bool {
+        self.images.iter().any(|image| {
+            let topic = image.topic_by_name(partition.topic.as_str());
+            let state = topic.and_then(|topic| topic.partition(partition.partition));
+            state.is_some_and(|state| state.replicas.len() == 1)
+        })
     }
 
     /// How many records are committed.
