@@ -1,6 +1,7 @@
 """A broker of a benchmark: ottla, or Apache Kafka, from the same properties, with its data under target/bench/."""
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -120,6 +121,22 @@ def settle(broker, patience_s=30):
         time.sleep(0.5)
         if broker.cpu_seconds() - before <= 0.05:
             return
+
+
+def lasting_ports(count):
+    """Free ports below those that the system gives to whoever connects: who ends and comes back finds its own free, and nobody
+    who dials it meanwhile gets itself."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in random.sample(range(10_000, first), first - 10_000):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise SystemExit("bench: no free ports")
 
 
 def free_ports(count):

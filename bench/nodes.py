@@ -1,12 +1,13 @@
 """Three combined nodes on loopback, each a broker and a voter of the metadata quorum: ottla's, or Apache Kafka's."""
 import shutil
+import signal
 import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from brokers import JARS, SERVER, WORK, Broker, free_ports, logging
+from brokers import JARS, SERVER, WORK, Broker, lasting_ports, logging
 from wire import Connection
 
 METADATA, BROKER_HEARTBEAT = 3, 63
@@ -33,6 +34,11 @@ class View:
         """Whether each of so many partitions of the topics has one of the ids for its leader."""
         wanted = [(topic, index) for topic in topics for index in range(partitions)]
         return all(self.leaders.get(partition) in ids for partition in wanted)
+
+    def spread(self, topic):
+        """The leader and the ISR of each of its partitions: what changes when either does."""
+        return {index: (leader, tuple(sorted(self.isrs[name, index])))
+                for (name, index), leader in sorted(self.leaders.items()) if name == topic}
 
     def full(self, topics, partitions):
         return (self.led_by(self.brokers, topics, partitions)
@@ -87,27 +93,61 @@ def ids(answer):
     return list(answer.take(f"{count}i"))
 
 
+@dataclass
+class Ports:
+    """Where a node listens."""
+    clients: int
+    controller: int
+
+
+@dataclass
+class Proxied(Ports):
+    """The same of a node that clients and other nodes reach by a proxy, and by a listener for brokers of its own."""
+    brokers: int
+    # Where the proxy listens for each of the three.
+    clients_at: int
+    controller_at: int
+    brokers_at: int
+
+
+def listeners(ports, number):
+    """The properties of one node that say where it is, and where the others are."""
+    own = ports[number - 1]
+    voters = ",".join(f"{id}@127.0.0.1:{getattr(each, 'controller_at', each.controller)}" for id, each in enumerate(ports, 1))
+    told = f"""\
+controller.quorum.voters={voters}
+controller.listener.names=CONTROLLER
+"""
+    if not isinstance(own, Proxied):
+        return told + f"""\
+listeners=PLAINTEXT://127.0.0.1:{own.clients},CONTROLLER://127.0.0.1:{own.controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+"""
+    return told + f"""\
+listeners=PLAINTEXT://127.0.0.1:{own.clients},BROKERS://127.0.0.1:{own.brokers},CONTROLLER://127.0.0.1:{own.controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{own.clients_at},BROKERS://127.0.0.1:{own.brokers_at},\
+CONTROLLER://127.0.0.1:{own.controller_at}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKERS
+"""
+
+
 class Node(Broker):
     """One of the three. Its number is its id."""
 
-    def __init__(self, name, number, bin_path, ports, folder):
+    def __init__(self, name, number, bin_path, ports, folder, properties):
         # Broker's own beginning makes a cluster of one.
         self.name, self.number = name, number
         self.folder = WORK / folder / name / str(number)
         self.folder.mkdir(parents=True)
-        self.port, self.controller = ports[number - 1]
+        self.port, self.controller = ports[number - 1].clients, ports[number - 1].controller
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.config = self.folder / "server.properties"
-        voters = ",".join(f"{id}@127.0.0.1:{controller}" for id, (_, controller) in enumerate(ports, 1))
         self.config.write_text(f"""\
 node.id={number}
 process.roles=broker,controller
-controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-log.dirs={self.folder / 'data'}
-""")
+{listeners(ports, number)}log.dirs={self.folder / 'data'}
+{properties}""")
         if name == "ottla":
             self.command = [str(bin_path), "serve", str(self.config)]
         else:
@@ -122,10 +162,16 @@ log.dirs={self.folder / 'data'}
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log(), stderr=self.log(),
                                         cwd=self.folder)
 
-    def leads_the_quorum(self):
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def leads_the_quorum(self, patience_s=PATIENCE_S):
         """Whether it is the active controller: BrokerHeartbeat 0 on its controller listener. The API has tagged fields from its
         first version; both headers and the request end with none."""
-        with Connection(self.controller, PATIENCE_S) as connection:
+        with Connection(self.controller, patience_s) as connection:
             answer = connection.ask(BROKER_HEARTBEAT, 0, b"\0" + struct.pack(">iqq??", NOBODY, -1, -1, True, False) + b"\0")
             _, _, error = answer.take("bih")
             return error != NOT_CONTROLLER
@@ -161,13 +207,18 @@ log.dirs={self.folder / 'data'}
 class Nodes:
     """The three, started or not."""
 
-    def __init__(self, name, bin_path, folder):
+    def __init__(self, name, bin_path, folder, properties="", ports=None):
         self.name = name
-        shutil.rmtree(WORK / folder / name, ignore_errors=True)
-        ports = free_ports(2 * NODES)
-        pairs = list(zip(ports[::2], ports[1::2]))
-        self.nodes = [Node(name, number, bin_path, pairs, folder) for number in range(1, NODES + 1)]
+        self.folder = WORK / folder / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        free = iter(lasting_ports(2 * NODES))
+        ports = ports or [Ports(next(free), next(free)) for _ in range(NODES)]
+        self.nodes = [Node(name, number, bin_path, ports, folder, properties) for number in range(1, NODES + 1)]
         self.pool = ThreadPoolExecutor(NODES)
+
+    @property
+    def bootstrap(self):
+        return ",".join(node.bootstrap for node in self.nodes)
 
     def each(self, nodes, work):
         """Does the work for the nodes side by side; what it returns, in their order."""
@@ -189,9 +240,9 @@ class Nodes:
         while time.monotonic() < until:
             for node in self.nodes:
                 try:
-                    if node.leads_the_quorum():
+                    if node.leads_the_quorum(2):
                         return node.number
-                # It is down. SystemExit is how a connection tells that it was closed.
+                # It is down or paused. SystemExit is how a connection tells that it was closed.
                 except (OSError, SystemExit):
                     pass
             time.sleep(POLL_S)

@@ -7,6 +7,8 @@ Each mode prints one line of JSON. Times are CLOCK_MONOTONIC's, which all proces
     tail                                       from the end on, until a line comes on standard input
     rate RECORD_BYTES PER_SECOND SECONDS WARMUP_SECONDS
                                                open loop: a record is due at its time, whatever became of those before it
+    steady EVERY_MS TIMEOUT_MS                 a record each so often, with that timeout of requests, until a line comes on standard
+                                               input; prints when each was acknowledged, in ns
 """
 import json
 import os
@@ -131,6 +133,35 @@ def rate(bootstrap, topic, record_bytes, per_second, seconds, warmup_s):
     return {"records/s": total / took, **percentiles(times)}
 
 
+def steady(bootstrap, topic, every_ms, timeout_ms):
+    # What a client can do for itself: it asks again soon, and connects again at once.
+    to = producer(bootstrap, **{"linger.ms": 0, "socket.timeout.ms": timeout_ms, "request.timeout.ms": timeout_ms,
+                                "socket.connection.setup.timeout.ms": 1000, "reconnect.backoff.ms": 10, "message.timeout.ms": 0,
+                                "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 10, "retry.backoff.max.ms": 50,
+                                "topic.metadata.refresh.fast.interval.ms": 20, "error_cb": fail_if_fatal})
+    told, acked = threading.Event(), []
+    threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+
+    def delivered(error, _message):
+        fail(error)
+        acked.append(time.monotonic_ns())
+
+    due = time.monotonic()
+    while not told.is_set():
+        to.produce(topic, b"x" * 100, partition=0, on_delivery=delivered)
+        due = max(due + every_ms / 1e3, time.monotonic())
+        # A poll ends with the first acknowledgement.
+        while (left := due - time.monotonic()) > 0:
+            to.poll(left)
+    to.flush(10)
+    return acked
+
+
+def fail_if_fatal(error):
+    if error.fatal():
+        fail(error)
+
+
 def percentiles(times):
     if not times:
         return {}
@@ -140,7 +171,7 @@ def percentiles(times):
 
 def main():
     mode, bootstrap, topic, *numbers = sys.argv[1:]
-    work = {"produce": produce, "consume": consume, "tail": tail, "rate": rate}[mode]
+    work = {"produce": produce, "consume": consume, "tail": tail, "rate": rate, "steady": steady}[mode]
     print(json.dumps(work(bootstrap, topic, *[int(number) for number in numbers])), flush=True)
 
 

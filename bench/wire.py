@@ -4,7 +4,7 @@ import struct
 import time
 
 PRODUCE, LIST_OFFSETS, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 2, 18, 19, 20
-JOIN_GROUP = 11
+JOIN_GROUP, INIT_PRODUCER_ID = 11, 22
 
 
 def text(value):
@@ -68,9 +68,20 @@ class Connection:
 
     def created(self, topics, partitions, configs=None, replicas=1):
         """The same; error code and message of each topic."""
+        return self.asked_to_create({topic: struct.pack(">ihi", partitions, replicas, 0) for topic in topics}, configs)
+
+    def create_placed(self, topic, replicas, configs=None):
+        """A topic whose partitions have these replicas, their preferred leaders first."""
+        each = b"".join(struct.pack(f">ii{len(ids)}i", index, len(ids), *ids) for index, ids in enumerate(replicas))
+        (error, message), = self.asked_to_create({topic: struct.pack(">ihi", -1, -1, len(replicas)) + each}, configs).values()
+        if error:
+            raise SystemExit(f"bench: creating {topic}: error {error}, {message}")
+
+    def asked_to_create(self, topics, configs):
+        """The answer, by topic. `topics` has what the request says of each before its settings."""
         pairs = (configs or {}).items()
         settings = struct.pack(">i", len(pairs)) + b"".join(text(key) + text(value) for key, value in pairs)
-        each = b"".join(text(topic) + struct.pack(">ihi", partitions, replicas, 0) + settings for topic in topics)
+        each = b"".join(text(topic) + placement + settings for topic, placement in topics.items())
         answer = self.ask(CREATE_TOPICS, 4, struct.pack(">i", len(topics)) + each
                           + struct.pack(">ib", int(self.patience_s * 1000), 0))
         _, count = answer.take("ii")
@@ -133,9 +144,13 @@ def varint(value):
     return bytes(out)
 
 
-def batch_of_one(value):
-    """A record batch, version 2, of one record without key and headers."""
+# Of batches whose producer is not idempotent.
+NO_PRODUCER = (-1, -1, -1)
+
+
+def batch_of_one(value, producer=NO_PRODUCER):
+    """A record batch, version 2, of one record without key and headers. `producer` is its id, epoch and the sequence number."""
     record = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(value)) + value + varint(0)
     now_ms = int(time.time() * 1000)
-    rest = struct.pack(">hiqqqhii", 0, 0, now_ms, now_ms, -1, -1, -1, 1) + varint(len(record)) + record
+    rest = struct.pack(">hiqqqhii", 0, 0, now_ms, now_ms, *producer, 1) + varint(len(record)) + record
     return struct.pack(">qiibI", 0, 9 + len(rest), -1, 2, crc32c(rest)) + rest
