@@ -14,7 +14,7 @@ use ottla_types::config::{Layers, Settings, TopicConfig};
 use ottla_types::{BrokerId, TopicId, TopicName, TopicPartition};
 
 use crate::broker::Core;
-use crate::partition::{Leadership, Partition, PartitionConfig};
+use crate::partition::{Partition, PartitionConfig};
 use crate::partitions::TopicRef;
 use crate::start::connection_limits;
 
@@ -67,9 +67,8 @@ impl Core {
             if !state.replicas.contains(&self.node_id) {
                 continue;
             }
-            let leadership = leadership(self.node_id, state);
             if let Some(partition) = self.partitions.get(TopicRef::Id(topic.id), *index) {
-                partition.lead(leadership).await;
+                partition.take(state).await;
                 continue;
             }
             // The partitions of a topic follow each other, and share its settings.
@@ -79,15 +78,16 @@ impl Core {
             };
             let partition = TopicPartition { topic: topic.name.clone(), partition: *index };
             let config = PartitionConfig::from(&*config);
-            hosted.insert(partition.clone(), (topic.id, leadership, config));
+            hosted.insert(partition.clone(), (topic.id, *state, config));
             wanted.push(NewLog { partition, topic_id: topic.id, config: Arc::clone(log_config) });
         }
         for (id, log) in self.logs.create_all(wanted, self.env.clock.wall_ms()).await {
             match (log, hosted.remove(&id)) {
-                (Ok(log), Some((topic_id, leadership, config))) => {
+                (Ok(log), Some((topic_id, state, config))) => {
                     let traffic = self.metrics.topics.of(topic_id, &id.topic);
-                    let partition = Partition::new(id, topic_id, log, leadership, config, traffic).await;
-                    self.partitions.insert(Arc::new(partition));
+                    let hosting = &self.hosting;
+                    self.partitions
+                        .insert(Partition::new(hosting, id, topic_id, log, state, config, traffic).await);
                 }
                 // Requests for it are answered KAFKA_STORAGE_ERROR; the other partitions go on.
                 (Err(error), _) => error!(partition = %id, %error, "cannot open the log"),
@@ -106,10 +106,10 @@ impl Core {
     async fn delete_logs(&self, topic: &TopicImage) {
         self.metrics.topics.forget(topic.id);
         for partition in self.partitions.remove_topic(&topic.name, topic.id) {
+            partition.retire().await;
             if let Err(error) = self.logs.delete(&partition.id, self.env.clock.wall_ms()).await {
                 error!(partition = %partition.id, %error, "cannot delete the log");
             }
-            partition.retire();
         }
     }
 
@@ -152,15 +152,6 @@ pub(crate) fn topic_config(
     TopicConfig::resolve(image.topic_overrides(name), &image.layers(node_id, settings))
 }
 
-fn leadership(node_id: BrokerId, state: &PartitionState) -> Leadership {
-    Leadership {
-        is_leader: state.leader == Some(node_id),
-        epoch: state.leader_epoch,
-        replicas: state.replicas.len(),
-        in_sync: state.isr.len(),
-    }
-}
-
 /// A topic's settings as its logs take them.
 pub(crate) fn log_config(config: &TopicConfig, layers: &Layers<'_>) -> LogConfig {
     let unsigned = |bytes: i32| u32::try_from(bytes).unwrap_or(0);
@@ -171,6 +162,7 @@ pub(crate) fn log_config(config: &TopicConfig, layers: &Layers<'_>) -> LogConfig
         segment_index_bytes: unsigned(config.segment_index_bytes),
         index_interval_bytes: unsigned(config.index_interval_bytes),
         cleanup_delete: config.cleanup_policy.delete && !config.cleanup_policy.compact,
+        cleanup_compact: config.cleanup_policy.compact,
         retention_ms: config.retention_ms.unwrap_or(-1),
         retention_bytes: config.retention_bytes.unwrap_or(-1),
         flush_messages: config.flush_messages.unwrap_or(i64::MAX),

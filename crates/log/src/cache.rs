@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::{Bytes, BytesMut};
-use ottla_records::AssignedBatch;
+use ottla_records::{AssignedBatch, BatchHeader};
 use ottla_types::Offset;
 
 use crate::sync::lock;
@@ -130,6 +130,20 @@ pub(crate) struct Recent {
     blocks: Mutex<VecDeque<Block>>,
 }
 
+/// A batch that was just written: its header, and its bytes in two pieces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pushed<'a> {
+    pub(crate) header: &'a BatchHeader,
+    pub(crate) head: &'a [u8],
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> From<&'a AssignedBatch> for Pushed<'a> {
+    fn from(batch: &'a AssignedBatch) -> Self {
+        Self { header: &batch.header, head: &batch.head, body: &batch.body }
+    }
+}
+
 /// What is asked of the cache: offsets `from` up to `upper`, in at most `max_bytes`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
@@ -163,7 +177,8 @@ impl Recent {
 
     /// Keeps a batch that was just written, if the log is followed. The writer's lock is held: there is one caller at a
     /// time.
-    pub(crate) fn push(self: &Arc<Self>, batch: &AssignedBatch) {
+    pub(crate) fn push<'a>(self: &Arc<Self>, batch: impl Into<Pushed<'a>>) {
+        let batch = &batch.into();
         let size = batch.header.size_bytes();
         let unread = self.unread_bytes.load(Ordering::Relaxed);
         if unread > FOLLOWED_BYTES {
@@ -197,7 +212,7 @@ impl Recent {
     }
 
     /// A new block with this batch in it: its id, and the memory that is to be accounted for.
-    fn push_block(&self, blocks: &mut VecDeque<Block>, batch: &AssignedBatch) -> (u64, usize) {
+    fn push_block(&self, blocks: &mut VecDeque<Block>, batch: &Pushed<'_>) -> (u64, usize) {
         let (first, most) = BLOCK_BYTES;
         let most = most.min(self.budget.limit() / 8);
         let usual = blocks.back().map_or(first, |last| last.capacity.saturating_mul(2).min(most));
@@ -306,9 +321,9 @@ impl Block {
         self.len() + size <= self.capacity
     }
 
-    fn push(&mut self, batch: &AssignedBatch) {
-        self.open.extend_from_slice(&batch.head);
-        self.open.extend_from_slice(&batch.body);
+    fn push(&mut self, batch: &Pushed<'_>) {
+        self.open.extend_from_slice(batch.head);
+        self.open.extend_from_slice(batch.body);
         let end = self.len() + batch.head.len() + batch.body.len();
         self.marks.push(Mark { last_offset: batch.header.last_offset(), end });
     }

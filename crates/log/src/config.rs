@@ -17,6 +17,8 @@ pub struct LogConfig {
     pub index_interval_bytes: u32,
     /// `cleanup.policy` contains `delete`: retention removes old segments.
     pub cleanup_delete: bool,
+    /// `cleanup.policy` contains `compact`: a leader's log may lack records in its middle, and so may what it sends.
+    pub cleanup_compact: bool,
     /// `retention.ms`: segments whose newest record is older are removed; -1 keeps them.
     pub retention_ms: i64,
     /// `retention.bytes`: the oldest segments beyond this size are removed; -1 keeps them.
@@ -41,6 +43,7 @@ impl Default for LogConfig {
             segment_index_bytes: 10 * 1024 * 1024,
             index_interval_bytes: 4096,
             cleanup_delete: true,
+            cleanup_compact: false,
             retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_bytes: -1,
             flush_messages: i64::MAX,

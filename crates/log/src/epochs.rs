@@ -31,6 +31,12 @@ impl LeaderEpochs {
         self.entries.last().map(|entry| entry.epoch)
     }
 
+    /// The latest epoch that begins below `end`: that has records in a log that ends there.
+    pub(crate) fn latest_below(&self, end: Offset) -> Option<LeaderEpoch> {
+        let below = self.entries.partition_point(|entry| entry.start_offset < end);
+        below.checked_sub(1).and_then(|i| self.entries.get(i)).map(|entry| entry.epoch)
+    }
+
     /// Takes the entries to be written to the checkpoint file, if they changed.
     pub(crate) fn take_dirty(&mut self) -> Option<Vec<EpochEntry>> {
         std::mem::take(&mut self.dirty).then(|| self.entries.clone())
@@ -56,6 +62,12 @@ impl LeaderEpochs {
         }
         self.entries.push(EpochEntry { epoch, start_offset });
         self.dirty = true;
+    }
+
+    /// Forgets all epochs: no record is left that they tell of.
+    pub(crate) fn clear(&mut self) {
+        self.dirty |= !self.entries.is_empty();
+        self.entries.clear();
     }
 
     /// Forgets epochs that begin at or after the new end of the log.

@@ -130,6 +130,30 @@ pub enum Error {
         latest: LeaderEpoch,
     },
 
+    /// What a leader sent is not what it appended. Nothing of it was written.
+    #[error("{partition}: the batch that the leader sent for offset {offset} is refused: {reason}")]
+    BadReplicated {
+        /// Whose log.
+        partition: TopicPartition,
+        /// The offset that was expected there.
+        offset: Offset,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A leader sent other offsets than those that come next. Nothing of it was written.
+    #[error("{partition}: the leader sent a batch with offsets {first} to {last}, and {expected} comes next")]
+    NotNext {
+        /// Whose log.
+        partition: TopicPartition,
+        /// The offset of the batch's first record.
+        first: Offset,
+        /// The offset of the batch's last record.
+        last: Offset,
+        /// The offset that comes next.
+        expected: Offset,
+    },
+
     /// There is no offset left for the records.
     #[error("{partition}: the log ends at offset {end}, and has no room for {records} more records")]
     OffsetsExhausted {
@@ -214,7 +238,8 @@ impl Error {
             Self::BatchTooLarge { .. } => ErrorCode::RecordListTooLarge,
             Self::StaleLeaderEpoch { .. } => ErrorCode::NotLeaderOrFollower,
             // Consumers tell their application of it, where they would try for ever after a storage error.
-            Self::Corrupt { .. } => ErrorCode::CorruptMessage,
+            Self::Corrupt { .. } | Self::BadReplicated { .. } => ErrorCode::CorruptMessage,
+            Self::NotNext { .. } => ErrorCode::UnknownServerError,
             Self::Io(_)
             | Self::Offline { .. }
             | Self::Closed { .. }

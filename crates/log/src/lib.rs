@@ -33,6 +33,6 @@ pub use dirs::{
 };
 pub use epochs::EpochEntry;
 pub use error::{Error, Result};
-pub use log::{ActiveProducer, Appended, FlushObserver, FoundRecord, Log, Read};
+pub use log::{ActiveProducer, Appended, FlushObserver, FoundRecord, Log, Read, Replicated};
 #[cfg(feature = "sabotage")]
 pub use sabotage::Sabotage;

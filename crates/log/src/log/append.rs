@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use ottla_env::disk::OpenMode;
-use ottla_records::{AssignedBatch, Prepared};
+use ottla_records::{AssignedBatch, BatchHeader, Prepared};
 use ottla_types::{LeaderEpoch, Offset, TopicPartition};
 
 use super::replay::note_batch;
@@ -93,16 +93,11 @@ impl Log {
             records,
         })?;
 
-        let segment = self.segment_for(&batch, &config, &mut writer, now_ms).await?;
-        lock(&self.epochs).assign(epoch, base_offset);
         let batch = batch.assign(base_offset, epoch);
-        writer.in_doubt = true;
-        let opens = !segment.is_open();
-        segment.append(&batch, &config).await?;
-        writer.in_doubt = false;
-        if opens {
-            self.home.opened().note();
-        }
+        let segment = self.segment_for(&batch.header, &config, &mut writer, now_ms).await?;
+        lock(&self.epochs).assign(epoch, base_offset);
+        let pieces = [batch.head.clone(), batch.body.clone()];
+        self.write(&segment, &pieces, std::iter::once(&batch.header), &config, &mut writer).await?;
 
         note_batch(&mut lock(&self.producers), &batch.header, &batch.body, now_ms);
         // Before the end is published: whoever is woken by it finds the batch here.
@@ -111,13 +106,36 @@ impl Log {
         self.stir();
         let unflushed = end_offset.0.saturating_sub(self.flushed_offset().0);
         let appended = Appended::written(&batch, self.start_offset(), unflushed >= config.flush_messages);
+        self.write_indexes_if_due(&segment).await;
+        Ok(appended)
+    }
+
+    /// Writes batches at the end of a segment. The writer lock is held; the end is not published.
+    pub(super) async fn write<'a>(
+        &self,
+        segment: &Segment,
+        pieces: &[Bytes],
+        headers: impl Iterator<Item = &'a BatchHeader> + Send,
+        config: &LogConfig,
+        writer: &mut Writer,
+    ) -> Result<()> {
+        writer.in_doubt = true;
+        let opens = !segment.is_open();
+        segment.append(pieces, headers, config).await?;
+        writer.in_doubt = false;
+        if opens {
+            self.home.opened().note();
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_indexes_if_due(&self, segment: &Segment) {
         if segment.wants_index_write()
             && let Err(error) = segment.write_indexes().await
         {
-            // The batch is written, and the entries stay in memory: the next append tries again.
+            // The batches are written, and the entries stay in memory: the next append tries again.
             tracing::warn!("{}: index entries wait to be written: {error}", self.partition);
         }
-        Ok(appended)
     }
 
     fn check_epoch(&self, epoch: LeaderEpoch) -> Result<()> {
@@ -141,24 +159,30 @@ impl Log {
     }
 
     /// The segment that takes the batch: the active one, or a new one.
-    async fn segment_for(
+    pub(super) async fn segment_for(
         &self,
-        batch: &Prepared,
+        header: &BatchHeader,
         config: &LogConfig,
         writer: &mut Writer,
         now_ms: i64,
     ) -> Result<Arc<Segment>> {
         let active = self.active()?;
         active.cut_failed_write(writer).await?;
-        let end = self.end_offset();
-        let last_offset = Offset(end.0.saturating_add(i64::from(batch.header().last_offset_delta)));
-        let jitter_ms = jitter_ms(&self.partition, active.base(), config);
-        let rules = RollRules { config, jitter_ms, now_ms };
-        if !writer.rolling && (active.size() == 0 || !active.is_full_for(batch.header(), last_offset, &rules))
-        {
+        let rules = self.roll_rules(&active, config, now_ms);
+        if !writer.rolling && !active.filling().is_full_for(header, &rules) {
             return Ok(active);
         }
         self.roll(&active, writer, now_ms).await
+    }
+
+    /// What decides that `segment` is full.
+    pub(super) fn roll_rules<'a>(
+        &self,
+        segment: &Segment,
+        config: &'a LogConfig,
+        now_ms: i64,
+    ) -> RollRules<'a> {
+        RollRules { config, jitter_ms: jitter_ms(&self.partition, segment.base(), config), now_ms }
     }
 
     /// Ends the active segment and begins one at the end of the log. The writer lock is held.

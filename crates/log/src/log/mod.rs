@@ -14,6 +14,7 @@ mod lookup;
 mod open;
 mod read;
 pub(crate) mod replay;
+mod replicate;
 mod trim;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub use self::lookup::FoundRecord;
 pub(crate) use self::open::OpenLog;
 use self::read::Hints;
 pub use self::read::Read;
+pub use self::replicate::Replicated;
 use crate::cache::Recent;
 use crate::dirs::LogDir;
 use crate::epochs::LeaderEpochs;

@@ -106,8 +106,9 @@ impl OpenLog {
         let start = self.settle_start(&mut parts).await?;
         let end = parts.segments.last().map_or(start, |segment| segment.next_offset());
         self.report_missing_end(&files, end);
-        parts.epochs.truncate_from_end(end);
+        // In this order: an epoch of records that a new beginning took away must not be moved up to the start of an empty log.
         parts.epochs.truncate_from_start(start);
+        parts.epochs.truncate_from_end(end);
         self.remove_stale_snapshots(&mut files, end, &mut parts).await?;
         let (producers, snapshot_at) = replay::producers_at(
             &**self.disk(),

@@ -41,6 +41,10 @@ impl Log {
         let _flusher = self.flusher.lock().await;
         self.check_open()?;
         if offset >= self.end_offset() {
+            // This replica may have begun an epoch there as a leader and have written nothing: the next leader's records
+            // of an earlier epoch belong there (KIP-279). An entry that is in the file too lies at the recovery point at
+            // least, from which the next start asks the records.
+            lock(&self.epochs).truncate_from_end(self.end_offset());
             return Ok(self.end_offset());
         }
         let _changing = Changing::begin(self);
@@ -55,6 +59,70 @@ impl Log {
         result
     }
 
+    /// Removes all records and goes on at `offset`, as a follower does whose leader has nothing below `offset` any more, or
+    /// nothing above. What was known of epochs and producers goes too: they come again with the leader's records.
+    ///
+    /// # Errors
+    /// As [`Self::truncate_to`].
+    pub async fn restart_at(&self, offset: Offset, now_ms: i64) -> Result<()> {
+        let mut writer = self.writer.lock().await;
+        self.check_open()?;
+        self.restart_locked(offset.max(Offset(0)), &mut writer, now_ms).await
+    }
+
+    /// [`Self::restart_at`]. The writer lock is held.
+    pub(super) async fn restart_locked(
+        &self,
+        offset: Offset,
+        writer: &mut Writer,
+        now_ms: i64,
+    ) -> Result<()> {
+        let _flusher = self.flusher.lock().await;
+        let _changing = Changing::begin(self);
+        let result = self.empty_to(offset, writer, now_ms).await;
+        self.stir();
+        if let Err(error) = &result {
+            self.home
+                .fail(format!("{}: beginning anew at offset {offset} failed: {error}", self.partition))
+                .await;
+        }
+        result
+    }
+
+    async fn empty_to(&self, offset: Offset, writer: &mut Writer, now_ms: i64) -> Result<()> {
+        // What takes the place of records that were durable is not.
+        let flushed = self.flushed_offset().min(offset);
+        self.flushed.store(flushed.0, Ordering::Release);
+        self.home.lower_recovery_point(&self.partition, flushed).await?;
+        self.recent.clear();
+        self.remove_begun_segment(writer, now_ms).await?;
+        self.begin_anew(offset, now_ms).await?;
+        self.write_epochs().await?;
+        self.reload_producers(offset, writer, now_ms).await?;
+        self.end_truncation(offset, writer).await?;
+        tracing::info!("{}: emptied, and goes on at offset {offset}", self.partition);
+        Ok(())
+    }
+
+    /// The file of a segment that was not begun after all must not stand beyond the new end.
+    async fn remove_begun_segment(&self, writer: &Writer, now_ms: i64) -> Result<()> {
+        if writer.rolling {
+            let (disk, dir) = (Arc::clone(&self.disk), Arc::clone(&self.dir));
+            Segment::empty(disk, dir, self.end_offset(), now_ms).remove().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was done durable, and notes that all below `flushed` is.
+    async fn end_truncation(&self, flushed: Offset, writer: &mut Writer) -> Result<()> {
+        self.names_unsynced.store(true, Ordering::Release);
+        self.sync_names().await?;
+        self.flushed.store(flushed.0, Ordering::Release);
+        self.home.note_recovery_point(&self.partition, flushed);
+        (writer.in_doubt, writer.rolling) = (false, false);
+        Ok(())
+    }
+
     async fn truncate_locked(&self, offset: Offset, writer: &mut Writer, now_ms: i64) -> Result<Offset> {
         // The recovery point comes down first: records that take the place of truncated ones are not durable, though the
         // old ones at the same offsets were.
@@ -67,26 +135,20 @@ impl Log {
         let point = flushed.min(cut_base.unwrap_or_default());
         self.home.lower_recovery_point(&self.partition, point).await?;
         self.recent.clear();
-        if writer.rolling {
-            // The file of a segment that was not begun after all must not stand beyond the new end.
-            let (disk, dir) = (Arc::clone(&self.disk), Arc::clone(&self.dir));
-            Segment::empty(disk, dir, self.end_offset(), now_ms).remove().await?;
-        }
+        self.remove_begun_segment(writer, now_ms).await?;
 
         let mut end = if offset < self.start_offset() { None } else { self.cut_segments(offset).await? };
         // A start in the middle of the batch that was cut leaves nothing at all.
         end = end.filter(|&end| end >= self.start_offset());
-        let end = match end {
-            Some(end) => end,
-            None => self.begin_anew(offset, now_ms).await?,
+        let (end, flushed) = match end {
+            Some(end) => (end, flushed),
+            // Of an empty log all is durable.
+            None => (self.begin_anew(offset, now_ms).await?, offset),
         };
         lock(&self.epochs).truncate_from_end(end);
         self.write_epochs().await?;
         self.reload_producers(end, writer, now_ms).await?;
-        self.names_unsynced.store(true, Ordering::Release);
-        self.sync_names().await?;
-        self.home.note_recovery_point(&self.partition, flushed);
-        (writer.in_doubt, writer.rolling) = (false, false);
+        self.end_truncation(flushed, writer).await?;
         tracing::info!("{}: truncated to offset {end}", self.partition);
         Ok(end)
     }
@@ -124,7 +186,9 @@ impl Log {
         self.remove_segments(segments.iter().skip(1)).await?;
         self.disk.sync_dir(&self.dir).await?;
         self.remove_segments(segments.iter().take(1)).await?;
-        // With the records go the producers that wrote them, as in Kafka.
+        // With the records go the epochs and the producers that wrote them, as in Kafka. An epoch that stayed would be told
+        // the leader as the last one here, which may have ended far below `offset` there.
+        lock(&self.epochs).clear();
         self.remove_snapshots(|_| true).await?;
         let fresh = self.new_segment(offset, now_ms).await?;
         self.publish(vec![fresh]);
@@ -185,14 +249,20 @@ impl Log {
         if offset > self.end_offset() {
             return Err(self.out_of_range(offset));
         }
+        self.raise_start(offset, now_ms).await?;
+        Ok(self.start_offset())
+    }
+
+    /// [`Self::advance_start`] to an offset that is not beyond the end. The writer lock is held.
+    pub(super) async fn raise_start(&self, offset: Offset, now_ms: i64) -> Result<()> {
         if offset <= self.start_offset() {
-            return Ok(self.start_offset());
+            return Ok(());
         }
         self.start.store(offset.0, Ordering::Release);
         self.home.set_start_offset(&self.partition, offset).await?;
         lock(&self.epochs).truncate_from_start(offset);
         self.delete_below_start(now_ms).await?;
-        Ok(offset)
+        Ok(())
     }
 
     /// Deletes segments that retention no longer keeps (`retention.bytes`, `retention.ms`), below `upper`: the high

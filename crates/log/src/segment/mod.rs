@@ -6,6 +6,7 @@
 //! Files are opened when they are first used. What is here: appending, finding, sealing. Making a segment's state
 //! from its files is in [`load`].
 
+mod filling;
 pub(crate) mod load;
 pub(crate) mod scan;
 mod tail;
@@ -16,9 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use ottla_env::disk::OpenMode;
 use ottla_env::{Disk, File};
-use ottla_records::{AssignedBatch, BatchHeader, NO_TIMESTAMP};
+use ottla_records::{BatchHeader, NO_TIMESTAMP};
 use ottla_types::Offset;
 
+pub(crate) use self::filling::{Filling, RollRules};
 use self::scan::{Found, Scan};
 use self::tail::{IndexTail, IndexWrite};
 use crate::format::index::{Entry, OffsetEntry, TimeEntry};
@@ -169,33 +171,23 @@ impl Segment {
         lock(&self.file).take();
     }
 
-    /// Whether a batch of `size_bytes` up to `last_offset` must go to a new segment.
-    pub(crate) fn is_full_for(
-        &self,
-        header: &BatchHeader,
-        last_offset: Offset,
-        rules: &RollRules<'_>,
-    ) -> bool {
-        let state = self.state();
-        let config = rules.config;
-        let waited_ms = match state.first_timestamp_ms {
-            // As Kafka does: by the span of timestamps, so that old records roll as they did when they were new.
-            Some(first_ms) if first_ms >= 0 => header.max_timestamp_ms.saturating_sub(first_ms),
-            _ => rules.now_ms.saturating_sub(state.created_ms),
-        };
-        state.size + header.size_bytes() as u64 > config.max_segment_bytes()
-            || state.size > 0 && waited_ms > config.segment_ms.saturating_sub(rules.jitter_ms)
-            || indexes_are_full(&state, config)
-            || relative(self.base, last_offset).is_none()
+    /// How full the segment is.
+    pub(crate) fn filling(&self) -> Filling {
+        Filling::of(self.base, &self.state())
     }
 
-    /// Writes a batch at the end. On error the segment is as before, though bytes may lie beyond its end on disk.
-    pub(crate) async fn append(&self, batch: &AssignedBatch, config: &LogConfig) -> Result<()> {
+    /// Writes batches that follow one another at the end, all at once. On error the segment is as before, though bytes may
+    /// lie beyond its end on disk.
+    pub(crate) async fn append<'a>(
+        &self,
+        pieces: &[Bytes],
+        headers: impl Iterator<Item = &'a BatchHeader> + Send,
+        config: &LogConfig,
+    ) -> Result<()> {
         let file = self.file(OpenMode::Create).await?;
-        let at = self.size();
-        let pieces = [batch.head.clone(), batch.body.clone()];
-        file.write_at(at, &pieces).await?;
-        self.state().note(self.base, &batch.header, config.index_interval_bytes);
+        file.write_at(self.size(), pieces).await?;
+        let mut state = self.state();
+        headers.for_each(|header| state.note(self.base, header, config.index_interval_bytes));
         Ok(())
     }
 
@@ -422,20 +414,4 @@ impl Segment {
         let part = i128::from(state.size) * i128::from(left) / i128::from(records.max(1));
         u64::try_from(part).unwrap_or(state.size)
     }
-}
-
-/// What decides that a segment is full.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RollRules<'a> {
-    pub(crate) config: &'a LogConfig,
-    /// What `segment.jitter.ms` came to for this segment.
-    pub(crate) jitter_ms: i64,
-    pub(crate) now_ms: i64,
-}
-
-fn indexes_are_full(state: &State, config: &LogConfig) -> bool {
-    let max_bytes = config.segment_index_bytes as usize;
-    let (offsets, times) = (max_bytes / OffsetEntry::SIZE, max_bytes / TimeEntry::SIZE);
-    // The last entry of the time index is kept for sealing.
-    state.offsets.len() as usize >= offsets.max(1) || state.times.len() as usize >= times.max(2) - 1
 }
