@@ -59,7 +59,7 @@ pub mod unregister_broker;
 pub mod update_features;
 pub mod update_raft_voter;
 
-use private::{pull_metadata, quorum_probe, raft_envelope, rejoin_quorum};
+use private::{describe_replicas, pull_metadata, quorum_probe, raft_envelope, rejoin_quorum};
 
 /// What is in the bytes of other messages, without its type: for the tests that go over all messages.
 pub static DATA: &[Codec] = &[
@@ -175,4 +175,6 @@ apis! {
     QuorumProbe = 16003, quorum_probe::{QuorumProbeRequest, QuorumProbeResponse}, for Nodes;
     /// Asks the quorum's leader to let a new directory vote instead of one that was lost.
     RejoinQuorum = 16004, rejoin_quorum::{RejoinQuorumRequest, RejoinQuorumResponse}, for Nodes;
+    /// Tells what leaders know of the replicas of their partitions.
+    DescribeReplicas = 16005, describe_replicas::{DescribeReplicasRequest, DescribeReplicasResponse}, for Nobody;
 }
