@@ -43,6 +43,10 @@ number! {
     BrokerEpoch(i64)
 }
 number! {
+    /// The number of a partition's state: raised by one at each change of it (KIP-497).
+    PartitionEpoch(i32)
+}
+number! {
     /// The number of a leadership over the metadata log: each that begins has a higher one than all before it. Kafka calls
     /// it the controller epoch (KIP-595).
     LeadershipEpoch(i64)

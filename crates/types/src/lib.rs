@@ -15,7 +15,7 @@ pub mod topic;
 pub use error_code::ErrorCode;
 pub use histogram::{Counted, Histogram};
 pub use ids::{
-    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, LeadershipEpoch, Offset, ProducerEpoch, ProducerId,
-    TopicId,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, LeadershipEpoch, Offset, PartitionEpoch, ProducerEpoch,
+    ProducerId, TopicId,
 };
 pub use topic::{TopicName, TopicPartition};

@@ -24,6 +24,24 @@ pub enum Sabotage {
     UncleanStaysEligible,
     /// The ISR of a broker that registers anew is left as it was.
     RestartStaysInSync,
+    /// The watermark counts the ISR in force alone, and not the one that was asked for (KIP-497).
+    WatermarkIgnoresProposed,
+    /// A leader's watermark counts fetches of earlier leader epochs (KIP-101).
+    AcksOfOldEpochCount,
+    /// A broker enters an ISR while it is fenced (KIP-841).
+    FencedBrokerEnters,
+    /// A broker enters an ISR by what it fetched before it registered anew (KIP-903).
+    StaleBrokerEpochEnters,
+    /// A follower cuts its log at its high watermark, instead of where the logs part (KIP-101).
+    TruncatesToWatermark,
+    /// Where the logs part is told by an offset, without the epoch that ends there (KIP-279).
+    TruncatesByEndAlone,
+    /// An ex-leader takes the new leader's watermark for a log of which it has yet to cut the end (KAFKA-14704).
+    ExLeaderRaisesWatermark,
+    /// A follower acknowledges what it has not flushed, though `flush.messages` asks for that.
+    UnflushedFollowerAcks,
+    /// Whoever waits for all replicas is answered in a later leader epoch than it appended in.
+    WaiterOutlivesEpoch,
 }
 
 impl Sabotage {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use ottla_types::PartitionEpoch;
 use ottla_types::{BrokerId, DirectoryId, LeaderEpoch, TopicId};
 
 /// A partition is created.
@@ -41,10 +42,6 @@ pub struct PartitionState {
     /// Raised by one at each change of this partition (KIP-497).
     pub partition_epoch: PartitionEpoch,
 }
-
-/// The number of a partition's state: raised by one at each change of it (KIP-497).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartitionEpoch(pub i32);
 
 /// A partition's state changes. What is `None` stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
