@@ -34,6 +34,9 @@ def prepare(names, bin_path, java_load=False):
 class Broker:
     """One running broker."""
 
+    # What it takes in half a second of processor time at rest, at most.
+    AT_REST_S = 0.05
+
     def __init__(self, name, bin_path, properties="", folder=""):
         self.name = name
         self.folder = WORK / folder / name
@@ -119,7 +122,7 @@ def settle(broker, patience_s=30):
     while time.monotonic() < until:
         before = broker.cpu_seconds()
         time.sleep(0.5)
-        if broker.cpu_seconds() - before <= 0.05:
+        if broker.cpu_seconds() - before <= broker.AT_REST_S:
             return
 
 

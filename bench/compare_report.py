@@ -20,6 +20,15 @@ def target(workload, key):
 
 
 def lines(results, workloads):
+    table = workload_lines(results, workloads, target)
+    table.append(Line("start-up, s", {name: statistics.median(result["start-up, s"]) for name, result in results.items()}))
+    for key in ("RSS idle, MB", "RSS after the load, MB"):
+        table.append(Line(key, {name: result[key] for name, result in results.items()}))
+    return table
+
+
+def workload_lines(results, workloads, target):
+    """The medians of all figures; `target` tells what ottla's should be."""
     table = []
     for workload in workloads:
         rounds = {name: result["workloads"].get(workload, []) for name, result in results.items()}
@@ -28,7 +37,4 @@ def lines(results, workloads):
             figures = {name: statistics.median(round[key] for round in each if key in round)
                        for name, each in rounds.items() if any(key in round for round in each)}
             table.append(Line(f"{workload}: {key}", figures, *target(workload, key)))
-    table.append(Line("start-up, s", {name: statistics.median(result["start-up, s"]) for name, result in results.items()}))
-    for key in ("RSS idle, MB", "RSS after the load, MB"):
-        table.append(Line(key, {name: result[key] for name, result in results.items()}))
     return table

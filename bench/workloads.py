@@ -14,6 +14,8 @@ RECORDS = {"1k": 1024, "100b": 100}
 TAIL_MB_PER_S, TAIL_READERS = 25, 3
 # Reads of what is there take about a second, in which a client's start weighs: so many times as many rounds of them.
 BACKLOG_ROUNDS = 3
+# So that a deleted topic does not fill the disk for a minute.
+CONFIGS = {"file.delete.delay.ms": "1000"}
 # Where nothing was measured that tells.
 DEFAULT_RATE_MB_PER_S = 25
 JAVA_PRODUCE = [f"produce-{batch}-{record}" for batch in BATCHES for record in RECORDS]
@@ -63,10 +65,12 @@ class Run:
     def topic(self):
         self.topics += 1
         name = f"topic-{self.topics}"
-        # So that a deleted topic does not fill the disk for a minute.
-        self.admin.create([name], PARTITIONS, {"file.delete.delay.ms": "1000"})
+        self.create(name)
         settle(self.broker)
         return name
+
+    def create(self, topic):
+        self.admin.create([topic], PARTITIONS, CONFIGS)
 
     def size_gb(self, record_bytes):
         # A client spends most of its time on records, not on bytes.
