@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::errors::ClientWriteError;
+use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::impls::OneshotResponder;
 use openraft::raft::ClientWriteResult;
 use ottla_env::process;
@@ -24,6 +25,8 @@ pub(crate) const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 const MAX_UNDER_WAY_BYTES: usize = 4 * MAX_BATCH_BYTES;
 /// What a batch counts for besides its records, so that many small ones are bounded too.
 const BATCH_OVERHEAD_BYTES: usize = 256;
+/// When an append is offered again that was refused because the quorum was not heard for a moment.
+const OFFERED_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 type Awaited = openraft::alias::OneshotReceiverOf<Types, ClientWriteResult<Types>>;
 
@@ -115,9 +118,9 @@ impl Appends {
     }
 }
 
-/// Hands appends to openraft, each when it is known that the one before it was taken: a leader that has not heard from a
-/// quorum for a moment refuses one, and may take the next. That one was decided on the one before it, and the log must not
-/// have it alone.
+/// Hands appends to openraft, each when it is known that the one before it was taken. For openraft may refuse one and take
+/// the next of the same term, and that one was decided on the one before it: the log must not have it alone. So one that is
+/// refused for good ends the epoch, and none behind it is handed over.
 async fn hand_over(
     raft: OpenRaft,
     leadership: Arc<Leadership>,
@@ -138,27 +141,46 @@ async fn hand_over(
 }
 
 /// Hands an append to openraft, which appends it in the epoch's term or not at all.
+///
+/// A leader whose signs of life were not answered for the length of a lease refuses it, and would take it a moment later. That
+/// is no reason to stop leading: for how long the quorum may be silent is the keeper's matter, which ends the epoch then. Until
+/// it does the same append is offered again, before any other.
 async fn hand_over_one(
     raft: &OpenRaft,
     leadership: &Leadership,
     epoch: LeadershipEpoch,
     batch: Batch,
 ) -> Outcome {
-    let (responder, mut awaited) = OneshotResponder::<Types, ClientWriteResult<Types>>::new_pair();
-    // Epochs are terms. What cannot be handed over drops the responder, and so is answered too.
-    let _ = raft.write(batch).with_leader(leader(epoch)).responder(responder).await;
-    // Openraft does one thing after another: when it answers this it has taken the append, or refused it. Where it has
-    // stopped, it has dropped the responder.
-    let _ = raft.with_raft_state(|_| ()).await;
-    match futures_util::poll!(&mut awaited) {
-        Poll::Pending => Outcome::Taken(awaited),
-        Poll::Ready(said) => {
-            if !matches!(said, Ok(Ok(_))) {
-                leadership.end(epoch);
+    let mut state = leadership.watch();
+    loop {
+        let (responder, mut awaited) = OneshotResponder::<Types, ClientWriteResult<Types>>::new_pair();
+        // Epochs are terms. What cannot be handed over drops the responder, and so is answered too.
+        let _ = raft.write(batch.clone()).with_leader(leader(epoch)).responder(responder).await;
+        // Openraft does one thing after another: when it answers this it has taken the append, or refused it. Where it has
+        // stopped, it has dropped the responder.
+        let _ = raft.with_raft_state(|_| ()).await;
+        match futures_util::poll!(&mut awaited) {
+            Poll::Pending => return Outcome::Taken(awaited),
+            Poll::Ready(Ok(Err(refused))) if is_passing(&refused) => {
+                tokio::select! {
+                    biased;
+                    () = ended(&mut state, epoch) => return Outcome::NotAsked,
+                    () = tokio::time::sleep(OFFERED_AGAIN_AFTER) => {}
+                }
             }
-            Outcome::Said(said)
+            Poll::Ready(said) => {
+                if !matches!(said, Ok(Ok(_))) {
+                    leadership.end(epoch);
+                }
+                return Outcome::Said(said);
+            }
         }
     }
+}
+
+/// Whether openraft has refused an append, before it made an entry of it, for as long as the quorum is not heard.
+fn is_passing(error: &ClientWriteError<Types>) -> bool {
+    matches!(error, ClientWriteError::ForwardToLeader(forward) if forward.reason == ForwardReason::LeaseExpired)
 }
 
 fn leader(epoch: LeadershipEpoch) -> CommittedLeaderId {

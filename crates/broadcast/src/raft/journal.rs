@@ -10,7 +10,9 @@
 //!
 //! The vote is in a file of its own. It is written when everything appended before is durable, as openraft asks for.
 
-use std::collections::VecDeque;
+mod flushing;
+mod items;
+
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -21,11 +23,14 @@ use bytes::Bytes;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use ottla_env::{Disk, process};
-use ottla_types::LeadershipEpoch;
+use ottla_types::{LeadershipEpoch, Offset};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
+use self::flushing::{Flushing, Then, fail, flush};
+use self::items::{Item, State, size};
 use super::codec::{Decoder, Encoder};
-use super::types::{Entry, LogId, Payload, Types, Vote, epoch};
+use super::types::{Entry, LogId, Types, Vote, epoch};
 use crate::frame::{FrameBuilder, MAX_BATCH_BYTES};
 use crate::recovery::{OpenError, Replayed};
 use crate::{AppendError, MetadataLog, state_file};
@@ -49,131 +54,13 @@ struct Shared {
     log: tokio::sync::RwLock<Option<MetadataLog>>,
     state: Mutex<State>,
     vote: watch::Sender<Option<Vote>>,
+    /// While openraft waits inside a call for the disk: the vote that it holds.
+    engaged: watch::Sender<Option<Vote>>,
     flushing: mpsc::UnboundedSender<Flushing>,
+    /// The task that writes the journal anew.
+    compacting: Mutex<Option<JoinHandle<()>>>,
     /// Why the storage failed.
     failure: watch::Sender<Option<Arc<str>>>,
-}
-
-/// What the log holds, durable or on its way.
-#[derive(Default)]
-struct State {
-    entries: VecDeque<Entry>,
-    purged: Option<LogId>,
-    /// How many items were ever put into the journal.
-    items: i64,
-    /// Bytes of the journal, and of it those that the entries take.
-    journal_bytes: usize,
-    live_bytes: usize,
-}
-
-/// What is done when something is durable.
-struct Flushing {
-    written: Option<oneshot::Receiver<Result<ottla_types::Offset, AppendError>>>,
-    then: Then,
-}
-
-enum Then {
-    Append(IOFlushed<Types>),
-    Tell(oneshot::Sender<io::Result<()>>),
-    Nothing,
-}
-
-/// An item of the journal.
-enum Item {
-    Entry(Entry),
-    TruncateAfter(Option<LogId>),
-    Purge(LogId),
-}
-
-impl Item {
-    fn encode(&self) -> Bytes {
-        let mut encoder = Encoder::new();
-        match self {
-            Self::Entry(entry) => encoder.u8(1).entry(entry),
-            Self::TruncateAfter(last) => encoder.u8(2).maybe_log_id(last.as_ref()),
-            Self::Purge(upto) => encoder.u8(3).log_id(upto),
-        };
-        encoder.finish()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let decode = |decoder: &mut Decoder| match decoder.u8()? {
-            1 => decoder.entry().map(Self::Entry),
-            2 => decoder.option(Decoder::log_id).map(Self::TruncateAfter),
-            3 => decoder.log_id().map(Self::Purge),
-            _ => Err(super::codec::DecodeError::Invalid("kind of item")),
-        };
-        Decoder::all(Bytes::copy_from_slice(bytes), decode).map_err(|error| error.to_string())
-    }
-}
-
-impl State {
-    fn last(&self) -> Option<LogId> {
-        self.entries.back().map(|entry| entry.log_id).or(self.purged)
-    }
-
-    /// The index of the first entry that is there, or would be the first.
-    fn first_index(&self) -> u64 {
-        match (self.entries.front(), self.purged) {
-            (Some(entry), _) => entry.log_id.index,
-            (None, Some(purged)) => purged.index + 1,
-            (None, None) => 0,
-        }
-    }
-
-    fn replay(&mut self, item: Item, bytes: usize) -> Result<(), String> {
-        self.items += 1;
-        self.journal_bytes += bytes;
-        match item {
-            Item::Entry(entry) => {
-                let expected = self.last().map_or(0, |last| last.index + 1);
-                let found = entry.log_id.index;
-                if found != expected {
-                    return Err(format!("it is entry {found}, and {expected} was expected"));
-                }
-                self.live_bytes += size(&entry);
-                self.entries.push_back(entry);
-            }
-            Item::TruncateAfter(last) => self.truncate_after(last),
-            Item::Purge(upto) => self.purge(upto),
-        }
-        Ok(())
-    }
-
-    fn truncate_after(&mut self, last: Option<LogId>) {
-        while let Some(entry) = self.entries.back()
-            && last.is_none_or(|last| entry.log_id.index > last.index)
-        {
-            self.live_bytes = self.live_bytes.saturating_sub(size(entry));
-            self.entries.pop_back();
-        }
-    }
-
-    fn purge(&mut self, upto: LogId) {
-        while let Some(entry) = self.entries.front()
-            && entry.log_id.index <= upto.index
-        {
-            self.live_bytes = self.live_bytes.saturating_sub(size(entry));
-            self.entries.pop_front();
-        }
-        if self.purged.is_none_or(|purged| purged.index < upto.index) {
-            self.purged = Some(upto);
-        }
-    }
-
-    fn range(&self, from: u64, end: u64) -> impl Iterator<Item = &Entry> {
-        let first = self.first_index();
-        let skipped = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
-        self.entries.iter().skip(skipped).take_while(move |entry| entry.log_id.index < end)
-    }
-}
-
-/// What an entry takes in the journal, about.
-fn size(entry: &Entry) -> usize {
-    match &entry.payload {
-        Payload::Normal(batch) => batch.len_bytes() + 32,
-        Payload::Blank | Payload::Membership(_) => 256,
-    }
 }
 
 impl Journal {
@@ -198,7 +85,9 @@ impl Journal {
             log: tokio::sync::RwLock::new(Some(opened.log)),
             state: Mutex::new(state),
             vote: watch::Sender::new(vote),
+            engaged: watch::Sender::new(None),
             flushing,
+            compacting: Mutex::default(),
             failure: watch::Sender::new(None),
         }));
         process::spawn(flush(inbox, journal.0.failure.clone()));
@@ -213,6 +102,24 @@ impl Journal {
     /// The vote, as it is on disk.
     pub(crate) fn vote(&self) -> watch::Receiver<Option<Vote>> {
         self.0.vote.subscribe()
+    }
+
+    /// Waits until openraft waits inside a call for the disk, and holds this vote meanwhile: it answers nobody then.
+    pub(crate) async fn engaged(&self, vote: Vote) {
+        // The sender is in `self`.
+        let _ = self.0.engaged.subscribe().wait_for(|held| *held == Some(vote)).await;
+    }
+
+    /// Whether the vote that openraft holds is this one, as far as is known here.
+    pub(crate) fn follows(&self, vote: &Vote) -> bool {
+        let engaged = *self.0.engaged.borrow();
+        engaged.or(*self.0.vote.borrow()) == Some(*vote)
+    }
+
+    /// Notes that openraft holds this vote until what is returned is dropped, and waits for the disk.
+    fn engage(&self, vote: Option<Vote>) -> Engaged {
+        self.0.engaged.send_replace(vote);
+        Engaged(self.clone())
     }
 
     /// The latest epoch that is known here.
@@ -240,8 +147,18 @@ impl Journal {
         self.state().range(index, index.saturating_add(1)).next().filter(|e| e.log_id.index == index).cloned()
     }
 
+    /// Waits until the journal is not being written anew any more.
+    async fn settle(&self) {
+        let compacting = self.0.compacting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(compacting) = compacting {
+            // However it ended.
+            let _ = compacting.await;
+        }
+    }
+
     /// Waits until all is written, and closes the journal.
     pub(crate) async fn close(&self) {
+        self.settle().await;
         if let Some(log) = self.0.log.write().await.take() {
             log.close().await;
         }
@@ -287,22 +204,44 @@ impl Journal {
         told.await.map_err(|_| closed())?
     }
 
-    /// Writes the journal anew if most of it is superfluous.
-    async fn compact(&self) -> io::Result<()> {
+    /// Writes the journal anew if most of it is superfluous, while others go on.
+    fn compact(&self) {
         let (upto, items) = {
             let mut state = self.state();
-            let Some(purged) = state.purged else { return Ok(()) };
+            let Some(purged) = state.purged else { return };
             if state.journal_bytes.saturating_sub(state.live_bytes) < WASTE_BYTES {
-                return Ok(());
+                return;
             }
             let kept = state.entries.iter().cloned().map(Item::Entry);
             let items: Vec<Bytes> =
                 std::iter::once(Item::Purge(purged)).chain(kept).map(|item| item.encode()).collect();
             state.journal_bytes = items.iter().map(Bytes::len).sum();
-            (ottla_types::Offset(state.items - 1), items)
+            (Offset(state.items - 1), items)
         };
-        let log = self.0.log.read().await;
-        log.as_ref().ok_or_else(closed)?.snapshot(upto, items).await.map_err(append_error)
+        let journal = self.clone();
+        // Openraft would wait for the disk here, and a leader that does is silent for all the others.
+        let compacting = process::spawn(async move {
+            let log = journal.0.log.read().await;
+            // Once it is closed, the next start has the whole of it.
+            let Some(log) = log.as_ref() else { return };
+            match log.snapshot(upto, items).await {
+                Ok(()) => {}
+                Err(error @ AppendError::Unknown(_)) => journal.fail(&error.to_string()),
+                Err(error) => {
+                    tracing::warn!(%error, "the journal of the metadata log keeps what is superfluous")
+                }
+            }
+        });
+        *self.0.compacting.lock().unwrap_or_else(PoisonError::into_inner) = Some(compacting);
+    }
+}
+
+/// Openraft waits for the disk while this is there.
+struct Engaged(Journal);
+
+impl Drop for Engaged {
+    fn drop(&mut self) {
+        self.0.0.engaged.send_replace(None);
     }
 }
 
@@ -316,37 +255,6 @@ fn closed() -> io::Error {
 
 fn append_error(error: AppendError) -> io::Error {
     io::Error::other(error)
-}
-
-fn fail(failure: &watch::Sender<Option<Arc<str>>>, reason: &str) {
-    failure.send_if_modified(|known| {
-        let is_first = known.is_none();
-        known.get_or_insert_with(|| reason.into());
-        is_first
-    });
-}
-
-/// Tells, in order, of what has become durable.
-async fn flush(mut inbox: mpsc::UnboundedReceiver<Flushing>, failure: watch::Sender<Option<Arc<str>>>) {
-    let mut failed: Option<String> = None;
-    while let Some(Flushing { written, then }) = inbox.recv().await {
-        if let Some(written) = written {
-            let result = written.await.unwrap_or_else(|_| Err(AppendError::Unknown(Arc::new(closed()))));
-            if let Err(error) = result
-                && failed.is_none()
-            {
-                fail(&failure, &error.to_string());
-                failed = Some(error.to_string());
-            }
-        }
-        let result = failed.as_ref().map_or(Ok(()), |why| Err(io::Error::other(why.clone())));
-        match then {
-            Then::Append(callback) => callback.io_completed(result),
-            // Whoever asked may have gone.
-            Then::Tell(tell) => drop(tell.send(result)),
-            Then::Nothing => {}
-        }
-    }
 }
 
 async fn read_vote(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Vote>> {
@@ -407,6 +315,7 @@ impl RaftLogStorage<Types> for Journal {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let _engaged = self.engage(Some(*vote));
         self.flushed().await?;
         let mut encoder = Encoder::new();
         encoder.vote(vote);
@@ -429,13 +338,16 @@ impl RaftLogStorage<Types> for Journal {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        let vote = *self.0.vote.borrow();
+        let _engaged = self.engage(vote);
         self.submit(vec![Item::TruncateAfter(last_log_id)], Then::Nothing).await?;
         self.flushed().await
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
         self.submit(vec![Item::Purge(log_id)], Then::Nothing).await?;
-        self.compact().await
+        self.compact();
+        Ok(())
     }
 }
 

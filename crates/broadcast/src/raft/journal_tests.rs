@@ -1,6 +1,6 @@
 //! What the journal holds after it is opened again.
 
-use super::super::types::{Batch, log_id};
+use super::super::types::{Batch, Payload, log_id};
 use super::*;
 use ottla_env::disk::RealDisk;
 use ottla_types::{BrokerId, DirectoryId};
@@ -72,6 +72,7 @@ async fn a_purge_is_kept_and_frees_the_disk() {
         files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
     };
     journal.purge(log_id(1, 5)).await.unwrap();
+    journal.settle().await;
     assert!(used(dir.path()) < 3 * 1024 * 1024, "{} bytes", used(dir.path()));
     append(&mut journal, vec![entry(1, 8, "after")]).await;
     let mut journal = reopen(journal, dir.path()).await;

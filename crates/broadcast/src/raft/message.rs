@@ -32,7 +32,7 @@ pub(crate) struct Envelope {
 /// What is asked.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    /// Entries, or none as a sign of life.
+    /// Entries, or none to ask for what was sent before.
     Append(AppendEntriesRequest<Types>),
     /// A vote.
     Vote(VoteRequest<Types>),
@@ -44,6 +44,17 @@ pub(crate) enum Request {
     Snapshot(SnapshotChunk),
     /// Up to where the log is committed for sure. Of the leader only.
     Barrier,
+    /// A sign of life: entries that are none. What is answered says whom the node follows, and nothing of its disk.
+    Heartbeat(AppendEntriesRequest<Types>),
+}
+
+/// What is answered to [`Request::Append`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AppendAnswer {
+    /// What openraft says: what it has taken is on the disk.
+    Said(AppendEntriesResponse<Types>),
+    /// It has not said anything yet, because the disk takes its time, and the node is there. Ask again.
+    Working,
 }
 
 /// A piece of a snapshot's file.
@@ -94,7 +105,7 @@ impl Envelope {
         let mut encoder = Encoder::new();
         encoder.u8(VERSION).u8(self.request.kind()).key(&self.from).key(&self.to);
         match &self.request {
-            Request::Append(append) => {
+            Request::Append(append) | Request::Heartbeat(append) => {
                 encoder.vote(&append.vote).maybe_log_id(append.prev_log_id.as_ref());
                 encoder.maybe_log_id(append.leader_commit.as_ref()).count(append.entries.len());
                 for entry in &append.entries {
@@ -139,6 +150,7 @@ impl Request {
             Self::Transfer(_) => 4,
             Self::Snapshot(_) => 5,
             Self::Barrier => 6,
+            Self::Heartbeat(_) => 7,
         }
     }
 
@@ -160,6 +172,10 @@ impl Request {
                 Ok(Self::Snapshot(SnapshotChunk { vote, meta, total, position, bytes, crc }))
             }
             6 => Ok(Self::Barrier),
+            7 => match decode_append(decoder)? {
+                beat if beat.entries.is_empty() => Ok(Self::Heartbeat(beat)),
+                _ => Err(DecodeError::Invalid("sign of life: it has entries")),
+            },
             _ => Err(DecodeError::Invalid("kind of request")),
         }
     }
@@ -226,23 +242,27 @@ pub(crate) fn decode_response<T>(
     })
 }
 
-pub(crate) fn encode_appended(encoder: &mut Encoder, answer: AppendEntriesResponse<Types>) {
+pub(crate) fn encode_appended(encoder: &mut Encoder, answer: AppendAnswer) {
+    use AppendEntriesResponse::{Conflict, HigherVote, PartialSuccess, Success};
     match answer {
-        AppendEntriesResponse::Success => encoder.u8(0),
-        AppendEntriesResponse::PartialSuccess(last) => encoder.u8(1).maybe_log_id(last.as_ref()),
-        AppendEntriesResponse::Conflict => encoder.u8(2),
-        AppendEntriesResponse::HigherVote(vote) => encoder.u8(3).vote(&vote),
+        AppendAnswer::Said(Success) => encoder.u8(0),
+        AppendAnswer::Said(PartialSuccess(last)) => encoder.u8(1).maybe_log_id(last.as_ref()),
+        AppendAnswer::Said(Conflict) => encoder.u8(2),
+        AppendAnswer::Said(HigherVote(vote)) => encoder.u8(3).vote(&vote),
+        AppendAnswer::Working => encoder.u8(4),
     };
 }
 
-pub(crate) fn decode_appended(decoder: &mut Decoder) -> Result<AppendEntriesResponse<Types>, DecodeError> {
-    match decoder.u8()? {
-        0 => Ok(AppendEntriesResponse::Success),
-        1 => decoder.option(Decoder::log_id).map(AppendEntriesResponse::PartialSuccess),
-        2 => Ok(AppendEntriesResponse::Conflict),
-        3 => decoder.vote().map(AppendEntriesResponse::HigherVote),
-        _ => Err(DecodeError::Invalid("answer to entries")),
-    }
+pub(crate) fn decode_appended(decoder: &mut Decoder) -> Result<AppendAnswer, DecodeError> {
+    let said = match decoder.u8()? {
+        0 => AppendEntriesResponse::Success,
+        1 => AppendEntriesResponse::PartialSuccess(decoder.option(Decoder::log_id)?),
+        2 => AppendEntriesResponse::Conflict,
+        3 => AppendEntriesResponse::HigherVote(decoder.vote()?),
+        4 => return Ok(AppendAnswer::Working),
+        _ => return Err(DecodeError::Invalid("answer to entries")),
+    };
+    Ok(AppendAnswer::Said(said))
 }
 
 pub(crate) fn encode_voted(encoder: &mut Encoder, answer: VoteResponse<Types>) {

@@ -63,6 +63,15 @@ fn any_append() -> impl Strategy<Value = Request> {
     )
 }
 
+/// A sign of life is entries that are none.
+fn any_heartbeat() -> impl Strategy<Value = Request> {
+    (any_vote(), prop::option::of(any_log_id()), prop::option::of(any_log_id())).prop_map(
+        |(vote, prev_log_id, leader_commit)| {
+            Request::Heartbeat(AppendEntriesRequest { vote, prev_log_id, entries: Vec::new(), leader_commit })
+        },
+    )
+}
+
 fn any_request() -> impl Strategy<Value = Request> {
     let maybe = || prop::option::of(any_log_id());
     let vote = || {
@@ -91,13 +100,15 @@ fn any_request() -> impl Strategy<Value = Request> {
         vote().prop_map(Request::PreVote),
         transfer,
         chunk,
-        Just(Request::Barrier)
+        Just(Request::Barrier),
+        any_heartbeat()
     ]
 }
 
 fn show(request: &Request) -> String {
     match request {
         Request::Append(append) => format!("{append:?} {:?}", payloads(append)),
+        Request::Heartbeat(beat) => format!("sign of life {beat:?}"),
         Request::Vote(vote) => format!("vote {vote:?}"),
         Request::PreVote(vote) => format!("pre-vote {vote:?}"),
         Request::Transfer(transfer) => format!("{transfer:?}"),
@@ -168,10 +179,11 @@ proptest! {
     #[test]
     fn answers_come_back_as_they_were_given(vote in any_vote(), one in prop::option::of(any_log_id()), two in prop::option::of(any_log_id()), granted in any::<bool>()) {
         let appended = [
-            AppendEntriesResponse::Success,
-            AppendEntriesResponse::PartialSuccess(one),
-            AppendEntriesResponse::Conflict,
-            AppendEntriesResponse::HigherVote(vote),
+            AppendAnswer::Said(AppendEntriesResponse::Success),
+            AppendAnswer::Said(AppendEntriesResponse::PartialSuccess(one)),
+            AppendAnswer::Said(AppendEntriesResponse::Conflict),
+            AppendAnswer::Said(AppendEntriesResponse::HigherVote(vote)),
+            AppendAnswer::Working,
         ];
         for answer in appended {
             let bytes = encode_response(Ok(answer.clone()), encode_appended);
@@ -235,6 +247,16 @@ fn entries_with_a_gap_or_a_term_that_falls_are_refused() {
         let error = Envelope::decode(envelope.encode()).err();
         assert_eq!(error, Some(DecodeError::Invalid("order of entries")));
     }
+}
+
+#[test]
+fn a_sign_of_life_with_entries_is_refused() {
+    let entry = Entry { log_id: log_id(1, 0), payload: Payload::Blank };
+    let vote = Vote::new_committed(3, sample());
+    let beat = AppendEntriesRequest { vote, prev_log_id: None, entries: vec![entry], leader_commit: None };
+    let envelope = Envelope { from: sample(), to: sample(), request: Request::Heartbeat(beat) };
+    let error = Envelope::decode(envelope.encode()).err();
+    assert_eq!(error, Some(DecodeError::Invalid("sign of life: it has entries")));
 }
 
 #[test]

@@ -19,14 +19,16 @@ use ottla_types::{BrokerId, Offset};
 
 use super::codec::{DecodeError, Decoder};
 use super::message::{
-    ChunkAnswer, Envelope, Failure, Request, SnapshotChunk, Transferred, decode_appended, decode_barrier,
-    decode_chunk_answer, decode_response, decode_transferred, decode_voted,
+    AppendAnswer, ChunkAnswer, Envelope, Failure, Request, SnapshotChunk, Transferred, decode_appended,
+    decode_barrier, decode_chunk_answer, decode_response, decode_transferred, decode_voted,
 };
 use super::snapshot::SnapshotFile;
 use super::types::{Types, Vote};
 use crate::atomic::BoxFuture;
 use crate::quorum::{VoterEndpoint, VoterKey};
 
+/// For how many times its patience a leader waits for a peer's disk, as long as the peer says that it works.
+const SLOW_DISKS: u32 = 120;
 /// How many bytes of a snapshot are sent at once.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -60,6 +62,8 @@ pub(crate) struct Client {
     network: Network,
     to: VoterKey,
     endpoints: Vec<VoterEndpoint>,
+    /// Whether what it sends are signs of life, and nothing else.
+    is_heart: bool,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -67,6 +71,10 @@ impl RaftNetworkFactory<Types> for Network {
 
     async fn new_client(&mut self, target: VoterKey, node: &Vec<VoterEndpoint>) -> Client {
         self.client(target, node.clone())
+    }
+
+    async fn new_heartbeat_client(&mut self, target: VoterKey, node: &Vec<VoterEndpoint>) -> Client {
+        Client { is_heart: true, ..self.client(target, node.clone()) }
     }
 }
 
@@ -119,7 +127,7 @@ impl CallError {
 
 impl Network {
     pub(crate) fn client(&self, to: VoterKey, endpoints: Vec<VoterEndpoint>) -> Client {
-        Client { network: self.clone(), to, endpoints }
+        Client { network: self.clone(), to, endpoints, is_heart: false }
     }
 }
 
@@ -144,6 +152,47 @@ impl Client {
         self.call(Request::Barrier, timeout, decode_barrier).await
     }
 
+    /// Sends a sign of life, which must not be late.
+    async fn beat(
+        &self,
+        beat: AppendEntriesRequest<Types>,
+        timeout: Duration,
+    ) -> Result<AppendEntriesResponse<Types>, CallError> {
+        match self.call(Request::Heartbeat(beat), timeout, decode_appended).await? {
+            AppendAnswer::Said(answer) => Ok(answer),
+            AppendAnswer::Working => Err(self.malformed("answer to a sign of life")),
+        }
+    }
+
+    /// Sends entries, and waits until they are on the peer's disk for as long as the peer says that it works.
+    async fn append(
+        &self,
+        append: AppendEntriesRequest<Types>,
+    ) -> Result<AppendEntriesResponse<Types>, CallError> {
+        let patience = self.network.patience;
+        let last = append.entries.last().map(|entry| entry.log_id).or(append.prev_log_id);
+        // Asks for what was sent: no entries after the last one, which the peer answers for when it has that on its disk.
+        let ask = AppendEntriesRequest { prev_log_id: last, entries: Vec::new(), ..append.clone() };
+        let are_entries = !append.entries.is_empty();
+        let mut request = append;
+        for _ in 0..SLOW_DISKS {
+            let is_asking = are_entries && request.entries.is_empty();
+            match self.call(Request::Append(request), patience, decode_appended).await? {
+                AppendAnswer::Working => request = ask.clone(),
+                // It was restarted meanwhile, say: they are sent again.
+                AppendAnswer::Said(AppendEntriesResponse::Conflict) if is_asking => {
+                    return Err(self.malformed("answer to entries: it has lost them"));
+                }
+                AppendAnswer::Said(answer) => return Ok(answer),
+            }
+        }
+        Err(CallError::Timeout { to: self.to.id, timeout: patience * SLOW_DISKS })
+    }
+
+    fn malformed(&self, what: &'static str) -> CallError {
+        CallError::Malformed { to: self.to.id, error: DecodeError::Invalid(what) }
+    }
+
     /// Sends the chunks of a snapshot, from where the peer says on, until it has or refuses them all.
     async fn send_snapshot(
         &self,
@@ -160,9 +209,10 @@ impl Client {
             let crc = crc_fast::crc32_iscsi(&bytes);
             let (meta, total) = (snapshot.meta.clone(), snapshot.len_bytes);
             let chunk = SnapshotChunk { vote, meta, total, position, bytes, crc };
-            // The last answer comes when the snapshot is installed.
-            let answer =
-                self.call(Request::Snapshot(chunk), self.network.patience * 4, decode_chunk_answer).await;
+            // The last answer comes when the snapshot is on the disk, and installed.
+            let is_last = chunk.position + chunk.bytes.len() as u64 == total;
+            let timeout = self.network.patience * if is_last { SLOW_DISKS } else { 4 };
+            let answer = self.call(Request::Snapshot(chunk), timeout, decode_chunk_answer).await;
             match answer.map_err(|error| StreamingError::from(error.into_rpc()))? {
                 ChunkAnswer::Done(vote) => return Ok(vote),
                 ChunkAnswer::Next(next) => position = next.min(total),
@@ -180,9 +230,8 @@ impl RaftNetworkV2<Types> for Client {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         let (previous, last) = (rpc.prev_log_id, rpc.entries.last().map(|entry| entry.log_id));
-        // A sign of life must not be late; entries may have to wait for a disk.
-        let timeout = if last.is_none() { option.hard_ttl() } else { self.network.patience };
-        let answer = self.call(Request::Append(rpc), timeout, decode_appended).await;
+        let answer =
+            if self.is_heart { self.beat(rpc, option.hard_ttl()).await } else { self.append(rpc).await };
         let answer = answer.map_err(CallError::into_rpc)?;
         // Openraft takes it for granted that an answer fits what was asked.
         let fits = match &answer {
@@ -190,12 +239,7 @@ impl RaftNetworkV2<Types> for Client {
             AppendEntriesResponse::PartialSuccess(upto) => *upto >= previous && *upto <= last.or(previous),
             AppendEntriesResponse::Success | AppendEntriesResponse::HigherVote(_) => true,
         };
-        if fits {
-            Ok(answer)
-        } else {
-            let error = DecodeError::Invalid("answer to these entries");
-            Err(CallError::Malformed { to: self.to.id, error }.into_rpc())
-        }
+        if fits { Ok(answer) } else { Err(self.malformed("answer to these entries").into_rpc()) }
     }
 
     async fn vote(

@@ -134,7 +134,9 @@ impl Raft {
         let server = Server {
             me,
             raft: raft.clone(),
+            journal: journal.clone(),
             machine: machine.clone(),
+            working_after: patience / 4,
             disk,
             dir: dir.to_owned(),
             incoming: tokio::sync::Mutex::new(None),

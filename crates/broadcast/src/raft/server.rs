@@ -1,11 +1,38 @@
 //! What a node does with the messages of its peers.
+//!
+//! # What an answer says
+//!
+//! Openraft's follower answers when all that it was sent before is on its disk, signs of life too, so that disks which are
+//! busy for half a second would look like voters that are gone. Here:
+//!
+//! - *Entries* are answered by openraft alone, when they are on the disk: only that counts towards what is committed. Where it
+//!   takes long, the leader is told that the node works on it, and asks again; so no connection is held up, and nothing is sent
+//!   twice.
+//! - *A sign of life* is answered when openraft has taken it, whatever the disk does. The leader makes nothing of the answer
+//!   but that this node follows it: the matching log of a follower never comes from it.
+//!
+//! That is enough for what a leader does with it. It may go on leading, and take appends, for that is a matter of liveness: an
+//! entry is committed by entries answered for. It may answer reads: they rest on no leader of a later term having been elected
+//! before the question was asked. A majority had voted for that one, each durably before it said so, and one of them is
+//! among any majority that answers the signs of life sent since. That node knows the later term in memory, before a restart
+//! (the vote is taken in memory first) and after one (it is on its disk): it answers with that vote, and not that it follows.
+//! Whether the vote for the leader that it does follow is on its disk does not matter for that: were the node to forget it, it
+//! could help another candidate of the same term, and no such one gets a majority, since the leader has that.
+//!
+//! While openraft waits for its storage inside of a call, a vote being saved say, it answers nothing at all. What it would say
+//! to its leader is known: the vote that it holds is the one that the journal was told ([`Journal::engaged`]), and nothing can
+//! change it before the call returns.
 
+use std::future::pending;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::ReadPolicy;
 use openraft::errors::{Infallible, RaftError};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::storage::Snapshot;
 use ottla_env::Disk;
 use ottla_env::disk::File;
@@ -13,13 +40,14 @@ use ottla_types::Offset;
 use tokio::sync::{Mutex, watch};
 
 use super::OpenRaft;
+use super::journal::Journal;
 use super::machine::Machine;
 use super::message::{
-    ChunkAnswer, Envelope, Failure, Request, SnapshotChunk, encode_appended, encode_barrier,
+    AppendAnswer, ChunkAnswer, Envelope, Failure, Request, SnapshotChunk, encode_appended, encode_barrier,
     encode_chunk_answer, encode_response, encode_transferred, encode_voted,
 };
 use super::snapshot::{self, SnapshotFile};
-use super::types::{SnapshotMeta, Vote};
+use super::types::{SnapshotMeta, Types, Vote};
 use crate::frame_file;
 use crate::quorum::VoterKey;
 
@@ -27,7 +55,10 @@ use crate::quorum::VoterKey;
 pub(crate) struct Server {
     pub(crate) me: VoterKey,
     pub(crate) raft: OpenRaft,
+    pub(crate) journal: Journal,
     pub(crate) machine: Machine,
+    /// How long entries are waited for before the leader is told that the node works on them.
+    pub(crate) working_after: Duration,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) incoming: Mutex<Option<Incoming>>,
@@ -58,8 +89,9 @@ impl Server {
             return refuse(Failure::Stopped("it is closed".to_owned()));
         }
         match envelope.request {
-            Request::Append(append) => {
-                encode_response(self.raft.append_entries(append).await.map_err(stopped), encode_appended)
+            Request::Append(append) => encode_response(self.append(append).await, encode_appended),
+            Request::Heartbeat(beat) => {
+                encode_response(self.heartbeat(beat).await.map(AppendAnswer::Said), encode_appended)
             }
             Request::Vote(vote) => encode_response(self.raft.vote(vote).await.map_err(stopped), encode_voted),
             Request::PreVote(vote) => {
@@ -72,6 +104,44 @@ impl Server {
             }
             Request::Snapshot(chunk) => encode_response(self.receive(chunk).await, encode_chunk_answer),
             Request::Barrier => encode_response(self.barrier().await, encode_barrier),
+        }
+    }
+
+    /// Takes entries.
+    async fn append(&self, append: AppendEntriesRequest<Types>) -> Result<AppendAnswer, Failure> {
+        let vote = append.vote;
+        let said = self.raft.append_entries(append);
+        match tokio::time::timeout(self.working_after, said).await {
+            Ok(said) => said.map(AppendAnswer::Said).map_err(stopped),
+            // That it works is said to the leader that it follows, and to no other.
+            Err(_) if self.journal.follows(&vote) => Ok(AppendAnswer::Working),
+            Err(_) => Err(Failure::Stopped("it is busy with something else".to_owned())),
+        }
+    }
+
+    /// Takes a sign of life.
+    async fn heartbeat(
+        &self,
+        beat: AppendEntriesRequest<Types>,
+    ) -> Result<AppendEntriesResponse<Types>, Failure> {
+        let vote = beat.vote;
+        let said = pin!(self.raft.append_entries(beat));
+        tokio::select! {
+            // What openraft says goes first: a conflict, or that it follows another leader.
+            biased;
+            said = said => said.map_err(stopped),
+            () = self.has_taken(vote) => Ok(AppendEntriesResponse::Success),
+            () = self.journal.engaged(vote) => Ok(AppendEntriesResponse::Success),
+        }
+    }
+
+    /// Waits until openraft has taken what was handed to it before, if it follows the leader with this vote then; else for
+    /// ever.
+    async fn has_taken(&self, vote: Vote) {
+        // It does one thing after another.
+        let known = self.raft.with_raft_state(|state| *state.vote_ref()).await;
+        if known.ok() != Some(vote) {
+            pending::<()>().await;
         }
     }
 
@@ -156,7 +226,7 @@ impl Server {
     }
 }
 
-fn stopped(error: RaftError<super::types::Types, Infallible>) -> Failure {
+fn stopped(error: RaftError<Types, Infallible>) -> Failure {
     Failure::Stopped(error.to_string())
 }
 

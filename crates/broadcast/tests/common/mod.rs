@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_env::disk::{DirEntry, DirLock, Disk, DiskFuture, DiskSpace, File, OpenMode};
@@ -26,6 +27,8 @@ struct Shared {
     /// The next write, or sync, fails by itself.
     failing_write: Mutex<Option<Fault>>,
     failing_sync: Mutex<bool>,
+    /// How long the sync of a file takes.
+    sync_takes: Mutex<Duration>,
 }
 
 /// How a write fails.
@@ -108,6 +111,11 @@ impl FaultyDisk {
         *self.0.failing_sync.lock().unwrap() = true;
     }
 
+    /// Lets each sync of a file take so long.
+    pub fn slow_down(&self, sync_takes: Duration) {
+        *self.0.sync_takes.lock().unwrap() = sync_takes;
+    }
+
     /// Cuts the power: of what was not synced, each change is kept, lost or torn by the dice. The disk works again.
     pub fn cut_power(&self, dice: &mut Dice) {
         let mut state = self.0.state.lock().unwrap();
@@ -157,6 +165,13 @@ impl FaultyDisk {
     pub fn durable(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.0.state.lock().unwrap();
         state.durable_names.get(path).map(|node| state.files[*node].durable.clone())
+    }
+
+    /// Whether any file would have these bytes if the power went now.
+    pub fn has_durably(&self, bytes: &[u8]) -> bool {
+        let state = self.0.state.lock().unwrap();
+        let mut files = state.durable_names.values().map(|node| &state.files[*node].durable);
+        files.any(|content| content.windows(bytes.len()).any(|window| window == bytes))
     }
 
     /// The names of all files, without their directory, except the lock.
@@ -339,6 +354,10 @@ impl File for FaultyFile {
         DiskFuture::Pending(Box::pin(async move {
             // Others get their turn meanwhile, as they do while a real disk works.
             tokio::task::yield_now().await;
+            let takes = *self.disk.0.sync_takes.lock().unwrap();
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             self.disk.0.syncs.fetch_add(1, Ordering::Relaxed);
             self.disk.change()?;
             if std::mem::take(&mut *self.disk.0.failing_sync.lock().unwrap()) {
