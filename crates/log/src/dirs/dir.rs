@@ -1,4 +1,4 @@
-//! One log directory: its identity, its lock, its two checkpoints, and whether it still works.
+//! One log directory: its identity, its lock, its checkpoints, and whether it still works.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::flushes::Flushes;
 use super::opened::Opened;
 use super::restless::Restless;
+use super::watermarks::HighWatermarks;
 use crate::cache::Budget;
 use crate::format::checkpoint::{self, Offsets};
 use crate::format::names::{
@@ -44,6 +45,7 @@ pub(crate) struct LogDir {
     /// the one here.
     recovery_points: Mutex<Offsets>,
     start_offsets: Mutex<Offsets>,
+    high_watermarks: HighWatermarks,
     /// One writer of checkpoint files at a time, so that an older content never replaces a newer one.
     writing: tokio::sync::Mutex<()>,
     /// Gone once the directory is closed: nothing writes to it then, whoever still holds one of its logs.
@@ -116,6 +118,7 @@ impl Claimed {
         }
         let recovery_points = read_offsets(&**disk, &self.path.join(RECOVERY_POINT_CHECKPOINT)).await?;
         let start_offsets = read_offsets(&**disk, &self.path.join(LOG_START_CHECKPOINT)).await?;
+        let high_watermarks = HighWatermarks::read(&**disk, &self.path).await?;
         Ok(LogDir {
             disk: Arc::clone(disk),
             path: self.path,
@@ -130,6 +133,7 @@ impl Claimed {
             flushes: Arc::default(),
             recovery_points: Mutex::new(recovery_points),
             start_offsets: Mutex::new(start_offsets),
+            high_watermarks,
             writing: tokio::sync::Mutex::new(()),
             lock: Mutex::new(Some(self.lock.into())),
         })
@@ -145,7 +149,7 @@ fn check_same(file: &Path, key: &'static str, found: &str, expected: &str) -> Re
 }
 
 /// A checkpoint that is missing or damaged costs time, not records: recovery starts at the beginning.
-async fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets> {
+pub(super) async fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets> {
     let Some(bytes) = atomic::read_optional(disk, path).await? else { return Ok(Offsets::new()) };
     Ok(checkpoint::decode_offsets(&bytes).unwrap_or_else(|reason| {
         tracing::warn!("{} is passed over: {reason}", path.display());
@@ -289,7 +293,8 @@ impl LogDir {
         if started {
             self.write_start_offsets().await?;
         }
-        Ok(())
+        self.high_watermarks.remove(partition);
+        self.high_watermarks.write(&*self.disk).await
     }
 
     /// Keeps the checkpoints of these logs only, durably: those of a log that is gone must not be taken for those of the
@@ -301,17 +306,32 @@ impl LogDir {
             offsets.retain(|partition, _| keep(partition));
             offsets.len() < before
         });
-        if forgotten.contains(&true)
+        let mark_forgotten = self.high_watermarks.retain(&keep);
+        if (mark_forgotten || forgotten.contains(&true))
             && let Err(error) = self.write_checkpoints().await
         {
             self.fail(format!("its checkpoints cannot be written: {error}")).await;
         }
     }
 
-    /// Writes both checkpoint files.
+    /// Writes the checkpoint files: of the high watermarks only if one has changed.
     pub(crate) async fn write_checkpoints(&self) -> Result<()> {
         self.write_recovery_points().await?;
-        self.write_start_offsets().await
+        self.write_start_offsets().await?;
+        self.high_watermarks.write(&*self.disk).await
+    }
+
+    /// What was committed of each log, as it was last noted.
+    pub(crate) fn high_watermarks(&self) -> &HighWatermarks {
+        &self.high_watermarks
+    }
+
+    /// The log is cut at `end`: its high watermark is not above that, on disk before this returns.
+    pub(crate) async fn lower_high_watermark(&self, partition: &TopicPartition, end: Offset) -> Result<()> {
+        if self.high_watermarks.lower(partition, end) {
+            self.high_watermarks.write(&*self.disk).await?;
+        }
+        Ok(())
     }
 
     async fn write_recovery_points(&self) -> Result<()> {

@@ -12,6 +12,7 @@ mod opened;
 mod owner;
 mod restless;
 mod running;
+mod watermarks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -85,6 +85,10 @@ impl LogDirs {
         }
         let previous_run = previous_run(&found.ended, failed_dirs.is_empty());
         let (logs, failed_logs) = open_all(found.logs, config.opened_at_a_time.max(1), &stats).await;
+        for log in logs.values() {
+            // What a power loss took off the end counts as committed no more when others take its place.
+            log.home().high_watermarks().lower(log.partition(), log.end_offset());
+        }
         for dir in &dirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);

@@ -12,6 +12,8 @@ pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 pub(crate) const RECOVERY_POINT_CHECKPOINT: &str = "recovery-point-offset-checkpoint";
 /// Where each log starts, in a log directory.
 pub(crate) const LOG_START_CHECKPOINT: &str = "log-start-offset-checkpoint";
+/// The high watermark of each replica, in a log directory.
+pub(crate) const REPLICATION_CHECKPOINT: &str = "replication-offset-checkpoint";
 /// Whose directory this is.
 pub(crate) const META_PROPERTIES: &str = "meta.properties";
 /// Written by an orderly stop, removed by the next start.

@@ -12,7 +12,7 @@ use crate::format::checkpoint;
 use crate::format::index::{Entry, OffsetEntry, TimeEntry, decode_all};
 use crate::format::names::{
     CLEAN_SHUTDOWN, FileKind, LEADER_EPOCH_CHECKPOINT, LOG_START_CHECKPOINT, META_PROPERTIES,
-    PARTITION_METADATA, RECOVERY_POINT_CHECKPOINT,
+    PARTITION_METADATA, RECOVERY_POINT_CHECKPOINT, REPLICATION_CHECKPOINT,
 };
 use crate::format::properties::MetaProperties;
 use crate::producers::snapshot;
@@ -61,7 +61,7 @@ pub fn form(path: &Path) -> Option<Form> {
         PARTITION_METADATA => Some(Form::PartitionMetadata),
         RECOVERY_POINT_CHECKPOINT
         | LOG_START_CHECKPOINT
-        | "replication-offset-checkpoint"
+        | REPLICATION_CHECKPOINT
         | "cleaner-offset-checkpoint" => Some(Form::Offsets),
         META_PROPERTIES => Some(Form::MetaProperties),
         CLEAN_SHUTDOWN => Some(Form::CleanShutdown),

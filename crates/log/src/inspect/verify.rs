@@ -19,6 +19,7 @@ use super::state::{EpochCheck, ProducerCheck, Standing};
 use super::{Problem, Report};
 use crate::format::names::{
     FileKind, LOG_START_CHECKPOINT, META_PROPERTIES, PARTITION_METADATA, RECOVERY_POINT_CHECKPOINT,
+    REPLICATION_CHECKPOINT,
 };
 use crate::{Error, Result};
 
@@ -72,7 +73,7 @@ pub async fn log_dir(disk: &dyn Disk, dir: &Path, report: &mut dyn Report) -> Re
         Err(error) => Err(error),
     };
     told(files::meta_properties(disk, &dir.join(META_PROPERTIES)).await.map(drop), report)?;
-    for name in [RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT] {
+    for name in [RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT, REPLICATION_CHECKPOINT] {
         told(files::offsets(disk, &dir.join(name)).await.map(drop), report)?;
     }
     Ok(())

@@ -166,6 +166,14 @@ impl Log {
         Offset(self.flushed.load(Ordering::Acquire))
     }
 
+    /// The high watermark as it was last noted for `replication-offset-checkpoint`, within this log: what was committed at
+    /// least. The start where none is known.
+    #[must_use]
+    pub fn checkpointed_high_watermark(&self) -> Offset {
+        let mark = self.home.high_watermarks().get(&self.partition);
+        mark.min(self.end_offset()).max(self.start_offset())
+    }
+
     /// The size of all segments in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

@@ -191,6 +191,14 @@ impl Log {
     fn note_run(&self, bytes: &Bytes, run: &[Sent], now_ms: i64) {
         let mut epochs = lock(&self.epochs);
         let mut producers = lock(&self.producers);
+        if let Some(Sent { header, .. }) = run.first()
+            && epochs
+                .latest()
+                .is_some_and(|latest| LeaderEpoch::NONE < header.leader_epoch && header.leader_epoch < latest)
+        {
+            // Begun here without a record, by a leader that another one has overtaken.
+            epochs.truncate_from_end(header.base_offset);
+        }
         for sent in run {
             let header = &sent.header;
             let batch = bytes.get(sent.at..sent.end()).unwrap_or_default();

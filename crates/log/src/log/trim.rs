@@ -94,6 +94,7 @@ impl Log {
         let flushed = self.flushed_offset().min(offset);
         self.flushed.store(flushed.0, Ordering::Release);
         self.home.lower_recovery_point(&self.partition, flushed).await?;
+        self.home.lower_high_watermark(&self.partition, offset).await?;
         self.recent.clear();
         self.remove_begun_segment(writer, now_ms).await?;
         self.begin_anew(offset, now_ms).await?;
@@ -134,6 +135,7 @@ impl Log {
         let cut_base = segments.iter().map(|segment| segment.base()).rfind(|base| *base <= offset);
         let point = flushed.min(cut_base.unwrap_or_default());
         self.home.lower_recovery_point(&self.partition, point).await?;
+        self.home.lower_high_watermark(&self.partition, offset).await?;
         self.recent.clear();
         self.remove_begun_segment(writer, now_ms).await?;
 
