@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_broadcast::Appended;
-use ottla_broadcast::conformance::{Cluster, Node, batch, leader};
+use ottla_broadcast::conformance::{Cluster, Node, batch, leader, leader_among};
 use ottla_types::LeadershipEpoch;
 use tokio::time::Instant;
 
@@ -145,4 +145,20 @@ async fn a_leader_that_is_not_answered_for_a_moment_takes_the_next_append_and_go
     }
     assert_eq!(nodes[leading].records(3).await, batch(&["settled", "a", "b"]));
     assert_eq!(nodes[leading].seen().epochs.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_leader_has_a_successor_however_slow_the_disks_of_the_others_are() {
+    for (millis, most_ms) in [(50, 3_000), (150, 6_000), (500, 20_000), (2_000, 80_000)] {
+        for seed in 20..30 {
+            let (mut quorum, nodes, old, epoch) = settled(seed).await;
+            quorum.disks.iter().for_each(|disk| disk.slow_down(Duration::from_millis(millis)));
+            quorum.kill(old);
+            let found = leader_among(&nodes, |nth, new| nth != old && new > epoch);
+            let found = tokio::time::timeout(Duration::from_millis(most_ms), found).await;
+            let (new, later) = found.unwrap_or_else(|_| panic!("nobody leads with disks of {millis} ms"));
+            nodes[new].commit(later, batch(&["after"])).await;
+            assert_eq!(nodes[new].seen().leading, Some(later), "and goes on to lead");
+        }
+    }
 }

@@ -18,18 +18,21 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogReader};
+use openraft::{AsyncRuntime, LogState, OptionalSend, RaftLogReader};
 use ottla_env::{Disk, process};
 use ottla_types::{LeadershipEpoch, Offset};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::flushing::{Flushing, Then, fail, flush};
 use self::items::{Item, State, size};
 use super::codec::{Decoder, Encoder};
+use super::runtime::Runtime;
 use super::types::{Entry, LogId, Types, Vote, epoch};
 use crate::frame::{FrameBuilder, MAX_BATCH_BYTES};
 use crate::recovery::{OpenError, Replayed};
@@ -41,6 +44,8 @@ const JOURNAL_DIR: &str = "log";
 const VOTE_FILE: &str = "vote";
 /// How many bytes of entries go into one message to a peer, about.
 const MESSAGE_BYTES: usize = 1024 * 1024;
+/// From when on a vote takes the disk so long that an election may not come to an end within its timeout.
+const SLOW_VOTE: Duration = Duration::from_millis(20);
 /// How much of the journal may be superfluous before it is written anew.
 const WASTE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -57,6 +62,8 @@ struct Shared {
     /// While openraft waits inside a call for the disk: the vote that it holds.
     engaged: watch::Sender<Option<Vote>>,
     flushing: mpsc::UnboundedSender<Flushing>,
+    /// Until when this node does not stand for election.
+    rests_until: Mutex<Option<Instant>>,
     /// The task that writes the journal anew.
     compacting: Mutex<Option<JoinHandle<()>>>,
     /// Why the storage failed.
@@ -87,6 +94,7 @@ impl Journal {
             vote: watch::Sender::new(vote),
             engaged: watch::Sender::new(None),
             flushing,
+            rests_until: Mutex::default(),
             compacting: Mutex::default(),
             failure: watch::Sender::new(None),
         }));
@@ -120,6 +128,23 @@ impl Journal {
     fn engage(&self, vote: Option<Vote>) -> Engaged {
         self.0.engaged.send_replace(vote);
         Engaged(self.clone())
+    }
+
+    /// Whether this node may stand for election, as far as its disk goes.
+    ///
+    /// Openraft begins another election when the one before has not come to an end within an election timeout, and ends that one
+    /// by it. Where a vote takes a disk longer than that no election would ever come to an end. So who has voted, for itself or
+    /// another, waits for several times as long as that took, and different nodes for different times.
+    pub(crate) fn may_stand(&self) -> bool {
+        let rests_until = *self.0.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        rests_until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// Notes how long a vote took the disk.
+    fn rest_after(&self, took: Duration) {
+        let quarters = u32::try_from(Runtime::thread_rng().number() % 12).unwrap_or(0);
+        let rest = (took >= SLOW_VOTE).then(|| Instant::now() + took * (8 + quarters) / 4);
+        *self.0.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = rest;
     }
 
     /// The latest epoch that is known here.
@@ -316,6 +341,7 @@ impl RaftLogStorage<Types> for Journal {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let _engaged = self.engage(Some(*vote));
+        let began = Instant::now();
         self.flushed().await?;
         let mut encoder = Encoder::new();
         encoder.vote(vote);
@@ -324,6 +350,7 @@ impl RaftLogStorage<Types> for Journal {
             self.fail(&format!("cannot write the vote: {error}"));
             return Err(error);
         }
+        self.rest_after(began.elapsed());
         self.0.vote.send_replace(Some(*vote));
         Ok(())
     }

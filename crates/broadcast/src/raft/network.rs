@@ -18,10 +18,12 @@ use openraft::raft::{
 use ottla_types::{BrokerId, Offset};
 
 use super::codec::{DecodeError, Decoder};
+use super::journal::Journal;
 use super::message::{
     AppendAnswer, ChunkAnswer, Envelope, Failure, Request, SnapshotChunk, Transferred, decode_appended,
     decode_barrier, decode_chunk_answer, decode_response, decode_transferred, decode_voted,
 };
+use super::runtime::limits_itself;
 use super::snapshot::SnapshotFile;
 use super::types::{Types, Vote};
 use crate::atomic::BoxFuture;
@@ -29,6 +31,9 @@ use crate::quorum::{VoterEndpoint, VoterKey};
 
 /// For how many times its patience a leader waits for a peer's disk, as long as the peer says that it works.
 const SLOW_DISKS: u32 = 120;
+/// For how many times its patience a candidate waits for a vote, which is answered for when it is on a disk. It stands for
+/// another election sooner ([`Journal::may_stand`]), unless its own disk is as slow.
+const SLOW_VOTES: u32 = 20;
 /// How many bytes of a snapshot are sent at once.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -55,6 +60,8 @@ pub(crate) struct Network {
     pub(crate) peers: Arc<dyn Peers>,
     /// How long an answer to entries or a chunk may take.
     pub(crate) patience: Duration,
+    /// Knows whether this node may stand for election.
+    pub(crate) journal: Journal,
 }
 
 /// Speaks to one peer.
@@ -114,6 +121,11 @@ pub(crate) enum CallError {
         error: DecodeError,
     },
 }
+
+/// Why a voter is not asked whether it would vote for this node.
+#[derive(Debug, thiserror::Error)]
+#[error("the last vote took this node's disk so long that others may need as long for theirs")]
+struct TooSoon;
 
 impl CallError {
     fn into_rpc(self) -> RPCError<Types> {
@@ -245,9 +257,10 @@ impl RaftNetworkV2<Types> for Client {
     async fn vote(
         &mut self,
         rpc: VoteRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.call(Request::Vote(rpc), option.hard_ttl(), decode_voted).await.map_err(CallError::into_rpc)
+        let voted = self.call(Request::Vote(rpc), self.network.patience * SLOW_VOTES, decode_voted);
+        limits_itself(voted).await.map_err(CallError::into_rpc)
     }
 
     async fn pre_vote(
@@ -255,6 +268,9 @@ impl RaftNetworkV2<Types> for Client {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        if !self.network.journal.may_stand() {
+            return Err(RPCError::Unreachable(Unreachable::new(&TooSoon)));
+        }
         self.call(Request::PreVote(rpc), option.hard_ttl(), decode_voted).await.map_err(CallError::into_rpc)
     }
 

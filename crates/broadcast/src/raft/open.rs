@@ -107,7 +107,7 @@ impl Raft {
         let machine =
             Machine::open(Arc::clone(&disk), dir.to_owned(), journal.clone(), Arc::clone(&deliverer)).await?;
         let patience = config.fetch_timeout;
-        let network = Network { me, peers, patience };
+        let network = Network { me, peers, patience, journal: journal.clone() };
         let settings = Arc::new(config.openraft()?);
         let built = OpenRaft::new(me, settings, network.clone(), journal.clone(), machine.clone());
         let raft = with_rng(rng, built).await.map_err(|error| OpenError::Io(std::io::Error::other(error)))?;
