@@ -1,8 +1,10 @@
-//! DescribeCluster: the cluster's id and its brokers, fenced ones too where the broker tells (KIP-700, KIP-1073).
+//! DescribeCluster: the cluster's id and its brokers, fenced ones too where the broker tells (KIP-700, KIP-1073). And
+//! UnregisterBroker: one of them forgotten (KIP-631).
 
 use ottla_types::BrokerId;
 use ottla_wire::ApiKey;
 use ottla_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest};
+use ottla_wire::unregister_broker::UnregisterBrokerRequest;
 
 use crate::address::Address;
 use crate::client::Client;
@@ -71,6 +73,29 @@ impl Client {
             controller: Some(BrokerId(response.controller_id)).filter(|id| id.0 >= 0),
             brokers,
         })
+    }
+    /// Has the cluster forget a broker. One that lives comes back when it is started again.
+    ///
+    /// # Errors
+    /// [`Error::Answered`] says why not. After a lost connection the request is sent again, so that BROKER_ID_NOT_REGISTERED may
+    /// then be its own doing.
+    pub async fn unregister_broker(&self, id: BrokerId) -> Result<(), Error> {
+        let mut retry = self.retry(format!("forgetting broker {id}"));
+        loop {
+            match self.unregister_broker_once(id).await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.retry_administration(&mut retry, error).await?,
+            }
+        }
+    }
+
+    async fn unregister_broker_once(&self, id: BrokerId) -> Result<(), Error> {
+        let connection = self.controller().await?;
+        let request = UnregisterBrokerRequest { broker_id: id.0, ..UnregisterBrokerRequest::default() };
+        let response = connection.call(request).await?;
+        let message = response.error_message.as_deref();
+        let subject = format!("broker {id}");
+        check(connection.broker(), ApiKey::UnregisterBroker, subject, response.error_code, message)
     }
 }
 

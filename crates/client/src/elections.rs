@@ -1,12 +1,13 @@
 //! ElectLeaders: new leaders for partitions, when somebody asks for them (KIP-183, KIP-460).
 
-use ottla_types::{ErrorCode, TopicPartition};
+use ottla_types::{ErrorCode, TopicName, TopicPartition};
 use ottla_wire::ApiKey;
 use ottla_wire::elect_leaders::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionResult, TopicPartitions,
 };
 
 use crate::admin::broker_timeout_ms;
+use crate::by_topic::by_topic;
 use crate::client::Client;
 use crate::error::{Error, check};
 
@@ -63,7 +64,7 @@ impl Client {
                 Election::Preferred => 0,
                 Election::Unclean => 1,
             },
-            topic_partitions: partitions.map(by_topic),
+            topic_partitions: partitions.map(topics),
             timeout_ms: broker_timeout_ms(connection.request_timeout()),
             ..ElectLeadersRequest::default()
         };
@@ -74,16 +75,13 @@ impl Client {
     }
 }
 
-/// The partitions with those of a topic in a row together.
-fn by_topic(partitions: &[TopicPartition]) -> Vec<TopicPartitions> {
-    let of_topic = |partitions: &[TopicPartition]| {
-        Some(TopicPartitions {
-            topic: partitions.first()?.topic.as_str().into(),
-            partitions: partitions.iter().map(|partition| partition.partition).collect(),
-            ..TopicPartitions::default()
-        })
+fn topics(partitions: &[TopicPartition]) -> Vec<TopicPartitions> {
+    let topic = |(topic, partitions): (&TopicName, Vec<i32>)| TopicPartitions {
+        topic: topic.as_str().into(),
+        partitions,
+        ..TopicPartitions::default()
     };
-    partitions.chunk_by(|a, b| a.topic == b.topic).filter_map(of_topic).collect()
+    by_topic(partitions).into_iter().map(topic).collect()
 }
 
 /// What is said of an error of the whole request: it has no words of its own, but the partitions have.
@@ -109,18 +107,9 @@ fn elected(response: ElectLeadersResponse) -> Vec<ElectedPartition> {
 
 #[cfg(test)]
 mod tests {
-    use ottla_types::TopicName;
     use ottla_wire::elect_leaders::ReplicaElectionResult;
 
     use super::*;
-
-    #[test]
-    fn partitions_are_asked_for_topic_by_topic() {
-        let of = |topic: &str, partition| TopicPartition { topic: TopicName::new(topic).unwrap(), partition };
-        let asked = by_topic(&[of("a", 0), of("a", 2), of("b", 1)]);
-        let asked: Vec<_> = asked.iter().map(|topic| (&*topic.topic, &*topic.partitions)).collect();
-        assert_eq!(asked, [("a", &[0, 2][..]), ("b", &[1][..])]);
-    }
 
     #[test]
     fn an_error_of_the_whole_request_has_the_words_of_a_partition() {

@@ -8,7 +8,9 @@
 //! - [`groups`]: consumer groups listed, described and deleted, and their offsets read and set, as methods of [`Client`].
 //! - [`admin`]: creating, changing, deleting and listing topics, as methods of [`Client`].
 //! - [`elections`]: leaders elected. [`configs`]: configuration described and changed, likewise. [`cluster`]: the cluster
-//!   and its brokers described; [`quorum`]: who votes on its metadata; [`log_dirs`]: where brokers keep their logs.
+//!   and its brokers described, and brokers forgotten; [`quorum`]: who votes on its metadata; [`log_dirs`]: where brokers keep
+//!   their logs.
+//! - [`replicas`]: how replicas stand with their leaders. [`eligible`]: who may lead. [`reassignments`]: replicas moved.
 //!
 //! Used by the command line, and meant for brokers, simulation and benchmarks too: there is no global state, connections
 //! come from [`ottla_env::Net`], wall-clock time and randomness from [`ottla_env::Env`], and waiting is tokio's.
@@ -20,12 +22,14 @@
 
 pub mod address;
 pub mod admin;
+mod by_topic;
 pub mod client;
 pub mod cluster;
 pub mod configs;
 pub mod connection;
 pub mod consumer;
 pub mod elections;
+pub mod eligible;
 pub mod error;
 pub mod group_consumer;
 pub mod groups;
@@ -34,6 +38,8 @@ pub mod metadata;
 mod offsets;
 pub mod producer;
 pub mod quorum;
+pub mod reassignments;
+pub mod replicas;
 mod retry;
 mod stale;
 
@@ -45,11 +51,14 @@ pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym};
 pub use connection::{Connection, ConnectionOptions, Pending};
 pub use consumer::{ConsumedRecord, Consumer, ConsumerOptions, Start};
 pub use elections::{ElectedPartition, Election};
+pub use eligible::EligibleReplicas;
 pub use error::Error;
 pub use group_consumer::{Assignor, GroupConsumer, GroupConsumerOptions};
 pub use groups::{CommittedOffset, DescribedGroup, GroupList, GroupMember, ListedGroup};
-pub use log_dirs::LogDir;
+pub use log_dirs::{LogDir, ReplicaLog};
 pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::OffsetSpec;
 pub use producer::{Acks, Delivered, Delivery, DeliveryError, Producer, ProducerOptions, ProducerRecord};
 pub use quorum::{QuorumDescription, QuorumReplica};
+pub use reassignments::{OngoingReassignment, Reassignment, ReassignmentResults};
+pub use replicas::{IsrWish, LedPartition, ReplicaDescription, ReplicaStanding};

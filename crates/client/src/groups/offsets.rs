@@ -21,6 +21,7 @@ use ottla_wire::offset_fetch::{
 
 use super::subject;
 use crate::admin::{bad_answer, one};
+use crate::by_topic::by_topic;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, check};
@@ -121,7 +122,7 @@ pub(crate) async fn fetch(
 ) -> Result<Offsets, Error> {
     let api = ApiKey::OffsetFetch;
     let version = connection.version_up_to(api, LAST_BY_NAME)?;
-    let by_topic = partitions.map(by_topic);
+    let by_topic = partitions.map(|partitions| by_topic(partitions));
     let require_stable = is_stable_required && version >= FIRST_STABLE;
     let mut request = OffsetFetchRequest { require_stable, ..OffsetFetchRequest::default() };
     if version >= FIRST_BATCHED {
@@ -281,12 +282,4 @@ async fn delete(
         results.insert(at.clone(), check(connection.broker(), api, subject, result.error_code, None));
     }
     Ok(results)
-}
-
-fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&TopicName, Vec<i32>> {
-    let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-    for at in partitions {
-        topics.entry(&at.topic).or_default().push(at.partition);
-    }
-    topics
 }
