@@ -1,11 +1,13 @@
-//! The broker under test: one combined KRaft node from one `server.properties`, on ports of its own, on loopback, with
-//! its data in a temporary folder. ottla takes that file as it is; Apache Kafka needs its directory formatted first.
+//! The broker under test, or three that are a cluster: combined KRaft nodes, each from one `server.properties`, on ports of
+//! their own, on loopback, with their data in a temporary folder. ottla takes that file as it is; Apache Kafka needs its
+//! directory formatted first.
 
 use std::{
     fmt, fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -44,10 +46,13 @@ impl fmt::Display for Flavour {
     }
 }
 
+/// How many brokers are a cluster here, where it is not one alone.
+pub(crate) const CLUSTER: usize = 3;
+
 /// A broker that is ready to be started any number of times.
 pub(crate) enum Program {
     Ottla { bin: PathBuf },
-    Kafka { class_path: String, formatted: PathBuf },
+    Kafka { class_path: String },
 }
 
 impl Program {
@@ -60,64 +65,28 @@ impl Program {
                 Ok(Self::Ottla { bin: workshop.ottla()? })
             }
             (Flavour::Kafka, Some(bin)) => bail!("--bin {} is for --against ottla", bin.display()),
-            (Flavour::Kafka, None) => Self::prepare_kafka(workshop),
-        }
-    }
-
-    fn prepare_kafka(workshop: &Workshop) -> Result<Self> {
-        let class_path = workshop.kafka_jars()?.map_err(anyhow::Error::msg)?;
-        // Formatting costs a JVM's start, so it is done once and its result copied for each broker.
-        let recipe = format!(
-            "{class_path}\n{}",
-            properties(&Ports { clients: 1, controller: 2, behind: 3, proxy: 4 }, "data")
-        );
-        let formatted = workshop.installed("kafka-formatted", &recipe, |folder| {
-            let config = folder.join("server.properties");
-            let data = folder.join("data");
-            let ports = Ports { clients: 1, controller: 2, behind: 3, proxy: 4 };
-            fs::write(&config, properties(&ports, &data.display().to_string()))
-                .context("cannot write properties")?;
-            let mut format = java(&class_path, &logging(folder)?);
-            format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&config);
-            command::run(&mut format).map(|_| ())
-        })?;
-        Ok(Self::Kafka { class_path, formatted: formatted.join("data") })
-    }
-
-    /// Makes `data` what the broker expects to find at its first start.
-    fn lay_out(&self, data: &Path) -> Result<()> {
-        match self {
-            // No format step to forget: ottla makes its own directory.
-            Self::Ottla { .. } => Ok(()),
-            Self::Kafka { formatted, .. } => {
-                fs::create_dir(data).with_context(|| format!("cannot create {}", data.display()))?;
-                for entry in fs::read_dir(formatted).context("no formatted directory")? {
-                    let from = entry.context("cannot list the formatted directory")?.path();
-                    let name = from.file_name().context("a file without name")?;
-                    fs::copy(&from, data.join(name))
-                        .with_context(|| format!("cannot copy {}", from.display()))?;
-                }
-                Ok(())
+            (Flavour::Kafka, None) => {
+                Ok(Self::Kafka { class_path: workshop.kafka_jars()?.map_err(anyhow::Error::msg)? })
             }
         }
     }
 
-    /// Makes a node of a cluster ready for its first start, which for Kafka is one step more than for ottla.
-    pub(crate) fn format(&self, folder: &Path, config: &Path) -> Result<()> {
-        let Self::Kafka { class_path, .. } = self else { return Ok(()) };
+    /// Makes a node ready for its first start. No format step to forget: ottla makes its own directory.
+    fn format(&self, folder: &Path, config: &Path) -> Result<()> {
+        let Self::Kafka { class_path } = self else { return Ok(()) };
         let mut format = java(class_path, &logging(folder)?);
         format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(config);
         command::run(&mut format).map(|_| ())
     }
 
-    pub(crate) fn command(&self, folder: &Path, config: &Path) -> Result<Command> {
+    fn command(&self, folder: &Path, config: &Path) -> Result<Command> {
         Ok(match self {
             Self::Ottla { bin } => {
                 let mut command = Command::new(bin);
                 command.arg("serve").arg(config);
                 command
             }
-            Self::Kafka { class_path, .. } => {
+            Self::Kafka { class_path } => {
                 let mut command = java(class_path, &logging(folder)?);
                 command.arg("kafka.Kafka").arg(config);
                 command
@@ -126,71 +95,128 @@ impl Program {
     }
 }
 
-/// A running broker; it ends with its owner.
+/// What a client is to reach.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// What it is given as `bootstrap.servers`: broker 1.
+    pub(crate) bootstrap: String,
+    /// How many brokers there are; its topics get as many replicas.
+    pub(crate) brokers: usize,
+}
+
+/// A running broker, or three of them, 1 to 3; they end with their owner.
 pub(crate) struct Broker {
-    process: Owned,
+    nodes: Vec<Node>,
+    /// Removed, with the brokers' data, when the broker is dropped.
+    _folder: TempDir,
+}
+
+struct Node {
+    id: usize,
+    /// `None` once it was stopped for good.
+    process: Option<Owned>,
     command: Command,
     address: SocketAddr,
     proxy: CuttingProxy,
     log: PathBuf,
-    /// Removed, with the broker's data, when the broker is dropped.
-    _folder: TempDir,
 }
 
 impl Broker {
-    /// Starts a new one, with its output in `broker.log` under `logs`, and waits until it listens.
-    pub(crate) fn start(program: &Program, logs: &Path) -> Result<Self> {
+    /// Starts `count` new ones, with their output in files under `logs`, and waits until they listen.
+    pub(crate) fn start(program: &Program, count: usize, logs: &Path) -> Result<Self> {
         let folder = TempDir::with_prefix("ottla-interop-").context("cannot create a temporary folder")?;
-        let mut proxy = CuttingProxy::listen()?;
-        let ports = Ports::free(&proxy)?;
-        proxy.start(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.behind)))?;
-        let data = folder.path().join("data");
-        let config = folder.path().join("server.properties");
-        fs::write(&config, properties(&ports, &data.display().to_string()))
-            .context("cannot write properties")?;
-        program.lay_out(&data)?;
-        let log = logs.join("broker.log");
-        let mut command = program.command(folder.path(), &config)?;
-        let process = Owned::spawn_logged(&mut command, &log)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.clients));
-        let mut broker = Self { process, command, address, proxy, log, _folder: folder };
-        broker.wait_until_listening()?;
+        let mut proxies = (0..count).map(|_| CuttingProxy::listen()).collect::<Result<Vec<_>>>()?;
+        let ports = Ports::free(&proxies)?;
+        for (proxy, ports) in proxies.iter_mut().zip(&ports) {
+            proxy.start(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.behind)))?;
+        }
+        let home = |id: usize| folder.path().join(format!("node-{id}"));
+        for id in 1..=count {
+            fs::create_dir(home(id)).context("cannot create a node's folder")?;
+            fs::write(config(&home(id)), properties(id, &ports, &home(id)))
+                .context("cannot write properties")?;
+        }
+        // A JVM each: at the same time.
+        thread::scope(|scope| {
+            let formatting: Vec<_> = (1..=count)
+                .map(|id| scope.spawn(move || program.format(&home(id), &config(&home(id)))))
+                .collect();
+            formatting.into_iter().try_for_each(|one| match one.join() {
+                Ok(formatted) => formatted,
+                Err(_) => bail!("a directory was not formatted"),
+            })
+        })?;
+        let start = |(id, (proxy, ports)): (usize, (CuttingProxy, &Ports))| {
+            let log =
+                logs.join(if count == 1 { "broker.log".to_owned() } else { format!("broker-{id}.log") });
+            let mut command = program.command(&home(id), &config(&home(id)))?;
+            let process = Some(Owned::spawn_logged(&mut command, &log)?);
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.clients));
+            Ok(Node { id, process, command, address, proxy, log })
+        };
+        let nodes = (1..).zip(proxies.into_iter().zip(&ports)).map(start).collect::<Result<Vec<_>>>()?;
+        let mut broker = Self { nodes, _folder: folder };
+        broker.nodes.iter_mut().try_for_each(Node::wait_until_listening)?;
         Ok(broker)
     }
 
-    /// What clients are given as `bootstrap.servers`.
-    pub(crate) fn bootstrap(&self) -> String {
-        self.address.to_string()
+    pub(crate) fn target(&self) -> Target {
+        let bootstrap = self.nodes.first().map(|node| node.address.to_string()).unwrap_or_default();
+        Target { bootstrap, brokers: self.nodes.len() }
     }
 
     /// What a client is given as `bootstrap.servers` if its connections shall be cut.
     pub(crate) fn cut_bootstrap(&self) -> String {
-        self.proxy.address().to_string()
+        self.nodes.first().map(|node| node.proxy.address().to_string()).unwrap_or_default()
     }
 
     /// How many connections were cut so far.
     pub(crate) fn cuts(&self) -> usize {
-        self.proxy.cuts()
+        self.nodes.iter().map(|node| node.proxy.cuts()).sum()
     }
 
-    /// Ends it in the way that `fate` says, and starts it again on the same data and ports.
+    /// Ends the first one in the way that `fate` says, and starts it again on the same data and ports.
     pub(crate) fn meet(&mut self, fate: Fate) -> Result<()> {
+        let node = self.nodes.first_mut().context("there is no broker")?;
         match fate {
             Fate::Undisturbed => return Ok(()),
-            Fate::Restarted => self.stop()?,
-            Fate::Killed => self.process.kill()?,
+            Fate::Restarted => node.stop()?,
+            Fate::Killed => {
+                if let Some(mut process) = node.process.take() {
+                    process.kill()?;
+                }
+            }
         }
-        self.process = Owned::spawn_logged(&mut self.command, &self.log)?;
-        self.wait_until_listening()
+        node.process = Some(Owned::spawn_logged(&mut node.command, &node.log)?);
+        node.wait_until_listening()
     }
 
-    /// SIGTERM, and an end without complaint: status 0, or the 143 with which a JVM reports that very signal.
+    /// SIGTERM to one of them, and an end without complaint, if it was not stopped before.
+    pub(crate) fn stop_one(&mut self, id: usize) -> Result<()> {
+        self.nodes.iter_mut().find(|node| node.id == id).context("no such broker")?.stop()
+    }
+
+    /// The same of all, but for the last of a cluster: without a majority Kafka's does not end on SIGTERM.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        if let Some(status) = self.process.status()? {
+        let last = self.nodes.len().max(2) - 1;
+        let mut stopped = Ok(());
+        for node in self.nodes.iter_mut().take(last) {
+            let one = node.stop().with_context(|| format!("broker {}", node.id));
+            stopped = stopped.and(one);
+        }
+        stopped
+    }
+}
+
+impl Node {
+    /// SIGTERM, and an end without complaint: status 0, or the 143 with which a JVM reports that very signal.
+    fn stop(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        if let Some(status) = process.status()? {
             bail!("it had ended by itself with {status}; {}", self.last_words());
         }
-        self.process.terminate()?;
-        let status = self.process.wait(STOP_LIMIT).with_context(|| self.last_words())?;
+        process.terminate()?;
+        let status = process.wait(STOP_LIMIT).with_context(|| self.last_words())?;
         if !status.success() && status.code() != Some(143) {
             bail!("it ended with {status} on SIGTERM; {}", self.last_words());
         }
@@ -198,7 +224,8 @@ impl Broker {
     }
 
     fn wait_until_listening(&mut self) -> Result<()> {
-        let listening = command::until_listening(&mut self.process, self.address);
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let listening = command::until_listening(process, self.address);
         listening.with_context(|| self.last_words())
     }
 
@@ -219,42 +246,61 @@ struct Ports {
 }
 
 impl Ports {
-    /// Ports that nobody used a moment ago, all but the proxy's. Kafka advertises what it is configured with, so 0 will not do.
-    fn free(proxy: &CuttingProxy) -> Result<Self> {
+    /// Ports that nobody used a moment ago, all but the proxies'. Nodes must know those of each other, so 0 will not do.
+    fn free(proxies: &[CuttingProxy]) -> Result<Vec<Self>> {
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback");
-        let (clients, controller, behind) = (bind()?, bind()?, bind()?);
         let port = |listener: &TcpListener| Ok::<_, std::io::Error>(listener.local_addr()?.port());
-        Ok(Self {
-            clients: port(&clients)?,
-            controller: port(&controller)?,
-            behind: port(&behind)?,
-            proxy: proxy.address().port(),
-        })
+        let taken = proxies
+            .iter()
+            .map(|proxy| Ok((bind()?, bind()?, bind()?, proxy.address().port())))
+            .collect::<Result<Vec<_>>>()?;
+        let ports = |(clients, controller, behind, proxy): &(TcpListener, TcpListener, TcpListener, u16)| {
+            Ok(Self {
+                clients: port(clients)?,
+                controller: port(controller)?,
+                behind: port(behind)?,
+                proxy: *proxy,
+            })
+        };
+        taken.iter().map(ports).collect()
     }
 }
 
-/// The one configuration for every flavour: a combined node, as Kafka's own example file has it.
-fn properties(ports: &Ports, data: &str) -> String {
-    let Ports { clients, controller, behind, proxy } = ports;
+fn config(home: &Path) -> PathBuf {
+    home.join("server.properties")
+}
+
+/// The one configuration for every flavour: a combined node, as Kafka's own example file has it. In a cluster every topic has a
+/// replica on each, and leaders stay where they are unless a scenario moves them.
+fn properties(id: usize, all: &[Ports], home: &Path) -> String {
+    let Ports { clients, controller, behind, proxy } = &all[id - 1];
+    let voter = |(index, ports): (usize, &Ports)| format!("{}@127.0.0.1:{}", index + 1, ports.controller);
+    let voters: Vec<_> = all.iter().enumerate().map(voter).collect();
+    let (replicas, in_sync) = (all.len(), if all.len() == 1 { 1 } else { 2 });
     format!(
-        "node.id=1\n\
+        "node.id={id}\n\
          process.roles=broker,controller\n\
-         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         controller.quorum.voters={}\n\
          listeners=PLAINTEXT://127.0.0.1:{clients},CUT://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{clients},CUT://127.0.0.1:{proxy}\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=PLAINTEXT\n\
-         log.dirs={data}\n\
+         auto.leader.rebalance.enable=false\n\
+         log.dirs={}\n\
          num.partitions={NUM_PARTITIONS}\n\
-         offsets.topic.replication.factor=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
-         share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n\
+         default.replication.factor={replicas}\n\
+         min.insync.replicas={in_sync}\n\
+         offsets.topic.replication.factor={replicas}\n\
+         transaction.state.log.replication.factor={replicas}\n\
+         transaction.state.log.min.isr={in_sync}\n\
+         share.coordinator.state.topic.replication.factor={replicas}\n\
+         share.coordinator.state.topic.min.isr={in_sync}\n\
          offsets.topic.num.partitions=5\n\
          group.initial.rebalance.delay.ms=0\n\
-         group.min.session.timeout.ms=1000\n"
+         group.min.session.timeout.ms=1000\n",
+        voters.join(","),
+        home.join("data").display()
     )
 }
 
@@ -274,4 +320,24 @@ pub(crate) fn logging(folder: &Path) -> Result<String> {
                 appender.err.layout.type=PatternLayout\nappender.err.layout.pattern=%d %p %m (%c)%n\n";
     fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
     Ok(format!("-Dlog4j2.configurationFile={}", config.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_names_all_voters_and_its_own_ports() {
+        let ports =
+            |n: u16| Ports { clients: 1000 + n, controller: 2000 + n, behind: 3000 + n, proxy: 4000 + n };
+        let text = properties(2, &[ports(1), ports(2), ports(3)], Path::new("/home"));
+        assert!(
+            text.contains("controller.quorum.voters=1@127.0.0.1:2001,2@127.0.0.1:2002,3@127.0.0.1:2003\n")
+        );
+        let listeners =
+            "listeners=PLAINTEXT://127.0.0.1:1002,CUT://127.0.0.1:3002,CONTROLLER://127.0.0.1:2002\n";
+        assert!(text.contains(listeners), "{text}");
+        assert!(text.contains("log.dirs=/home/data\n"));
+        assert!(text.contains("default.replication.factor=3\nmin.insync.replicas=2\n"), "{text}");
+    }
 }

@@ -1,7 +1,7 @@
 //! What a library client's program can be asked to do, one small operation at a time, so that a scenario is written once
 //! for all of them ([`scripts`](crate::scripts)) and each program only says how its library is called.
 //!
-//! Bytes travel in base64. A topic is created with one replica; a partition of -1 leaves the choice to the client; an
+//! Bytes travel in base64. A topic gets a replica on every broker; a partition of -1 leaves the choice to the client; an
 //! offset of -1 is one that the client was not told. Timestamps are milliseconds since 1970.
 
 use std::{
@@ -17,6 +17,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
+    broker::Target,
     command::eventually,
     driver::{Driver, NotOffered, Refused},
     members::{Member, Membership},
@@ -103,7 +104,7 @@ pub(crate) struct Producing<'a> {
 /// A library client's program.
 pub(crate) struct Hands {
     driver: Driver,
-    bootstrap: String,
+    target: Target,
     /// The program and its arguments, up to those that are a member's.
     program: Vec<OsString>,
     /// Where members' standard error goes.
@@ -112,12 +113,13 @@ pub(crate) struct Hands {
 
 impl Hands {
     /// Starts the program; with `member` and a description as its arguments it is a member of a group.
-    pub(crate) fn start(program: Vec<OsString>, bootstrap: &str, logs: &Path) -> Result<Self> {
+    pub(crate) fn start(program: Vec<OsString>, target: &Target, logs: &Path) -> Result<Self> {
         let mut command = to_command(&program)?;
-        command.arg(bootstrap);
+        // A program that tells scenarios itself has to know what to expect of a cluster.
+        command.arg(&target.bootstrap).env("INTEROP_BROKERS", target.brokers.to_string());
         let driver = Driver::start(command, logs)?;
         let log = logs.join("members.log");
-        Ok(Self { driver, bootstrap: bootstrap.to_owned(), program, log })
+        Ok(Self { driver, target: target.clone(), program, log })
     }
 
     /// Has the program run one of its own scenarios.
@@ -127,7 +129,7 @@ impl Hands {
 
     /// Starts a member of a group, as a process of its own.
     pub(crate) fn member(&self, name: &str, membership: &Membership<'_>) -> Result<Member> {
-        start_member(name, &self.program, &membership.to_json(&self.bootstrap), &self.log)
+        start_member(name, &self.program, &membership.to_json(&self.target.bootstrap), &self.log)
     }
 
     /// Gets a member ready that can be started while these hands are busy.
@@ -137,7 +139,7 @@ impl Hands {
         membership: &Membership<'_>,
     ) -> Box<dyn FnOnce() -> Result<Member>> {
         let (program, log) = (self.program.clone(), self.log.clone());
-        let described = membership.to_json(&self.bootstrap);
+        let described = membership.to_json(&self.target.bootstrap);
         Box::new(move || start_member(name, &program, &described, &log))
     }
 
@@ -149,8 +151,13 @@ impl Hands {
     /// Creates a topic, and waits until every partition has a leader that answers: Kafka answers the creation before its
     /// brokers act on it.
     pub(crate) fn create(&mut self, topic: &str, partitions: i64, configs: &[(&str, &str)]) -> Result<()> {
-        self.try_create(topic, partitions, 1, configs)?;
+        self.try_create(topic, partitions, self.brokers(), configs)?;
         self.wait_for_leaders(topic, partitions)
+    }
+
+    /// How many brokers there are.
+    pub(crate) fn brokers(&self) -> i64 {
+        i64::try_from(self.target.brokers).unwrap_or(i64::MAX)
     }
 
     /// Waits until every partition has a leader that answers.
@@ -234,7 +241,7 @@ impl Hands {
     ) -> Result<Vec<(i64, i64)>> {
         let records: Vec<_> = records.iter().map(Record::to_json).collect();
         let arguments = json!({
-            "topic": topic, "records": records, "bootstrap": how.bootstrap.unwrap_or(&self.bootstrap),
+            "topic": topic, "records": records, "bootstrap": how.bootstrap.unwrap_or(&self.target.bootstrap),
             "acks": how.acks.unwrap_or("all"), "codec": how.codec.unwrap_or("none"),
             "idempotent": how.idempotent, "max_bytes": how.max_bytes.unwrap_or(1_000_000),
         });

@@ -21,7 +21,6 @@ mod scenario;
 mod scripts;
 mod table;
 mod tool_host;
-mod trio;
 mod workshop;
 
 use std::{
@@ -37,7 +36,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 
 use crate::{
-    broker::{Broker, Flavour, Program},
+    broker::{Broker, CLUSTER, Flavour, Program},
     clients::{Client, Presence},
     scenario::{Fate, Outcome, Scenario},
     table::{Column, Table},
@@ -50,6 +49,9 @@ struct Arguments {
     /// The broker under test
     #[arg(long, value_enum, default_value_t = Flavour::Ottla)]
     against: Flavour,
+    /// How many brokers: 3 are a cluster, in which every topic has three replicas and min.insync.replicas=2
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = one_or_three)]
+    brokers: usize,
     /// Only this client, or only this scenario of it; may be given several times
     #[arg(long, value_name = "CLIENT[/SCENARIO]")]
     only: Vec<String>,
@@ -59,6 +61,14 @@ struct Arguments {
     /// How many clients at a time, each with a broker of its own; by default one for each CPU
     #[arg(long, value_name = "COUNT")]
     jobs: Option<usize>,
+}
+
+fn one_or_three(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(CLUSTER),
+        _ => Err("there are 1 and 3".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -93,8 +103,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Ok(Presence::Missing(reason)) => Column::skipped(client.name(), reason),
             Ok(Presence::Ready) => {
                 let scenarios = selection.of(client.as_ref());
-                let exercise = if client.is_on_three() { trio::exercise } else { exercise };
-                exercise(client.as_mut(), &scenarios, &program, &workshop)
+                let brokers = if client.is_on_three() { CLUSTER } else { arguments.brokers };
+                exercise(client.as_mut(), &scenarios, &program, brokers, &workshop)
             }
         };
         eprintln!("{}: {} ({:.0} s)", client.name(), column.summary(), started.elapsed().as_secs_f64());
@@ -135,15 +145,16 @@ fn side_by_side(
     done.into_iter().map(|(_, column)| column).collect()
 }
 
-/// Starts a fresh broker, and runs the scenarios of one client against it.
+/// Starts fresh brokers, and runs the scenarios of one client against them.
 fn exercise(
     client: &mut dyn Client,
     scenarios: &[Scenario],
     program: &Program,
+    brokers: usize,
     workshop: &Workshop,
 ) -> Column {
-    let ready =
-        workshop.empty_logs(client.name()).and_then(|logs| Ok((Broker::start(program, &logs)?, logs)));
+    let start = |logs: PathBuf| Ok((Broker::start(program, brokers, &logs)?, logs));
+    let ready = workshop.empty_logs(client.name()).and_then(start);
     let (mut broker, logs) = match ready {
         Ok(ready) => ready,
         Err(error) => return Column::failed(client.name(), format!("the broker does not start: {error:#}")),
@@ -153,7 +164,7 @@ fn exercise(
     for scenario in scenarios {
         if !client_is_sound {
             client.stop();
-            if let Err(error) = client.start(&broker.bootstrap(), &logs) {
+            if let Err(error) = client.start(&broker.target(), &logs) {
                 column.note(format!("the client does not start: {error:#}"));
                 break;
             }
@@ -174,8 +185,10 @@ fn exercise(
 }
 
 fn run_scenario(client: &mut dyn Client, scenario: Scenario, broker: &mut Broker) -> Result<Outcome> {
+    let is_on_three = client.is_on_three();
     if let Some(hands) = client.hands(scenario.name) {
-        return scripts::run(scenario.name, hands, broker);
+        let run = if is_on_three { scripts::cluster::run } else { scripts::run };
+        return run(scenario.name, hands, broker);
     }
     if scenario.broker == Fate::Undisturbed {
         return client.run(scenario.name);

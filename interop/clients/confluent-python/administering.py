@@ -21,8 +21,10 @@ def lifecycle(kafka):
     first = only(kafka.admin.describe_topics(TopicCollection(["lifecycle"])))
     equal((first.name, len(first.partitions), first.is_internal), ("lifecycle", 4, False), "description")
     for partition in first.partitions:
-        nodes = (partition.leader.id, [n.id for n in partition.replicas], [n.id for n in partition.isr])
-        equal(nodes, (1, [1], [1]), f"leader, replicas and ISR of partition {partition.id}")
+        ids = list(range(1, kafka.brokers + 1))
+        nodes = (sorted(n.id for n in partition.replicas), sorted(n.id for n in partition.isr))
+        equal(nodes, (ids, ids), f"replicas and ISR of partition {partition.id}")
+        equal(partition.leader.id in ids, True, f"partition {partition.id} has a leader")
     equal("lifecycle" in listed(kafka), True, "it is listed")
     kafka.produce("lifecycle", [{"value": b"old"}])
     only(kafka.admin.delete_topics(["lifecycle"]))
@@ -48,8 +50,8 @@ def invalid_name(kafka):
     for name in ("a b", "a/b", ".", "..", "x" * 250):
         refused(f"topic {name!r}", KafkaError.TOPIC_EXCEPTION, lambda: kafka.create(name))
     refused("0 partitions", KafkaError.INVALID_PARTITIONS, lambda: kafka.create("no-partitions", 0))
-    refused("replication factor 2", KafkaError.INVALID_REPLICATION_FACTOR,
-            lambda: only(kafka.admin.create_topics([NewTopic("two-replicas", 1, 2)])))
+    refused("more replicas than brokers", KafkaError.INVALID_REPLICATION_FACTOR,
+            lambda: only(kafka.admin.create_topics([NewTopic("too-many-replicas", 1, kafka.brokers + 1)])))
     only(kafka.admin.create_topics([NewTopic("only-validated", 1, 1)], validate_only=True))
     equal("only-validated" in listed(kafka), False, "a validation creates nothing")
 
@@ -153,8 +155,10 @@ def broker_configs(kafka):
 def cluster(kafka):
     found = kafka.admin.describe_cluster().result(LIMIT_S)
     host, port = kafka.bootstrap.split(":")
-    equal([(n.id, n.host, n.port) for n in found.nodes], [(1, host, int(port))], "nodes")
-    equal(found.controller.id, 1, "controller")
+    nodes = sorted((n.id, n.host, n.port) for n in found.nodes)
+    equal([id for id, _, _ in nodes], list(range(1, kafka.brokers + 1)), "ids")
+    equal(nodes[0], (1, host, int(port)), "broker 1")
+    equal(found.controller.id in range(1, kafka.brokers + 1), True, "a controller")
     equal(bool(found.cluster_id), True, "there is a cluster id")
     equal(kafka.admin.list_topics(timeout=LIMIT_S).cluster_id, found.cluster_id, "cluster id by Metadata")
 

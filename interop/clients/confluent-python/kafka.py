@@ -1,4 +1,5 @@
 """What the scenarios share: producers, an assigned consumer, the admin client, and checks that say what was expected."""
+import os
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -10,6 +11,8 @@ LIMIT_S = 30
 class Kafka:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
+        # How many there are. Topics get as many replicas.
+        self.brokers = int(os.environ["INTEROP_BROKERS"])
         self.admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500})
         self.remembered = {}
 
@@ -20,7 +23,7 @@ class Kafka:
         too early, out of order.
         """
         config = {key.replace("_", "."): str(value) for key, value in config.items()}
-        self.admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(LIMIT_S)
+        self.admin.create_topics([NewTopic(topic, partitions, self.brokers, config=config)])[topic].result(LIMIT_S)
 
         def led():
             # Each time with a new client: one that once saw a partition without leader holds on to that for long.

@@ -34,8 +34,11 @@ func cluster(k *kafka) error {
 		nodes = append(nodes, fmt.Sprintf("%d@%s:%d", b.NodeID, b.Host, b.Port))
 	}
 	return all(
-		func() error { return equal(nodes, []string{"1@" + k.bootstrap}, "brokers") },
-		func() error { return equal(found.Controller, 1, "controller") },
+		func() error { return equal(len(nodes), k.brokers, "brokers") },
+		func() error { return equal(slices.Contains(nodes, "1@"+k.bootstrap), true, "broker 1 is there") },
+		func() error {
+			return equal(found.Controller >= 1 && int(found.Controller) <= k.brokers, true, "a controller")
+		},
 		func() error { return equal(found.Cluster != "", true, "there is a cluster id") },
 	)
 }
@@ -60,8 +63,17 @@ func topicLifecycle(k *kafka) error {
 	if err := equal(len(first.Partitions), 4, "partitions"); err != nil {
 		return err
 	}
+	var all []int32
+	for id := range k.brokers {
+		all = append(all, int32(id)+1)
+	}
 	for _, p := range first.Partitions {
-		if err := equal([][]int32{{p.Leader}, p.Replicas, p.ISR}, [][]int32{{1}, {1}, {1}}, "leader, replicas, ISR"); err != nil {
+		slices.Sort(p.Replicas)
+		slices.Sort(p.ISR)
+		if err := equal([][]int32{p.Replicas, p.ISR}, [][]int32{all, all}, "replicas, ISR"); err != nil {
+			return err
+		}
+		if err := equal(slices.Contains(all, p.Leader), true, "it has a leader"); err != nil {
 			return err
 		}
 	}
@@ -115,8 +127,8 @@ func invalidTopicName(k *kafka) error {
 	}
 	ctx, cancel := timed()
 	defer cancel()
-	_, err := k.admin.CreateTopic(ctx, 1, 3, nil, "three-replicas")
-	if err := refused("3 replicas on one broker", kerr.InvalidReplicationFactor, err); err != nil {
+	_, err := k.admin.CreateTopic(ctx, 1, int16(k.brokers+1), nil, "too-many-replicas")
+	if err := refused("more replicas than brokers", kerr.InvalidReplicationFactor, err); err != nil {
 		return err
 	}
 	if err := refused("0 partitions", kerr.InvalidPartitions, k.create("no-partitions", 0, nil)); err != nil {
@@ -242,9 +254,11 @@ func logDirs(k *kafka) error {
 	}
 	slices.Sort(partitions)
 	return all(
-		func() error { return equal(len(directories), 1, "directories") },
+		func() error { return equal(len(directories), k.brokers, "directories") },
 		func() error {
-			return equal(partitions, []string{"0 lag 0 future false", "1 lag 0 future false"}, "partitions")
+			expected := append(slices.Repeat([]string{"0 lag 0 future false"}, k.brokers),
+				slices.Repeat([]string{"1 lag 0 future false"}, k.brokers)...)
+			return equal(partitions, expected, "partitions")
 		},
 	)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"sort"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,13 +19,19 @@ const limit = 30 * time.Second
 
 // kafka is the broker under test, and what one step of a scenario leaves for the next.
 type kafka struct {
-	bootstrap  string
+	bootstrap string
+	// How many brokers there are. Topics get as many replicas.
+	brokers    int
 	admin      *kadm.Client
 	remembered any
 }
 
 func connect(bootstrap string) (*kafka, error) {
-	k := &kafka{bootstrap: bootstrap}
+	brokers, err := strconv.Atoi(os.Getenv("INTEROP_BROKERS"))
+	if err != nil {
+		return nil, fmt.Errorf("INTEROP_BROKERS: %w", err)
+	}
+	k := &kafka{bootstrap: bootstrap, brokers: brokers}
 	client, err := k.client()
 	if err != nil {
 		return nil, err
@@ -57,7 +64,7 @@ func (k *kafka) create(topic string, partitions int32, configs map[string]string
 	for key, value := range configs {
 		values[key] = &value
 	}
-	if _, err := k.admin.CreateTopic(ctx, partitions, 1, values, topic); err != nil {
+	if _, err := k.admin.CreateTopic(ctx, partitions, int16(k.brokers), values, topic); err != nil {
 		return err
 	}
 	return eventually(func() error {

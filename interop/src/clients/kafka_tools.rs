@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    broker::{java, logging},
+    broker::{Target, java, logging},
     clients::{Client, Presence},
     command::{Exchange, eventually, is_present, run},
     scenario::Outcome,
@@ -42,6 +42,7 @@ struct Installed {
 struct Tools {
     host: ToolHost,
     bootstrap: String,
+    brokers: usize,
     workshop: Workshop,
     /// What the first half of the scenario `restart` saw.
     before_restart: Vec<String>,
@@ -80,15 +81,15 @@ impl Client for KafkaTools {
         Ok(Presence::Ready)
     }
 
-    fn start(&mut self, bootstrap: &str, logs: &Path) -> Result<()> {
+    fn start(&mut self, target: &Target, logs: &Path) -> Result<()> {
         let installed = self.installed.as_ref().context("not installed")?;
         let mut command = java(&installed.class_path, &logging(&installed.folder)?);
         command.arg("ToolHost");
         let host = ToolHost::start(command, logs)?;
-        let bootstrap = bootstrap.to_owned();
         self.tools = Some(Tools {
             host,
-            bootstrap,
+            bootstrap: target.bootstrap.clone(),
+            brokers: target.brokers,
             workshop: installed.workshop.clone(),
             before_restart: Vec::new(),
             over_restart: None,

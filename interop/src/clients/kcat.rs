@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    broker::NUM_PARTITIONS,
+    broker::{NUM_PARTITIONS, Target},
     clients::{Client, Presence},
     command::{Exchange, Owned, eventually, exchange, is_present, open_log, run},
     scenario::Outcome,
@@ -32,6 +32,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Kcat {
     bootstrap: String,
+    brokers: usize,
     program: String,
     /// The record timestamps and offsets that the scenario `restart` must find again.
     before_restart: Vec<Record>,
@@ -69,8 +70,9 @@ impl Client for Kcat {
         Ok(Presence::Ready)
     }
 
-    fn start(&mut self, bootstrap: &str, _logs: &Path) -> Result<()> {
-        self.bootstrap = bootstrap.to_owned();
+    fn start(&mut self, target: &Target, _logs: &Path) -> Result<()> {
+        self.bootstrap = target.bootstrap.clone();
+        self.brokers = target.brokers;
         Ok(())
     }
 
@@ -499,8 +501,10 @@ impl Kcat {
 
     fn cluster(&self) -> Result<()> {
         let told = self.metadata(None)?;
-        let broker = format!("broker 1 at {} (controller)", self.bootstrap);
-        ensure!(told.contains("1 brokers:") && told.contains(&broker), "told: {told}");
+        let (brokers, first) =
+            (format!(" {} brokers:", self.brokers), format!("broker 1 at {}", self.bootstrap));
+        ensure!(told.contains(&brokers) && told.contains(&first), "told: {told}");
+        ensure!(told.matches(" (controller)").count() == 1, "told: {told}");
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    broker::{java, logging},
+    broker::{Target, java, logging},
     clients::{Client, Presence},
     command::{is_present, run},
     hands::Hands,
@@ -146,8 +146,8 @@ impl Client for Library {
         Ok(Presence::Ready)
     }
 
-    fn start(&mut self, bootstrap: &str, logs: &Path) -> Result<()> {
-        self.hands = Some(Hands::start(self.program.clone(), bootstrap, logs)?);
+    fn start(&mut self, target: &Target, logs: &Path) -> Result<()> {
+        self.hands = Some(Hands::start(self.program.clone(), target, logs)?);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::{
+    broker::Target,
     clients::library::{Language, Library},
     hands::Hands,
     scenario::Outcome,
@@ -35,8 +36,8 @@ pub(crate) trait Client: Send {
     /// Installs it, if that was not done before. An error is a failure of the run; a missing language is not.
     fn install(&mut self, workshop: &Workshop) -> Result<Presence>;
 
-    /// Gets ready for scenarios against the broker at `bootstrap`. May be called again after `stop`.
-    fn start(&mut self, bootstrap: &str, logs: &Path) -> Result<()>;
+    /// Gets ready for scenarios against the broker or brokers. May be called again after `stop`.
+    fn start(&mut self, target: &Target, logs: &Path) -> Result<()>;
 
     /// Runs one scenario. An error is a failure of that scenario.
     fn run(&mut self, scenario: &str) -> Result<Outcome>;

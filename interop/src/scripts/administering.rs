@@ -4,14 +4,17 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
+    cluster_hands::Placed,
     command::eventually,
     hands::{Hands, Producing, Record, SOON, codes, refused, refused_if_offered},
 };
 
 pub(super) fn cluster(hands: &mut Hands) -> Result<()> {
-    let (brokers, controller) = hands.cluster()?;
-    ensure!(brokers.len() == 1 && brokers[0].starts_with("1@127.0.0.1:"), "brokers: {brokers:?}");
-    ensure!(controller == 1, "controller {controller}");
+    let (mut brokers, controller) = hands.cluster()?;
+    brokers.sort();
+    let named = (1..).zip(&brokers).all(|(id, broker)| broker.starts_with(&format!("{id}@127.0.0.1:")));
+    ensure!(named && i64::try_from(brokers.len())? == hands.brokers(), "brokers: {brokers:?}");
+    ensure!((1..=hands.brokers()).contains(&controller), "controller {controller}");
     Ok(())
 }
 
@@ -29,9 +32,11 @@ pub(super) fn unknown_topic(hands: &mut Hands) -> Result<()> {
 pub(super) fn lifecycle(hands: &mut Hands) -> Result<()> {
     let topic = "lifecycle";
     hands.create(topic, 4, &[("retention.ms", "100000")])?;
-    let described = hands.describe(topic)?;
-    let expected: Vec<_> = (0..4).map(|p| format!("{p}: 1 [1] [1]")).collect();
-    ensure!(described == expected, "described as {described:?}");
+    let (placed, all) = (hands.placed(topic)?, (1..=hands.brokers()).collect::<Vec<_>>());
+    let is_everywhere = |ids: &[i64]| all.iter().all(|id| ids.contains(id)) && ids.len() == all.len();
+    let is_whole =
+        |p: &Placed| all.contains(&p.leader) && is_everywhere(&p.replicas) && is_everywhere(&p.isr);
+    ensure!(placed.len() == 4 && placed.values().all(is_whole), "described as {placed:?}");
     ensure!(listed(hands, topic)?, "not listed");
     hands.produce(topic, &[Record::of("old")], Producing::default())?;
     hands.delete(topic)?;
@@ -57,8 +62,8 @@ pub(super) fn invalid_name(hands: &mut Hands) -> Result<()> {
         refused(&format!("topic {name:?}"), codes::INVALID_TOPIC, hands.try_create(name, 1, 1, &[]))?;
     }
     refused("0 partitions", codes::INVALID_PARTITIONS, hands.try_create("no-partitions", 0, 1, &[]))?;
-    let three = hands.try_create("three-replicas", 1, 3, &[]);
-    refused("3 replicas on one broker", codes::INVALID_REPLICATION_FACTOR, three)
+    let too_many = hands.try_create("too-many-replicas", 1, hands.brokers() + 1, &[]);
+    refused("more replicas than brokers", codes::INVALID_REPLICATION_FACTOR, too_many)
 }
 
 pub(super) fn add_partitions(hands: &mut Hands) -> Result<()> {

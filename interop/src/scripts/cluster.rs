@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
+use crate::broker::Broker;
 use crate::cluster_hands::Placed;
 use crate::command::eventually;
 use crate::driver::Refused;
 use crate::hands::Hands;
 use crate::scenario::Outcome;
-use crate::trio::Trio;
 
 /// How long what must come may take.
 const SOON: Duration = Duration::from_secs(20);
@@ -23,15 +23,15 @@ const NO_REASSIGNMENT_IN_PROGRESS: i64 = 85;
 const BROKER_ID_NOT_REGISTERED: i64 = 102;
 
 /// Runs the script of this name.
-pub(crate) fn run(name: &str, hands: &mut Hands, trio: &mut Trio) -> Result<Outcome> {
+pub(crate) fn run(name: &str, hands: &mut Hands, broker: &mut Broker) -> Result<Outcome> {
     match name {
         "three-brokers" => three_brokers(hands),
         "replicated-topic" => replicated_topic(hands),
         "own-configs" => own_configs(hands),
         "elect-leaders" => elect_leaders(hands),
         "reassign-at-once" => reassign_at_once(hands),
-        "reassign-listed" => reassign_listed(hands, trio),
-        "unregister" => unregister(hands, trio),
+        "reassign-listed" => reassign_listed(hands, broker),
+        "unregister" => unregister(hands, broker),
         _ => bail!("there is no script {name}"),
     }
     .map(|()| Outcome::Passed)
@@ -117,10 +117,10 @@ fn reassign_at_once(hands: &mut Hands) -> Result<()> {
     .map(|_| ())
 }
 
-fn reassign_listed(hands: &mut Hands, trio: &mut Trio) -> Result<()> {
+fn reassign_listed(hands: &mut Hands, broker: &mut Broker) -> Result<()> {
     hands.create_assigned("waiting", &[&[1], &[2]])?;
     led_by(hands, "waiting", [1, 2])?;
-    trio.stop(3)?;
+    broker.stop_one(3)?;
     hands.reassign("waiting", 0, Some(&[3]))?;
     let moving = hands.reassignments("waiting")?;
     let expected = BTreeMap::from([(0, [vec![3, 1], vec![3], vec![1]])]);
@@ -132,8 +132,8 @@ fn reassign_listed(hands: &mut Hands, trio: &mut Trio) -> Result<()> {
     placed_as(hands, "waiting", "its one replica", |placed| placed[&0].replicas == [1]).map(|_| ())
 }
 
-fn unregister(hands: &mut Hands, trio: &mut Trio) -> Result<()> {
-    trio.stop(3)?;
+fn unregister(hands: &mut Hands, broker: &mut Broker) -> Result<()> {
+    broker.stop_one(3)?;
     hands.unregister(3)?;
     wait_for(|| Ok(hands.registered()? == [1, 2])).context("broker 3 is still known")?;
     refused(hands.unregister(3), BROKER_ID_NOT_REGISTERED)
