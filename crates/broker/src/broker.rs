@@ -25,7 +25,7 @@ use crate::dispatch::Dispatch;
 use crate::failure::{self, Failure};
 use crate::fetch_session::SessionCache;
 use crate::metrics::{HttpServer, Metrics, Monitor};
-use crate::partition::Partition;
+use crate::partition::{Hosting, Partition};
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
 use crate::replication::{self, Replication};
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) leaving: watch::Sender<Leaving>,
     pub(crate) logs: LogDirs,
     pub(crate) partitions: Partitions,
+    /// What the partitions share.
+    pub(crate) hosting: Arc<Hosting>,
     pub(crate) replication: Replication,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
@@ -198,6 +200,13 @@ impl Broker {
         let sessions = SessionCache::new(usize::try_from(slots).unwrap_or(0), SESSION_EVICTION);
         let limits = start::connection_limits(&metadata.image().layers(booted.node_id, &settings));
         let admission = Admission::new(limits);
+        let replication = Replication::default();
+        let hosting = Hosting {
+            me: booted.node_id,
+            clock: Arc::clone(&env.clock),
+            lag: replication::lag_settings(&settings),
+            signals: Arc::clone(&replication.signals),
+        };
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,
@@ -208,7 +217,8 @@ impl Broker {
             leaving: watch::Sender::default(),
             logs: booted.logs,
             partitions: Partitions::default(),
-            replication: Replication::default(),
+            hosting: Arc::new(hosting),
+            replication,
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
             groups: GroupCoordinator::new(&env, &settings),
@@ -259,6 +269,7 @@ impl Broker {
             let directories = replication::directories::run(Arc::clone(&core), lost, stopped.clone());
             process::spawn_in(&mut tasks, directories);
             process::spawn_in(&mut tasks, replication::isr::run(Arc::clone(&core), stopped.clone()));
+            process::spawn_in(&mut tasks, replication::ticks::run(Arc::clone(&core), stopped.clone()));
         }
         process::spawn_in(&mut tasks, upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));

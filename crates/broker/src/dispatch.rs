@@ -202,7 +202,7 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::Metadata(request) => handlers::metadata::handle(core, context, request).await.into(),
         Request::ApiVersions(request) => handlers::api_versions::handle(core, context, &request).into(),
         Request::ListOffsets(request) => handlers::list_offsets::handle(core, context, request).await.into(),
-        Request::DeleteRecords(request) => handlers::delete_records::handle(core, request).await.into(),
+        Request::DeleteRecords(request) => handlers::delete_records::handle(core, request).await,
         Request::InitProducerId(request) => handlers::init_producer_id::handle(core, request).await.into(),
         Request::OffsetForLeaderEpoch(request) => {
             handlers::offset_for_leader_epoch::handle(core, request).into()

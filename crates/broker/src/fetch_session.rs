@@ -39,6 +39,8 @@ pub(crate) struct Want {
     pub(crate) max_bytes: i32,
     pub(crate) current_leader_epoch: LeaderEpoch,
     pub(crate) last_fetched_epoch: LeaderEpoch,
+    /// Where the follower's log starts; -1 for a consumer.
+    pub(crate) log_start: Offset,
 }
 
 /// What an answer tells of a partition, apart from its records.

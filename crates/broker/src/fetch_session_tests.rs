@@ -12,6 +12,7 @@ fn want(offset: i64) -> Want {
         max_bytes: 1024,
         current_leader_epoch: LeaderEpoch::NONE,
         last_fetched_epoch: LeaderEpoch::NONE,
+        log_start: Offset(-1),
     }
 }
 

@@ -17,7 +17,6 @@
 
 mod broker;
 mod cluster;
-mod committed;
 mod context;
 mod controller;
 mod coordinator;

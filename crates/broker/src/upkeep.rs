@@ -7,13 +7,18 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
+use ottla_log::Log;
+use ottla_types::Offset;
 use ottla_types::config::broker::log::{
     LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_FLUSH_SCHEDULER_INTERVAL_MS,
     LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_RETENTION_CHECK_INTERVAL_MS,
 };
 use ottla_types::config::broker::node::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS;
 
+use ottla_types::config::broker::replication::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS;
+
 use crate::broker::Core;
+use crate::partitions::TopicRef;
 use crate::server::stopped;
 
 /// How often logs are looked after where `log.flush.scheduler.interval.ms` says never: `flush.ms` of a topic, producer
@@ -30,6 +35,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
         .get(&LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS)
         .min(settings.get(&LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS));
     let mut checkpoints = every(i64::from(checkpoint_ms));
+    let mut watermarks = every(settings.get(&REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS));
     let snapshot_ms = settings.get(&METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
     let mut snapshots = every(snapshot_ms);
     // A start is no reason for a snapshot.
@@ -47,7 +53,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
             () = core.logs.many_opened() => core.logs.close_idle().await,
             _ = retention.tick() => {
                 let now_ms = core.env.clock.wall_ms();
-                let removed = core.logs.apply_retention(|log| log.end_offset(), now_ms).await;
+                let removed = core.logs.apply_retention(|log| committed(&core, log), now_ms).await;
                 if removed > 0 {
                     info!(removed_bytes = removed, "retention removed old segments");
                 }
@@ -57,8 +63,30 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
                     error!(%error, "cannot write the checkpoints");
                 }
             }
+            _ = watermarks.tick() => write_high_watermarks(&core).await,
             _ = snapshots.tick(), if snapshot_ms > 0 => core.metadata.request_snapshot(),
         }
+    }
+}
+
+/// What retention may delete of a log: what all replicas in sync have.
+fn committed(core: &Core, log: &Log) -> Offset {
+    let id = log.partition();
+    let partition = core.partitions.get(TopicRef::Name(id.topic.as_str()), id.partition);
+    partition.filter(|partition| std::ptr::eq(&*partition.log, log)).map_or_else(
+        // Nobody has it: it is about to be deleted, or to be taken up.
+        || log.start_offset(),
+        |partition| partition.high_watermark(),
+    )
+}
+
+/// Notes how far replicas know their logs committed: a follower that comes back begins with that. One that is the only replica
+/// knows it from its log.
+pub(crate) async fn write_high_watermarks(core: &Core) {
+    let copied = core.partitions.all().into_iter().filter(|partition| partition.leadership().replicas > 1);
+    let marks = copied.map(|partition| (partition.id.clone(), partition.high_watermark()));
+    if let Err(error) = core.logs.write_high_watermarks(marks).await {
+        error!(%error, "cannot write the high watermarks");
     }
 }
 

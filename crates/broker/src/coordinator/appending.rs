@@ -7,6 +7,7 @@ use ottla_records::{BatchBuilder, BatchError, NewRecord, Prepared, PushError};
 use ottla_types::{ErrorCode, LeaderEpoch, Offset};
 
 use super::host::ShardHost;
+use crate::partition::AppendError;
 
 /// Why records were not appended.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub(super) enum AppendFailure {
     #[error(transparent)]
     Batch(#[from] BatchError),
     #[error(transparent)]
-    Log(#[from] ottla_log::Error),
+    Append(#[from] AppendError),
 }
 
 impl AppendFailure {
@@ -32,7 +33,7 @@ impl AppendFailure {
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             Self::TooLarge { .. } | Self::Push(_) => ErrorCode::MessageTooLarge,
             Self::Batch(_) => ErrorCode::UnknownServerError,
-            Self::Log(error) => error.code(),
+            Self::Append(error) => error.code(),
         }
     }
 }

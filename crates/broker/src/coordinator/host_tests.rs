@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ottla_groups::request::{Commit, CommitPartition, CommitTopic, FetchOffsets, Join, Protocol};
 use ottla_groups::{Generation, Record};
 use ottla_log::{LogConfig, LogDirs, LogDirsConfig};
-use ottla_metadata::record::{self, Topic};
+use ottla_metadata::record::{self, PartitionState, Topic};
 use ottla_records::ProduceRules;
 use ottla_types::config::Settings;
 use ottla_types::{BrokerId, TopicPartition};
@@ -15,7 +15,7 @@ use ottla_types::{BrokerId, TopicPartition};
 use super::*;
 use crate::coordinator::watch;
 use crate::metrics::TopicMetrics;
-use crate::partition::{Leadership, PartitionConfig};
+use crate::partition::{Hosting, PartitionConfig};
 
 #[allow(
     clippy::unwrap_used,
@@ -38,7 +38,18 @@ struct Bench {
     host: Arc<ShardHost>,
 }
 
-const LEADERSHIP: Leadership = Leadership { is_leader: true, epoch: LeaderEpoch(3), replicas: 1, in_sync: 1 };
+/// The partition as it lies on this broker, which leads it in epoch 3.
+fn led(change: impl FnOnce(&mut PartitionState)) -> PartitionState {
+    let mut state = PartitionState {
+        replicas: [BrokerId(1)].into(),
+        isr: [BrokerId(1)].into(),
+        leader: Some(BrokerId(1)),
+        leader_epoch: LeaderEpoch(3),
+        ..PartitionState::default()
+    };
+    change(&mut state);
+    state
+}
 
 impl Bench {
     async fn new(properties: &str) -> Self {
@@ -64,8 +75,9 @@ impl Bench {
         let log = dirs.create(&id, TopicId([1; 16]), config, 0).await.unwrap();
         let config = PartitionConfig { rules: ProduceRules::default(), min_insync_replicas: 1 };
         let traffic = TopicMetrics::default().of(TopicId([1; 16]), &id.topic);
-        let partition =
-            Arc::new(Partition::new(id, TopicId([1; 16]), log, LEADERSHIP, config, traffic).await);
+        let hosting = Arc::new(Hosting::for_tests(BrokerId(1)));
+        let placed = led(|_| ());
+        let partition = Partition::new(&hosting, id, TopicId([1; 16]), log, &placed, config, traffic).await;
         let mut image = Image::default();
         for (topic, id) in [("t", [2; 16]), ("u", [3; 16])] {
             let topic = Topic { name: name(topic), id: TopicId(id) };
@@ -300,20 +312,17 @@ async fn records_that_do_not_fit_into_a_batch_are_refused_and_nothing_of_them_st
 #[tokio::test]
 async fn who_leads_no_longer_or_has_too_few_followers_writes_nothing() {
     let bench = Bench::new("").await;
-    for (leadership, expected) in [
-        (Leadership { is_leader: false, ..LEADERSHIP }, ErrorCode::NotCoordinator),
-        (Leadership { epoch: LeaderEpoch(4), ..LEADERSHIP }, ErrorCode::NotCoordinator),
-        (Leadership { in_sync: 0, ..LEADERSHIP }, ErrorCode::CoordinatorNotAvailable),
+    for (placed, expected) in [
+        (led(|state| state.isr = [].into()), ErrorCode::CoordinatorNotAvailable),
+        (led(|state| (state.leader, state.leader_epoch) = (None, LeaderEpoch(4))), ErrorCode::NotCoordinator),
+        (led(|state| state.leader_epoch = LeaderEpoch(5)), ErrorCode::NotCoordinator),
     ] {
-        bench.partition.lead(leadership).await;
+        bench.partition.take(&placed).await;
         let reply = bench.host.ask(commit("t", 5, String::new())).await.reply().await;
         assert_eq!(committed(reply), [expected]);
         assert_eq!(bench.partition.log.end_offset(), Offset(0));
+        assert_eq!(bench.host.serves(&bench.partition), placed.leader_epoch == LeaderEpoch(3));
     }
-    bench.partition.lead(LEADERSHIP).await;
-    assert!(bench.host.serves(&bench.partition));
-    bench.partition.lead(Leadership { epoch: LeaderEpoch(4), ..LEADERSHIP }).await;
-    assert!(!bench.host.serves(&bench.partition), "another epoch has another host");
 }
 
 #[tokio::test]

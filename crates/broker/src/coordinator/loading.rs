@@ -13,7 +13,7 @@ use ottla_records::{Batch, BatchError, ProduceRules};
 use ottla_types::Offset;
 
 use super::host::ShardHost;
-use crate::waiters::Waiter;
+use crate::waiters::{For, Waiter};
 
 /// Why a shard is not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ impl Loading {
 async fn until_committed(host: &ShardHost, end: Offset) {
     while !host.is_stopped() {
         let waiter = Waiter::new(1);
-        let _place = host.partition.wait(&waiter);
+        let _place = host.partition.wait(For::Watermark, &waiter);
         if host.partition.high_watermark() >= end {
             return;
         }

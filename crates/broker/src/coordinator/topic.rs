@@ -44,12 +44,6 @@ impl Core {
     }
 
     async fn create_offsets_topic(&self, topic: NewTopic) -> Result<CreatedTopic, Refused> {
-        if self.channel.has_others() && topic.replication_factor > 1 {
-            // Offsets would be lost with the first change of a leader, and nobody would notice.
-            let message =
-                "data are not copied to replicas yet: set offsets.topic.replication.factor to 1".to_owned();
-            return Err(Refused { error: ErrorCode::PolicyViolation, message });
-        }
         let mut answers = self.create_topics(vec![topic]).await?;
         answers.pop().unwrap_or_else(|| {
             let message = "The controller gave no answer.".to_owned();

@@ -9,7 +9,7 @@ use ottla_groups::Sweep;
 
 use super::host::ShardHost;
 use super::loading;
-use crate::waiters::Waiter;
+use crate::waiters::{For, Waiter};
 
 /// Runs until the shard is stopped.
 pub(super) async fn run(host: Arc<ShardHost>) {
@@ -28,7 +28,7 @@ pub(super) async fn run(host: Arc<ShardHost>) {
         }
         let waiter = Waiter::new(1);
         let mut place = None;
-        let waits = host.look(sweep.as_mut(), || place = Some(host.partition.wait(&waiter))).await;
+        let waits = host.look(sweep.as_mut(), || place = Some(host.partition.wait(For::Watermark, &waiter))).await;
         let Some(waits) = waits else { return };
         sweep.take_if(|sweep| sweep.is_done());
         if sweep.is_some() {

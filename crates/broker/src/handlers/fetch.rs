@@ -3,6 +3,9 @@
 //! A request is read once at once. Only if that gives less than it asks for does it register with its partitions,
 //! and then it reads again: what was appended in between is found, what comes later wakes it. Woken, it reads without
 //! registering, for nearly always that is enough.
+//!
+//! A follower's request acknowledges all below its offsets, once, when it comes; then it is read to the end of the log. Like
+//! Kafka without authorization, this takes every client that names a replica for its broker.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,8 +13,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use ottla_replica::FollowerFetch;
 use ottla_types::config::broker::network::FETCH_MAX_BYTES;
-use ottla_types::{ErrorCode, LeaderEpoch, Offset};
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset};
 use ottla_wire::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic, PartitionData,
 };
@@ -20,14 +24,14 @@ use ottla_wire::{Records, Response};
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
 use crate::fetch_session::{Answered, Context, Header, PartitionKey, Told, TopicKey, Want};
-use crate::partition::Partition;
-use crate::waiters::{Place, Waiter};
+use crate::partition::{Leadership, Partition};
+use crate::waiters::{For, Place, Waiter};
 
 /// The first version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
 
 pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
-    let follower = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    let reader = Reader::of(context.version, &request);
     let uses_topic_ids = context.version >= TOPIC_IDS_SINCE;
     let header = Header { session_id: request.session_id, epoch: request.session_epoch, uses_topic_ids };
     let forgotten = forgotten(&request.forgotten_topics_data, uses_topic_ids);
@@ -35,7 +39,6 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
     let max_bytes = request.max_bytes.min(limit).max(0);
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let min_bytes = i64::from(request.min_bytes.min(max_bytes));
-    let read_committed = request.isolation_level == 1;
     let wants = wants(request, uses_topic_ids);
     let session = core.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner).context(
         header,
@@ -53,10 +56,9 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         session,
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes,
-        read_committed,
-        is_follower: follower >= 0,
+        reader,
     };
-    let round = fetch.read().await;
+    let round = fetch.read(Look::First).await;
     if max_wait.is_zero() || fetch.is_enough(&round) {
         return fetch.respond(round).into();
     }
@@ -65,6 +67,43 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         let round = fetch.read_when_enough(deadline).await;
         Response::from(fetch.respond(round))
     }))
+}
+
+/// Who asks, which decides how far it may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// Reads what is committed.
+    Consumer { read_committed: bool },
+    /// Reads all, and acknowledges what it has.
+    Follower { broker: BrokerId, broker_epoch: Option<BrokerEpoch> },
+}
+
+impl Reader {
+    fn of(version: i16, request: &FetchRequest) -> Self {
+        let (replica, epoch) = match version {
+            15.. => (request.replica_state.replica_id, request.replica_state.replica_epoch),
+            _ => (request.replica_id, -1),
+        };
+        if replica < 0 {
+            return Self::Consumer { read_committed: request.isolation_level == 1 };
+        }
+        let broker_epoch = (epoch >= 0).then_some(BrokerEpoch(epoch));
+        Self::Follower { broker: BrokerId(replica), broker_epoch }
+    }
+
+    fn waits_for(self) -> For {
+        match self {
+            Self::Consumer { .. } => For::Watermark,
+            Self::Follower { .. } => For::End,
+        }
+    }
+}
+
+/// Whether a request was looked at before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    Again,
 }
 
 fn topic_key(by_id: bool, name: &str, id: ottla_wire::Uuid) -> TopicKey {
@@ -81,6 +120,7 @@ fn wants(request: FetchRequest, by_id: bool) -> Vec<(PartitionKey, Want)> {
                 max_bytes: partition.partition_max_bytes,
                 current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
                 last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+                log_start: Offset(partition.log_start_offset),
             };
             (PartitionKey { topic: key.clone(), partition: partition.partition }, want)
         }));
@@ -103,8 +143,7 @@ struct Fetch {
     session: Context,
     max_bytes: usize,
     min_bytes: i64,
-    read_committed: bool,
-    is_follower: bool,
+    reader: Reader,
 }
 
 /// One look at all partitions of a request.
@@ -130,14 +169,15 @@ impl Fetch {
         keys.zip(found).map(|(key, found)| found.map_or_else(|| missing(key), Ok)).collect()
     }
 
-    async fn read(&self) -> Round {
+    async fn read(&self, look: Look) -> Round {
         let mut round = Round { answers: Vec::with_capacity(self.session.wants().len()), ..Round::default() };
         for ((key, want), partition) in self.session.wants().iter().zip(self.find()) {
             let read = match &partition {
-                Ok(partition) => self.read_partition(partition, want, round.bytes).await,
+                Ok(partition) => self.read_partition(partition, want, round.bytes, look).await,
                 Err(error) => Err(*error),
             };
-            let (mut answer, available) = read.unwrap_or_else(|error| (failed(error), 0));
+            let (mut answer, available) =
+                read.unwrap_or_else(|error| (self.failed(error, partition.as_deref().ok()), 0));
             answer.partition_index = key.partition;
             round.bytes += answer.records.as_ref().map_or(0, Records::len);
             round.available += available;
@@ -153,12 +193,15 @@ impl Fetch {
         partition: &Partition,
         want: &Want,
         bytes_so_far: usize,
+        look: Look,
     ) -> Result<(PartitionData, usize), ErrorCode> {
-        partition.check_leader(want.current_leader_epoch)?;
-        if self.is_follower {
-            // No partition has a second replica yet, so nobody can be following.
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
+        let leadership = partition.check_leader(want.current_leader_epoch)?;
+        let diverging = match self.reader {
+            Reader::Follower { broker, broker_epoch } if look == Look::First => {
+                acknowledge(partition, leadership, want, broker, broker_epoch)?
+            }
+            _ => diverging(partition, want)?,
+        };
         let log_start = partition.log.start_offset();
         let high_watermark = partition.high_watermark();
         let last_stable = partition.last_stable_offset();
@@ -166,22 +209,23 @@ impl Fetch {
             high_watermark: high_watermark.0,
             last_stable_offset: last_stable.0,
             log_start_offset: log_start.0,
-            aborted_transactions: self.read_committed.then(Vec::new),
+            aborted_transactions: self.reader_is_committed().then(Vec::new),
             records: Some(Records::new()),
             ..PartitionData::default()
         };
-        // What lies below the start is gone, whichever epoch it was of.
-        if want.fetch_offset < log_start {
-            return Err(ErrorCode::OffsetOutOfRange);
-        }
-        if let Some(diverging) = diverging(partition, want)? {
+        if let Some(diverging) = diverging {
             answer.diverging_epoch = diverging;
             return Ok((answer, 0));
         }
-        if want.fetch_offset > partition.log.end_offset() {
+        let end = partition.log.end_offset();
+        if want.fetch_offset < log_start || want.fetch_offset > end {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        let upper = if self.read_committed { last_stable } else { high_watermark };
+        let upper = match self.reader {
+            Reader::Consumer { read_committed: true } => last_stable,
+            Reader::Consumer { read_committed: false } => high_watermark,
+            Reader::Follower { .. } => end,
+        };
         let room = self.max_bytes.saturating_sub(bytes_so_far);
         let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(room);
         // KIP-74: the first batch is given whatever its size, or the consumer could never get past it.
@@ -210,6 +254,26 @@ impl Fetch {
         Ok((answer, available))
     }
 
+    fn reader_is_committed(&self) -> bool {
+        self.reader == Reader::Consumer { read_committed: true }
+    }
+
+    fn failed(&self, error: ErrorCode, partition: Option<&Partition>) -> PartitionData {
+        let mut answer = PartitionData {
+            error_code: error.code(),
+            high_watermark: -1,
+            records: Some(Records::new()),
+            ..PartitionData::default()
+        };
+        if let (ErrorCode::OffsetOutOfRange, Reader::Follower { .. }, Some(partition)) =
+            (error, self.reader, partition)
+        {
+            // It begins anew there, without asking where that is.
+            answer.log_start_offset = partition.log.start_offset().0;
+        }
+        answer
+    }
+
     fn may_tell_of(&self, partition: &Partition) -> bool {
         let mut limit = self.core.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         limit.admit(&partition.id, Instant::now())
@@ -226,7 +290,7 @@ impl Fetch {
             if let Some(round) = self.wait(deadline).await {
                 return round;
             }
-            let round = self.read().await;
+            let round = self.read(Look::Again).await;
             if self.is_enough(&round) || Instant::now() >= deadline {
                 return round;
             }
@@ -238,9 +302,10 @@ impl Fetch {
     async fn wait(&self, deadline: Instant) -> Option<Round> {
         // A new waiter each time: what is appended during the look counts towards the next.
         let waiter = Waiter::new(self.min_bytes);
-        let place = |partition: Result<Arc<Partition>, ErrorCode>| Some(partition.ok()?.wait(&waiter));
+        let what = self.reader.waits_for();
+        let place = |partition: Result<Arc<Partition>, ErrorCode>| Some(partition.ok()?.wait(what, &waiter));
         let places: Vec<Option<Place>> = self.find().into_iter().map(place).collect();
-        let round = self.read().await;
+        let round = self.read(Look::Again).await;
         if self.is_enough(&round) || Instant::now() >= deadline {
             return Some(round);
         }
@@ -296,15 +361,6 @@ fn is_heard(round: &Round, places: &[Option<Place>]) -> bool {
     })
 }
 
-fn failed(error: ErrorCode) -> PartitionData {
-    PartitionData {
-        error_code: error.code(),
-        high_watermark: -1,
-        records: Some(Records::new()),
-        ..PartitionData::default()
-    }
-}
-
 fn answered(answer: &PartitionData) -> Answered {
     Answered {
         told: Told {
@@ -317,9 +373,42 @@ fn answered(answer: &PartitionData) -> Answered {
     }
 }
 
+/// Takes note that a follower has all below the offset that it asks for, unless its log parts from this one: then the answer
+/// is where.
+fn acknowledge(
+    partition: &Partition,
+    leadership: Leadership,
+    want: &Want,
+    follower: BrokerId,
+    broker_epoch: Option<BrokerEpoch>,
+) -> Result<Option<EpochEndOffset>, ErrorCode> {
+    let names_epoch = want.current_leader_epoch != LeaderEpoch::NONE;
+    let last_fetched_epoch = Some(want.last_fetched_epoch).filter(|epoch| *epoch != LeaderEpoch::NONE);
+    let fetch = FollowerFetch {
+        follower,
+        broker_epoch,
+        leader_epoch: if names_epoch { want.current_leader_epoch } else { leadership.epoch },
+        offset: want.fetch_offset,
+        last_fetched_epoch,
+        log_start: want.log_start,
+    };
+    let diverging = partition.fetched(&fetch).map_err(|error| match error {
+        // It is no replica as far as is known here. One that names an epoch knows the metadata better, and asks again; of
+        // another nobody can tell which of the two is behind.
+        ErrorCode::UnknownLeaderEpoch if !names_epoch => ErrorCode::NotLeaderOrFollower,
+        error => error,
+    })?;
+    Ok(diverging.map(|end| EpochEndOffset {
+        epoch: end.epoch.0,
+        end_offset: end.end.0,
+        ..EpochEndOffset::default()
+    }))
+}
+
 /// Where a reader's log parts from this one, if the epoch of its last record says that it does (KIP-595).
 fn diverging(partition: &Partition, want: &Want) -> Result<Option<EpochEndOffset>, ErrorCode> {
-    if want.last_fetched_epoch == LeaderEpoch::NONE {
+    // What lies below the start is gone, whichever epoch it was of.
+    if want.last_fetched_epoch == LeaderEpoch::NONE || want.fetch_offset < partition.log.start_offset() {
         return Ok(None);
     }
     let Some((epoch, end_offset)) = partition.log.epoch_end_offset(want.last_fetched_epoch) else {

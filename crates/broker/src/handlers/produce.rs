@@ -1,10 +1,12 @@
 //! Produce: appends record batches (KIP-98, KIP-467, KIP-516).
 //!
-//! A request's batches are appended before the next request of the connection is looked at. A batch that is refused
-//! concerns its own partition only.
+//! A request's batches are appended before the next request of the connection is looked at; only what its answer waits for
+//! overlaps. A batch that is refused concerns its own partition only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::warn;
 
 use ottla_records::{InvalidBatch, ProduceRules, TimestampType, prepare};
@@ -17,7 +19,7 @@ use ottla_wire::{Records, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
-use crate::partition::Partition;
+use crate::partition::{AckPlace, Acks as ReplicaAcks, Partition};
 use crate::partitions::TopicRef;
 
 /// The client id by which Kafka's own tools write to internal topics.
@@ -50,7 +52,8 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
     let transactional = request.transactional_id.is_some();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     let mut first_error = ErrorCode::None;
-    let mut flushes = Vec::new();
+    let deadline = deadline(request.timeout_ms);
+    let mut unsettled = Vec::new();
     for topic in request.topic_data {
         let TopicProduceData { name, topic_id, partition_data, .. } = topic;
         let key = if context.version >= 13 { TopicRef::Id(topic_id.into()) } else { TopicRef::Name(&name) };
@@ -71,11 +74,11 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
                 appended.inspect_err(|refused| partition.traffic.note_refused(refused.code, size))
             };
             let response = match outcome.await {
-                Ok((response, unflushed)) => {
-                    let place = (responses.len(), partition_responses.len());
-                    flushes.extend(unflushed.map(|unflushed| (place, unflushed)));
+                Ok((response, Some(waits))) => {
+                    unsettled.push(((responses.len(), partition_responses.len()), waits));
                     response
                 }
+                Ok((response, None)) => response,
                 Err(refused) => {
                     let refused: Refused = refused;
                     if first_error == ErrorCode::None {
@@ -99,31 +102,106 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
             Answer::Close(format!("a Produce request with acks=0 was refused: {first_error}"))
         }
         Some(Acks::None) => Answer::Silent,
-        _ if flushes.is_empty() => ProduceResponse { responses, ..ProduceResponse::default() }.into(),
-        _ => Answer::Later(Box::pin(async move {
-            flush(&mut responses, flushes).await;
-            ProduceResponse { responses, ..ProduceResponse::default() }.into()
-        })),
+        _ if unsettled.is_empty() => ProduceResponse { responses, ..ProduceResponse::default() }.into(),
+        _ => {
+            let wait = Wait::begin(unsettled);
+            Answer::Later(Box::pin(async move {
+                wait.end(&mut responses, deadline).await;
+                ProduceResponse { responses, ..ProduceResponse::default() }.into()
+            }))
+        }
     }
 }
 
-/// A batch that `flush.messages` wants on the device before it is acknowledged.
-struct Unflushed {
-    partition: Arc<Partition>,
-    end: Offset,
+/// When a request has waited long enough: it is answered, and what was appended stays.
+fn deadline(timeout_ms: i32) -> Instant {
+    Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
-/// Waits until batches are durable before their answers go out. Other requests append meanwhile, and one fsync serves all
-/// that wait for it.
-async fn flush(responses: &mut [TopicProduceResponse], flushes: Vec<((usize, usize), Unflushed)>) {
-    for ((topic, index), Unflushed { partition, end }) in flushes {
-        let Err(error) = partition.log.flushed_to(end).await else { continue };
-        warn!(partition = %partition.id, %error, "cannot flush");
-        let response = responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(index));
-        if let Some(response) = response {
-            let refused = Refused { message: Some(error.to_string()), ..Refused::from(error.code()) };
-            *response = refused.into_response(response.index);
+/// A batch that is in the log, and not acknowledged yet.
+struct Unsettled {
+    partition: Arc<Partition>,
+    /// The leader epoch that it was appended in.
+    epoch: LeaderEpoch,
+    end: Offset,
+    /// `flush.messages` wants it on the device first.
+    flush_due: bool,
+    /// All replicas in sync are to have it first.
+    by_replicas: bool,
+}
+
+/// Where in the answer a batch is told of: the topic, and the partition in it.
+type PlaceInAnswer = (usize, usize);
+
+/// What the answer to a request waits for.
+struct Wait {
+    batches: Vec<(PlaceInAnswer, Unsettled)>,
+    acks: Arc<ReplicaAcks>,
+    places: Vec<AckPlace>,
+}
+
+impl Wait {
+    /// Begins to listen at the partitions.
+    fn begin(batches: Vec<(PlaceInAnswer, Unsettled)>) -> Self {
+        let acks = ReplicaAcks::new(batches.len());
+        let mut places = Vec::new();
+        for (nth, (_, batch)) in batches.iter().enumerate() {
+            if batch.by_replicas {
+                places.extend(batch.partition.await_replicas(batch.epoch, batch.end, &acks, nth));
+            } else {
+                acks.settle(nth, ErrorCode::None);
+            }
         }
+        Self { batches, acks, places }
+    }
+
+    /// Waits until batches are durable, where that is asked for, and where they are to be. Other requests append meanwhile;
+    /// one fsync serves all that wait for it, and so does one fetch of a follower.
+    async fn end(self, responses: &mut [TopicProduceResponse], deadline: Instant) {
+        let Self { batches, acks, places } = self;
+        let mut failed = Vec::new();
+        for (nth, (_, batch)) in batches.iter().enumerate().filter(|(_, (_, batch))| batch.flush_due) {
+            if let Err(error) = batch.partition.log.flushed_to(batch.end).await {
+                warn!(partition = %batch.partition.id, %error, "cannot flush");
+                acks.settle(nth, error.code());
+                failed.push((nth, error));
+            }
+        }
+        let outcomes = acks.settled(deadline).await;
+        drop(places);
+        for (nth, outcome) in outcomes.into_iter().enumerate() {
+            let failure = failed.iter().find(|(failed, _)| *failed == nth).map(|(_, error)| error);
+            let code = failure.map_or(outcome, ottla_log::Error::code);
+            let Some(((topic, index), batch)) = batches.get(nth).filter(|_| code.is_error()) else {
+                continue;
+            };
+            let topic = responses.get_mut(*topic);
+            let Some(response) = topic.and_then(|topic| topic.partition_responses.get_mut(*index)) else {
+                continue;
+            };
+            batch.partition.traffic.note_refused(code, 0);
+            let message =
+                failure.map_or_else(|| unsettled_message(&batch.partition, code), ToString::to_string);
+            *response =
+                Refused { message: Some(message), ..Refused::from(code) }.into_response(response.index);
+        }
+    }
+}
+
+/// What a producer is told whose batch is in the leader's log, and is not known to be where it should.
+fn unsettled_message(partition: &Partition, code: ErrorCode) -> String {
+    let id = &partition.id;
+    match code {
+        ErrorCode::RequestTimedOut => {
+            format!("{id}: not all replicas in sync had the batch within the request's timeout")
+        }
+        ErrorCode::NotEnoughReplicasAfterAppend => format!(
+            "{id}: the batch was appended, and then fewer replicas were in sync than min.insync.replicas asks for"
+        ),
+        ErrorCode::NotLeaderOrFollower => {
+            format!("{id}: the leadership ended before all replicas in sync had the batch")
+        }
+        code => format!("{id}: {code}"),
     }
 }
 
@@ -195,18 +273,8 @@ async fn append(
     partition: &Arc<Partition>,
     acks: Acks,
     data: PartitionProduceData,
-) -> Result<(PartitionProduceResponse, Option<Unflushed>), Refused> {
+) -> Result<(PartitionProduceResponse, Option<Unsettled>), Refused> {
     let leadership = partition.check_leader(LeaderEpoch::NONE)?;
-    if leadership.replicas > 1 {
-        // Nobody is told that data are safe that are on one disk.
-        return Err(Refused {
-            message: Some(format!(
-                "{} has {} replicas, and this version does not copy data to replicas yet: use a topic with one replica",
-                partition.id, leadership.replicas
-            )),
-            ..Refused::from(ErrorCode::PolicyViolation)
-        });
-    }
     let config = partition.config();
     let min_in_sync = leadership.min_in_sync(&config);
     if acks == Acks::InSync && leadership.in_sync < min_in_sync {
@@ -247,8 +315,15 @@ async fn append(
         log_start_offset: appended.log_start_offset.0,
         ..PartitionProduceResponse::default()
     };
-    let unflushed = appended
-        .flush_due
-        .then(|| Unflushed { partition: Arc::clone(partition), end: appended.end_offset() });
-    Ok((response, unflushed))
+    let end = appended.end_offset();
+    // A duplicate of what is not committed yet waits like the original.
+    let by_replicas = acks == Acks::InSync && !partition.is_committed(leadership.epoch, end);
+    let unsettled = (appended.flush_due || by_replicas).then(|| Unsettled {
+        partition: Arc::clone(partition),
+        epoch: leadership.epoch,
+        end,
+        flush_due: appended.flush_due,
+        by_replicas,
+    });
+    Ok((response, unsettled))
 }

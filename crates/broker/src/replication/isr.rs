@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use ottla_metadata::Image;
 use ottla_metadata::controller::replication::alter_partition::{AlterPartition, PartitionUpdate};
-use ottla_types::ErrorCode;
+use ottla_replica::{Change, IsrAnswer};
+use ottla_types::{ErrorCode, PartitionEpoch};
 
 use super::Key;
 use super::changes::Touched;
 use super::proposals::{Effect, Input, Proposals, Wanted};
 use super::wanted::wanted;
 use crate::broker::Core;
-use crate::partition::Content;
 use crate::partitions::TopicRef;
 use crate::server::stopped;
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     let mut asking: Option<Asking> = None;
     let mut wake_at: Option<Duration> = None;
     // What was replayed before this task began.
-    core.replication.led.add([], [core.node_id]);
+    core.replication.signals.led.add([], [core.node_id]);
     loop {
         let input = tokio::select! {
             biased;
@@ -43,12 +43,15 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
                 wake_at = None;
                 Input::Tick
             }
-            touched = core.replication.led.take() => Input::Wanted(look(&core, touched)),
+            touched = core.replication.signals.led.take() => Input::Wanted(look(&core, touched)),
         };
         for effect in machine.step(began.elapsed(), input) {
             match effect {
-                Effect::Send(updates) => asking = Some(Box::pin(ask(Arc::clone(&core), updates))),
-                Effect::Look(keys) => core.replication.led.add(keys, []),
+                Effect::Send(updates) => {
+                    let updates = note_asked(&core, updates);
+                    asking = Some(Box::pin(ask(Arc::clone(&core), updates)));
+                }
+                Effect::Look(keys) => core.replication.signals.led.add(keys, []),
                 Effect::WakeAt(at) => wake_at = Some(at),
             }
         }
@@ -91,23 +94,51 @@ fn wanted_of(core: &Core, image: &Image, key: Key) -> Wanted {
     let state = image.partition(topic, index).filter(|state| state.leader == Some(core.node_id));
     let Some(state) = state else { return Wanted { key, state: None, update: None, is_undecided: false } };
     let partition = core.partitions.get(TopicRef::Id(topic), index);
-    let content = partition.map_or(Content::Unknown, |partition| partition.content(state.leader_epoch));
     Wanted {
         key,
         state: Some((state.leader_epoch, state.partition_epoch)),
-        update: wanted(image, core.node_id, key, content),
-        is_undecided: content == Content::Unknown && state.replicas.len() > 1,
+        update: partition.and_then(|partition| wanted(image, key, &partition)),
+        is_undecided: false,
+    }
+}
+
+/// Has the partitions count those whom they ask for, from now on (KIP-497). What is not asked any more is left out.
+fn note_asked(core: &Core, mut updates: Vec<PartitionUpdate>) -> Vec<PartitionUpdate> {
+    updates.retain(|update| {
+        let Some(partition) = core.partitions.get(TopicRef::Id(update.topic), update.index) else {
+            return false;
+        };
+        let members = update.isr.iter().map(|(broker, _)| *broker);
+        partition
+            .drive(|replica, _, _| (Change::default(), replica.isr_asked(update.partition_epoch, members)))
+    });
+    updates
+}
+
+/// Tells the partitions what became of what they asked for.
+fn note_answers(core: &Core, asked: &[(Key, PartitionEpoch)], answer: impl Fn(&Key) -> IsrAnswer) {
+    for (key, epoch) in asked {
+        if let Some(partition) = core.partitions.get(TopicRef::Id(key.0), key.1) {
+            let answer = answer(key);
+            partition.drive(|replica, _, now| (replica.isr_answered(*epoch, answer, now), ()));
+        }
     }
 }
 
 async fn ask(core: Arc<Core>, updates: Vec<PartitionUpdate>) -> Input {
-    let asked: BTreeSet<Key> = updates.iter().map(|update| (update.topic, update.index)).collect();
+    let asked: Vec<(Key, PartitionEpoch)> =
+        updates.iter().map(|update| ((update.topic, update.index), update.partition_epoch)).collect();
     let request = AlterPartition { broker: core.node_id, epoch: core.epoch, partitions: updates };
     match core.channel.alter_partition(&request).await {
         Ok(answers) => {
-            let answers: BTreeMap<_, _> =
-                answers.into_iter().filter(|(key, _)| asked.contains(key)).collect();
-            tell(&answers);
+            let keys: BTreeSet<Key> = asked.iter().map(|(key, _)| *key).collect();
+            let answers: BTreeMap<_, _> = answers.into_iter().filter(|(key, _)| keys.contains(key)).collect();
+            tell(&core, &answers);
+            note_answers(&core, &asked, |key| match answers.get(key) {
+                Some(Ok(epoch)) => IsrAnswer::Altered(*epoch),
+                Some(Err(error)) => IsrAnswer::Refused(*error),
+                None => IsrAnswer::Unknown,
+            });
             Input::Answered(answers)
         }
         Err(refused) => {
@@ -116,18 +147,18 @@ async fn ask(core: Arc<Core>, updates: Vec<PartitionUpdate>) -> Input {
                 asked.len(),
                 refused.message
             );
+            note_answers(&core, &asked, |_| IsrAnswer::Unknown);
             Input::Failed
         }
     }
 }
 
-/// One line for a request: a broker that comes back is one of many partitions.
-fn tell<T>(answers: &BTreeMap<Key, Result<T, ErrorCode>>) {
-    let done = answers.values().filter(|answer| answer.is_ok()).count();
-    if done > 0 {
-        info!("the in-sync replicas of {done} partitions are altered");
-    }
+/// What is altered is told by the partition, when it is in force.
+fn tell<T>(core: &Core, answers: &BTreeMap<Key, Result<T, ErrorCode>>) {
     for ((topic, index), answer) in answers {
+        if answer.is_err() {
+            core.replication.signals.note_isr_refused();
+        }
         match answer {
             Ok(_) => {}
             Err(code @ ErrorCode::InvalidRequest) => {

@@ -5,6 +5,7 @@
 //! - [`proposals`]: which ISRs were asked for, and which may be in force.
 //! - [`outbox`]: what waits to be asked, and asked again.
 //! - [`isr`], [`directories`]: the tasks that carry it out; [`changes`]: what they are to look at.
+//! - [`signals`]: what partitions tell the tasks; [`ticks`]: the task that tells partitions that their time has come.
 //!
 //! What is not here: what the active controller decides of it (`metadata`), and how it is asked (`cluster::partitions`).
 
@@ -13,15 +14,26 @@ pub(crate) mod directories;
 pub(crate) mod isr;
 mod outbox;
 mod proposals;
+mod signals;
+pub(crate) mod ticks;
 mod wanted;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use ottla_metadata::Delta;
 use ottla_metadata::record::PartitionState;
+use ottla_replica::{LagDetector, LagSettings};
+use ottla_types::config::Settings;
+use ottla_types::config::broker::replication::{
+    REPLICA_LAG_DETECTOR, REPLICA_LAG_MAX_MESSAGES, REPLICA_LAG_TIME_MAX_MS,
+};
 use ottla_types::{BrokerId, TopicId};
 
 use self::changes::Changes;
+pub(crate) use self::signals::Signals;
 
 /// A partition.
 pub(crate) type Key = (TopicId, i32);
@@ -29,12 +41,23 @@ pub(crate) type Key = (TopicId, i32);
 /// What the tasks are told.
 #[derive(Default)]
 pub(crate) struct Replication {
-    /// Partitions that this broker leads or led.
-    led: Changes,
+    /// What partitions tell the tasks.
+    pub(crate) signals: Arc<Signals>,
     /// Partitions of which it holds replicas, or held.
     held: Changes,
     /// Whether the active controller knows of the replicas that cannot be used.
     lost_are_told: watch::Sender<bool>,
+}
+
+/// When followers lag, as the settings say. `replica.lag.detector=adaptive` does as `time` does, for now.
+pub(crate) fn lag_settings(settings: &Settings) -> LagSettings {
+    let time_max_ms = u64::try_from(settings.get(&REPLICA_LAG_TIME_MAX_MS)).unwrap_or(0);
+    let is_by_messages = settings.get(&REPLICA_LAG_DETECTOR) == "messages";
+    let detector = match settings.get(&REPLICA_LAG_MAX_MESSAGES).filter(|_| is_by_messages) {
+        Some(max) => LagDetector::Messages { max },
+        None => LagDetector::Time,
+    };
+    LagSettings { time_max: Duration::from_millis(time_max_ms), detector }
 }
 
 impl Replication {
@@ -59,7 +82,7 @@ impl Replication {
                 held.extend(either(&holds).then_some(key));
             }
         }
-        self.led.add(led, delta.brokers.iter().copied());
+        self.signals.led.add(led, delta.brokers.iter().copied());
         self.held.add(held, []);
     }
 

@@ -1,60 +1,40 @@
-//! Which ISR a leader wants for a partition, as long as brokers do not copy records to each other.
-//!
-//! Nothing can be fetched, so a replica is in sync only where there is nothing to fetch: the leader's log is empty, and
-//! stays so while the partition has several replicas. Whoever is registered, unfenced and not about to stop then holds all
-//! that is committed, which is nothing. Where the leader's log has a record, nobody else can have it.
-//!
-//! A leader that was elected although it may lack records has nobody to learn from either: it says at once that it has
-//! recovered (KIP-704). If its log is empty and another replica's is not, which takes such an election, that other one
-//! may enter the ISR with records that this one lacks. When it leads, its log tells, and it is alone in the ISR again;
-//! until it has said so, the records that the unclean election gave up can be lost once more.
+//! Which ISR a leader wants, as its partition's machine says it: here is who may be in sync at all, which the metadata say.
+
+use std::time::Duration;
 
 use ottla_metadata::Image;
 use ottla_metadata::controller::replication::alter_partition::PartitionUpdate;
 use ottla_metadata::record::{LeaderRecovery, PartitionState};
+use ottla_replica::{Change, Replica, WantedIsr};
 use ottla_types::{BrokerEpoch, BrokerId};
 
 use super::Key;
-use crate::partition::Content;
+use crate::partition::Partition;
 
 /// What this broker wants of a partition that it leads; `None` where all is as it should be, or another one leads.
 ///
 /// Each member is named with its registration: one that registers anew before the controller decides may have lost its
 /// log (KIP-903).
-pub(super) fn wanted(
+pub(super) fn wanted(image: &Image, key: Key, partition: &Partition) -> Option<PartitionUpdate> {
+    partition.drive(|replica, _, now| (Change::default(), wanted_by(image, key, replica, now)))
+}
+
+fn wanted_by(
     image: &Image,
-    me: BrokerId,
     (topic, index): Key,
-    content: Content,
+    replica: &Replica,
+    now: Duration,
 ) -> Option<PartitionUpdate> {
     let state = image.partition(topic, index)?;
-    if state.leader != Some(me) {
+    let wanted = replica.wanted_isr(|broker| can_be_in_sync(image, state, broker), now)?;
+    let WantedIsr { leader_epoch, partition_epoch, members } = wanted;
+    // What is published and what the machine was told differ for a moment: then it is looked at again.
+    if (leader_epoch, partition_epoch) != (state.leader_epoch, state.partition_epoch) {
         return None;
     }
-    // Who is fenced or stops is on its way out of the leadership.
-    can_be_in_sync(image, state, me)?;
-    let candidates: Vec<BrokerId> = match content {
-        Content::Empty => {
-            let others = state.replicas.iter().filter(|replica| !state.isr.contains(replica));
-            state.isr.iter().chain(others).copied().collect()
-        }
-        Content::Records => vec![me],
-        Content::Unknown => state.isr.to_vec(),
-    };
-    let member = |broker: BrokerId| Some((broker, Some(can_be_in_sync(image, state, broker)?)));
-    let isr: Vec<_> = candidates.into_iter().filter_map(member).collect();
-    let is_so = isr.len() == state.isr.len() && isr.iter().all(|(broker, _)| state.isr.contains(broker));
-    if is_so && state.recovery == LeaderRecovery::Recovered {
-        return None;
-    }
-    Some(PartitionUpdate {
-        topic,
-        index,
-        leader_epoch: state.leader_epoch,
-        partition_epoch: state.partition_epoch,
-        isr,
-        recovery: LeaderRecovery::Recovered,
-    })
+    let isr = members.into_iter().map(|(broker, epoch)| (broker, Some(epoch))).collect();
+    let recovery = LeaderRecovery::Recovered;
+    Some(PartitionUpdate { topic, index, leader_epoch, partition_epoch, isr, recovery })
 }
 
 /// The registration by which a replica may be in sync; `None` if it may not: what the controller would refuse.
@@ -66,11 +46,14 @@ fn can_be_in_sync(image: &Image, state: &PartitionState, broker: BrokerId) -> Op
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ottla_metadata::record::{
         BrokerFencing, LOST_DIRECTORY, Partition, PartitionEpoch, Record, RegisterBroker, Topic,
         UNASSIGNED_DIRECTORY,
     };
-    use ottla_types::{DirectoryId, LeaderEpoch, TopicId, TopicName};
+    use ottla_replica::{Ends, FollowerFetch, LagDetector, LagSettings, View};
+    use ottla_types::{DirectoryId, LeaderEpoch, Offset, TopicId, TopicName};
 
     use super::*;
 
@@ -112,32 +95,52 @@ mod tests {
         image
     }
 
+    /// The leader as its partition's machine has it, with an empty log from which `fetching` have fetched.
+    fn leader(state: &PartitionState, fetching: &[i32]) -> Replica {
+        let time_max = Duration::from_secs(30);
+        let ends = Ends::new(Offset(0), Offset(0));
+        let settings = LagSettings { time_max, detector: LagDetector::Time };
+        let mut replica = Replica::new(ME, ends, Offset(0), settings);
+        let view = View {
+            leader: state.leader,
+            leader_epoch: state.leader_epoch,
+            partition_epoch: state.partition_epoch,
+            replicas: Arc::clone(&state.replicas),
+            isr: Arc::clone(&state.isr),
+            min_insync: 1,
+            recovering: state.recovery == LeaderRecovery::Recovering,
+        };
+        let _ = replica.view(view, ends, Duration::ZERO);
+        for id in fetching {
+            let fetch = FollowerFetch {
+                follower: BrokerId(*id),
+                broker_epoch: Some(BrokerEpoch(10 + i64::from(*id))),
+                leader_epoch: state.leader_epoch,
+                offset: Offset(0),
+                last_fetched_epoch: None,
+                log_start: Offset(0),
+            };
+            let _ = replica.fetched(&fetch, ends, |_| None, Duration::ZERO).unwrap();
+        }
+        replica
+    }
+
     /// The ISR that is wanted, with the registrations.
-    fn isr_of(image: &Image, content: Content) -> Option<Vec<(i32, i64)>> {
-        let update = wanted(image, ME, (TOPIC, 0), content)?;
+    fn isr_of(image: &Image, fetching: &[i32]) -> Option<Vec<(i32, i64)>> {
+        let replica = leader(image.partition(TOPIC, 0).unwrap(), fetching);
+        let update = wanted_by(image, (TOPIC, 0), &replica, Duration::ZERO)?;
         assert_eq!((update.leader_epoch, update.partition_epoch), (LeaderEpoch(4), PartitionEpoch(6)));
         assert_eq!(update.recovery, LeaderRecovery::Recovered);
         Some(update.isr.iter().map(|(broker, epoch)| (broker.0, epoch.unwrap().0)).collect())
     }
 
     #[test]
-    fn all_who_live_are_in_sync_with_an_empty_log_each_by_its_registration() {
-        assert_eq!(isr_of(&image(&[], &[1], |_| ()), Content::Empty), Some(vec![(1, 11), (2, 12), (3, 13)]));
-        assert_eq!(isr_of(&image(&[3], &[1], |_| ()), Content::Empty), Some(vec![(1, 11), (2, 12)]));
-        assert_eq!(isr_of(&image(&[3], &[2, 1], |_| ()), Content::Empty), None);
-        assert_eq!(isr_of(&image(&[], &[3, 1, 2], |_| ()), Content::Empty), None);
-    }
-
-    #[test]
-    fn nobody_is_in_sync_with_records_that_nobody_copied() {
-        assert_eq!(isr_of(&image(&[], &[1], |_| ()), Content::Records), None);
-        assert_eq!(isr_of(&image(&[], &[2, 1], |_| ()), Content::Records), Some(vec![(1, 11)]));
-    }
-
-    #[test]
-    fn where_it_is_not_known_whether_there_are_records_nothing_changes() {
-        assert_eq!(isr_of(&image(&[], &[1], |_| ()), Content::Unknown), None);
-        assert_eq!(isr_of(&image(&[], &[1, 2], |_| ()), Content::Unknown), None);
+    fn who_has_caught_up_and_lives_is_in_sync_by_its_registration() {
+        assert_eq!(isr_of(&image(&[], &[1], |_| ()), &[]), None, "nobody has said what it has");
+        assert_eq!(isr_of(&image(&[], &[1], |_| ()), &[2, 3]), Some(vec![(1, 11), (2, 12), (3, 13)]));
+        assert_eq!(isr_of(&image(&[3], &[1], |_| ()), &[2, 3]), Some(vec![(1, 11), (2, 12)]));
+        assert_eq!(isr_of(&image(&[3], &[2, 1], |_| ()), &[2, 3]), None);
+        assert_eq!(isr_of(&image(&[], &[3, 1, 2], |_| ()), &[2, 3]), None);
     }
 
     #[test]
@@ -145,23 +148,29 @@ mod tests {
         let lost = |state: &mut PartitionState| {
             state.directories = [UNASSIGNED_DIRECTORY, LOST_DIRECTORY, DirectoryId([103; 16])].into();
         };
-        assert_eq!(isr_of(&image(&[], &[1], lost), Content::Empty), Some(vec![(1, 11), (3, 13)]));
+        assert_eq!(isr_of(&image(&[], &[1], lost), &[2, 3]), Some(vec![(1, 11), (3, 13)]));
     }
 
     #[test]
-    fn a_leader_that_may_lack_records_says_that_it_has_recovered_whatever_is_in_its_log() {
+    fn a_leader_that_may_lack_records_says_that_it_has_recovered() {
         let recovering = |state: &mut PartitionState| state.recovery = LeaderRecovery::Recovering;
-        assert_eq!(isr_of(&image(&[], &[1], recovering), Content::Records), Some(vec![(1, 11)]));
-        assert_eq!(isr_of(&image(&[], &[1], recovering), Content::Unknown), Some(vec![(1, 11)]));
-        assert_eq!(isr_of(&image(&[], &[1], recovering), Content::Empty).unwrap().len(), 3);
+        assert_eq!(isr_of(&image(&[], &[1], recovering), &[]), Some(vec![(1, 11)]));
     }
 
     #[test]
     fn who_does_not_lead_or_may_not_wants_nothing() {
-        let led_by = |leader| move |state: &mut PartitionState| state.leader = leader;
-        assert_eq!(isr_of(&image(&[], &[2], led_by(Some(BrokerId(2)))), Content::Empty), None);
-        assert_eq!(isr_of(&image(&[], &[], led_by(None)), Content::Empty), None);
-        assert_eq!(isr_of(&image(&[1], &[1], |_| ()), Content::Empty), None);
-        assert_eq!(wanted(&Image::default(), ME, (TOPIC, 0), Content::Empty), None);
+        let led_by_2 = |state: &mut PartitionState| state.leader = Some(BrokerId(2));
+        assert_eq!(isr_of(&image(&[], &[2], led_by_2), &[]), None);
+        assert_eq!(isr_of(&image(&[], &[], |state| state.leader = None), &[]), None);
+        assert_eq!(isr_of(&image(&[1], &[1], |_| ()), &[2]), None);
+        let replica = leader(image(&[], &[1], |_| ()).partition(TOPIC, 0).unwrap(), &[2]);
+        assert_eq!(wanted_by(&Image::default(), (TOPIC, 0), &replica, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_the_machine_knows_of_another_state_is_not_asked() {
+        let replica = leader(image(&[], &[1], |_| ()).partition(TOPIC, 0).unwrap(), &[2]);
+        let later = image(&[], &[1], |state| state.partition_epoch = PartitionEpoch(7));
+        assert_eq!(wanted_by(&later, (TOPIC, 0), &replica, Duration::ZERO), None);
     }
 }
