@@ -63,17 +63,17 @@ func topicLifecycle(k *kafka) error {
 	if err := equal(len(first.Partitions), 4, "partitions"); err != nil {
 		return err
 	}
-	var all []int32
+	var ids []int32
 	for id := range k.brokers {
-		all = append(all, int32(id)+1)
+		ids = append(ids, int32(id)+1)
 	}
 	for _, p := range first.Partitions {
 		slices.Sort(p.Replicas)
 		slices.Sort(p.ISR)
-		if err := equal([][]int32{p.Replicas, p.ISR}, [][]int32{all, all}, "replicas, ISR"); err != nil {
+		if err := equal([][]int32{p.Replicas, p.ISR}, [][]int32{ids, ids}, "replicas, ISR"); err != nil {
 			return err
 		}
-		if err := equal(slices.Contains(all, p.Leader), true, "it has a leader"); err != nil {
+		if err := equal(slices.Contains(ids, p.Leader), true, "it has a leader"); err != nil {
 			return err
 		}
 	}
