@@ -28,7 +28,8 @@ use crate::metrics::{HttpServer, Metrics, Monitor};
 use crate::partition::{Hosting, Partition};
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
-use crate::replication::{self, Replication};
+use crate::replicas;
+use crate::replication::{self, Fetchers, Replication};
 use crate::roles::Role;
 use crate::server::{
     Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared, Traffic,
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     /// What the partitions share.
     pub(crate) hosting: Arc<Hosting>,
     pub(crate) replication: Replication,
+    /// Who copies what others lead.
+    pub(crate) fetchers: Fetchers,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
     pub(crate) groups: GroupCoordinator,
@@ -82,6 +85,8 @@ impl Core {
         self.groups.close().await;
         self.metadata.close().await;
         while followers.join_next().await.is_some() {}
+        // Nobody gives them anything to copy any more.
+        self.fetchers.close().await;
         self.logs.close(self.epoch).await
     }
 
@@ -207,6 +212,9 @@ impl Broker {
             lag: replication::lag_settings(&settings),
             signals: Arc::clone(&replication.signals),
         };
+        let fetchers = Fetchers::new(&env, &settings, &metadata, booted.node_id, booted.epoch)
+            .map_err(StartError::Listeners)?;
+        fetchers.resize(replicas::fetchers(&metadata.image().layers(booted.node_id, &settings)));
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,
@@ -219,6 +227,7 @@ impl Broker {
             partitions: Partitions::default(),
             hosting: Arc::new(hosting),
             replication,
+            fetchers,
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
             groups: GroupCoordinator::new(&env, &settings),

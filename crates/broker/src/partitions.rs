@@ -90,6 +90,20 @@ impl Partitions {
         table.by_id.remove(&id).unwrap_or_default().into_values().collect()
     }
 
+    /// Takes one partition of a topic out of the table.
+    pub(crate) fn remove(&self, id: TopicId, index: i32) -> Option<Arc<Partition>> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let partitions = table.by_id.get_mut(&id)?;
+        let removed = partitions.remove(&index)?;
+        if partitions.is_empty() {
+            table.by_id.remove(&id);
+            if table.ids.get(&removed.id.topic) == Some(&id) {
+                table.ids.remove(&removed.id.topic);
+            }
+        }
+        Some(removed)
+    }
+
     /// All partitions, by the names of their topics.
     pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,15 +1,19 @@
-//! Carries changes of the metadata over to this broker's logs: makes, reconfigures and deletes them.
+//! Carries changes of the metadata over to this broker's replicas: makes, reconfigures and deletes their logs, and has each
+//! lead or copied from its leader.
+//!
+//! What is not here: how they are copied (`replication::fetching`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, info};
 
 use ottla_log::{LogConfig, NewLog};
 use ottla_metadata::image::TopicImage;
 use ottla_metadata::record::{ConfigResource, PartitionState};
 use ottla_metadata::{Delta, Image};
 use ottla_types::config::broker::log::PRODUCER_ID_EXPIRATION_MS;
+use ottla_types::config::broker::replication::NUM_REPLICA_FETCHERS;
 use ottla_types::config::{Layers, Settings, TopicConfig};
 use ottla_types::{BrokerId, TopicId, TopicName, TopicPartition};
 
@@ -26,7 +30,7 @@ pub(crate) struct Replica<'a> {
 }
 
 impl Core {
-    /// Makes this broker's logs what `image` says, of which `delta` is what is new.
+    /// Makes this broker's logs and their parts in replication what `image` says, of which `delta` is what is new.
     pub(crate) async fn apply(&self, image: &Image, delta: &Delta) {
         for topic in &delta.deleted {
             self.delete_logs(topic).await;
@@ -39,13 +43,16 @@ impl Core {
         let may_be_elsewhere = !self.logs.is_whole();
         for change in &delta.changed {
             for partition in &change.partitions {
-                if may_be_elsewhere
-                    && partition.old.is_some()
-                    && self.is_missing(&change.topic, partition.index)
-                {
+                let (topic, index) = (&change.topic, partition.index);
+                let was_here = partition.old.as_ref().is_some_and(|old| old.replicas.contains(&self.node_id));
+                if was_here && !partition.new.replicas.contains(&self.node_id) {
+                    self.give_up(topic, index).await;
                     continue;
                 }
-                let (topic, index) = (&change.topic, partition.index);
+                // Of a replica that was here, an empty log would pass for the one in the directory that is missing.
+                if may_be_elsewhere && was_here && self.is_missing(topic, index) {
+                    continue;
+                }
                 replicas.push(Replica { topic, index, state: &partition.new });
             }
         }
@@ -58,10 +65,12 @@ impl Core {
         self.logs.get(&TopicPartition { topic: topic.name.clone(), partition: index }).is_none()
     }
 
-    /// Takes up the replicas that are to be here: opens their logs, or makes them.
+    /// Takes up the replicas that are to be here: opens their logs, or makes them; and has each lead, or copied from its
+    /// leader.
     pub(crate) async fn host(&self, image: &Image, replicas: &[Replica<'_>]) {
         let mut wanted = Vec::new();
         let mut hosted = BTreeMap::new();
+        let mut placed = Vec::new();
         let mut last: Option<(TopicId, TopicConfig, Arc<LogConfig>)> = None;
         for Replica { topic, index, state } in replicas {
             if !state.replicas.contains(&self.node_id) {
@@ -69,6 +78,7 @@ impl Core {
             }
             if let Some(partition) = self.partitions.get(TopicRef::Id(topic.id), *index) {
                 partition.take(state).await;
+                placed.push(partition);
                 continue;
             }
             // The partitions of a topic follow each other, and share its settings.
@@ -86,8 +96,9 @@ impl Core {
                 (Ok(log), Some((topic_id, state, config))) => {
                     let traffic = self.metrics.topics.of(topic_id, &id.topic);
                     let hosting = &self.hosting;
-                    self.partitions
-                        .insert(Partition::new(hosting, id, topic_id, log, state, config, traffic).await);
+                    let partition = Partition::new(hosting, id, topic_id, log, state, config, traffic).await;
+                    self.partitions.insert(Arc::clone(&partition));
+                    placed.push(partition);
                 }
                 // Requests for it are answered KAFKA_STORAGE_ERROR; the other partitions go on.
                 (Err(error), _) => error!(partition = %id, %error, "cannot open the log"),
@@ -95,6 +106,8 @@ impl Core {
                 (Ok(_), None) => {}
             }
         }
+        // All at once: the next request to a leader then names all that is copied from it.
+        self.fetchers.follow(placed);
     }
 
     fn topic_settings(&self, image: &Image, topic: &TopicImage) -> (TopicId, TopicConfig, Arc<LogConfig>) {
@@ -106,10 +119,34 @@ impl Core {
     async fn delete_logs(&self, topic: &TopicImage) {
         self.metrics.topics.forget(topic.id);
         for partition in self.partitions.remove_topic(&topic.name, topic.id) {
-            partition.retire().await;
-            if let Err(error) = self.logs.delete(&partition.id, self.env.clock.wall_ms()).await {
-                error!(partition = %partition.id, %error, "cannot delete the log");
+            self.delete(&partition).await;
+        }
+    }
+
+    /// Gives up a replica that is to be on other brokers only (KIP-455).
+    async fn give_up(&self, topic: &TopicImage, index: i32) {
+        let id = TopicPartition { topic: topic.name.clone(), partition: index };
+        match self.partitions.remove(topic.id, index) {
+            Some(partition) => {
+                info!(partition = %id, "this broker holds no replica of it any more: its log is deleted");
+                self.delete(&partition).await;
             }
+            // One that could not be opened.
+            None => self.delete_log(&id).await,
+        }
+    }
+
+    /// Ends a replica that requests do not find any more, and deletes its log.
+    async fn delete(&self, partition: &Partition) {
+        self.fetchers.release([(partition.topic_id, partition.id.partition)]);
+        // From here on nothing is written to it.
+        partition.retire().await;
+        self.delete_log(&partition.id).await;
+    }
+
+    async fn delete_log(&self, id: &TopicPartition) {
+        if let Err(error) = self.logs.delete(id, self.env.clock.wall_ms()).await {
+            error!(partition = %id, %error, "cannot delete the log");
         }
     }
 
@@ -120,7 +157,9 @@ impl Core {
             ConfigResource::Topic(_) => false,
         });
         if all {
-            self.admission.set_limits(connection_limits(&image.layers(self.node_id, &self.settings)));
+            let layers = image.layers(self.node_id, &self.settings);
+            self.admission.set_limits(connection_limits(&layers));
+            self.fetchers.resize(fetchers(&layers));
             for topic in image.topics() {
                 self.reconfigure_topic(image, &topic.name);
             }
@@ -150,6 +189,11 @@ pub(crate) fn topic_config(
     name: &TopicName,
 ) -> TopicConfig {
     TopicConfig::resolve(image.topic_overrides(name), &image.layers(node_id, settings))
+}
+
+/// By how many connections this broker copies from each other one.
+pub(crate) fn fetchers(layers: &Layers<'_>) -> u32 {
+    u32::try_from(layers.get(&NUM_REPLICA_FETCHERS)).unwrap_or(1)
 }
 
 /// A topic's settings as its logs take them.

@@ -5,12 +5,14 @@
 //! - [`proposals`]: which ISRs were asked for, and which may be in force.
 //! - [`outbox`]: what waits to be asked, and asked again.
 //! - [`isr`], [`directories`]: the tasks that carry it out; [`changes`]: what they are to look at.
+//! - [`fetching`]: how what others lead is copied.
 //! - [`signals`]: what partitions tell the tasks; [`ticks`]: the task that tells partitions that their time has come.
 //!
 //! What is not here: what the active controller decides of it (`metadata`), and how it is asked (`cluster::partitions`).
 
 mod changes;
 pub(crate) mod directories;
+mod fetching;
 pub(crate) mod isr;
 mod outbox;
 mod proposals;
@@ -33,6 +35,7 @@ use ottla_types::config::broker::replication::{
 use ottla_types::{BrokerId, TopicId};
 
 use self::changes::Changes;
+pub(crate) use self::fetching::Fetchers;
 pub(crate) use self::signals::Signals;
 
 /// A partition.

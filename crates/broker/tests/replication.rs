@@ -1,0 +1,222 @@
+//! Records on several brokers: whoever leads next has what was acknowledged, who was away catches up, and replicas move.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::cluster::Cluster;
+use common::records::{text, values};
+use common::requests::{Topic, from_offset};
+use common::{PATIENCE, produce_request};
+use ottla_env::Env;
+use ottla_types::ErrorCode;
+use ottla_wire::alter_partition_reassignments::{
+    AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
+};
+use ottla_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use ottla_wire::fetch::FetchRequest;
+use ottla_wire::metadata::{MetadataRequest, MetadataResponse, MetadataResponsePartition};
+
+/// With two of three in sync a record is acknowledged.
+const SAFE: &str = "min.insync.replicas=2\n";
+
+fn partition<'a>(told: &'a MetadataResponse, topic: &str) -> Option<&'a MetadataResponsePartition> {
+    let topic = told.topics.iter().find(|known| known.name.as_deref() == Some(topic))?;
+    topic.partitions.iter().find(|partition| partition.partition_index == 0)
+}
+
+async fn told(cluster: &Cluster, id: usize) -> MetadataResponse {
+    cluster.connect(id).await.call(12, MetadataRequest { topics: None, ..MetadataRequest::default() }).await
+}
+
+/// The brokers that run.
+fn running(cluster: &Cluster) -> Vec<usize> {
+    (1..=3).filter(|id| cluster.brokers[id - 1].is_some()).collect()
+}
+
+/// The leader of partition 0, once every broker that runs knows it and it runs.
+async fn leader(cluster: &Cluster, topic: &str) -> usize {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    let running = running(cluster);
+    loop {
+        let mut leaders = Vec::new();
+        for id in &running {
+            let told = told(cluster, *id).await;
+            leaders.push(partition(&told, topic).map_or(-1, |partition| partition.leader_id));
+        }
+        leaders.dedup();
+        if let [leader] = leaders[..]
+            && let Ok(leader) = usize::try_from(leader)
+            && running.contains(&leader)
+        {
+            return leader;
+        }
+        assert!(tokio::time::Instant::now() < patience, "nobody leads {topic}: {leaders:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Produces with `acks=all` until it is acknowledged: leaders change. Each value is produced once as a rule, and tests look
+/// only whether it is there.
+async fn produce(cluster: &Cluster, topic: &str, value: &str) {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let leader = leader(cluster, topic).await;
+        let data = vec![Topic::named(topic).records(0, text(&[value]))];
+        let told = cluster.connect(leader).await.call(9, produce_request(-1, data)).await;
+        let code = ErrorCode::from_code(told.responses[0].partition_responses[0].error_code).unwrap();
+        if code == ErrorCode::None {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{value} is not taken: {code}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What a consumer reads of partition 0 from its leader, once that is so much.
+async fn read(cluster: &Cluster, topic: &str, count: usize) -> Vec<(i64, String)> {
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let leader = leader(cluster, topic).await;
+        let topic = Topic::named(topic);
+        let request = FetchRequest {
+            max_bytes: 1 << 20,
+            topics: vec![topic.fetch(vec![from_offset(0, 0)])],
+            ..FetchRequest::default()
+        };
+        let told = cluster.connect(leader).await.call(12, request).await;
+        let data = &told.responses[0].partitions[0];
+        let found = data.records.as_ref().map(values).unwrap_or_default();
+        if data.error_code == 0 && found.len() >= count {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < patience, "only {found:?} is read, error {}", data.error_code);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn await_in_sync(cluster: &Cluster, topic: &str, replicas: usize) {
+    for id in running(cluster) {
+        let is_so = |told: &MetadataResponse| {
+            partition(told, topic).is_some_and(|partition| partition.isr_nodes.len() == replicas)
+        };
+        cluster.await_metadata(id, "so many in sync", is_so).await;
+    }
+}
+
+/// The directories of partition 0 of a topic on a broker.
+fn logs(cluster: &Cluster, id: usize, topic: &str) -> Vec<String> {
+    let dir = cluster.dir.path().join(format!("node-{id}"));
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    std::fs::read_dir(dir).unwrap().map(name).filter(|name| *name == format!("{topic}-0")).collect()
+}
+
+async fn reassign(cluster: &Cluster, topic: &str, replicas: &[usize]) {
+    let replicas = replicas.iter().map(|id| i32::try_from(*id).unwrap()).collect();
+    let partition = ReassignablePartition { replicas: Some(replicas), ..ReassignablePartition::default() };
+    let topic = ReassignableTopic { name: topic.into(), partitions: vec![partition], ..Default::default() };
+    let request = AlterPartitionReassignmentsRequest {
+        topics: vec![topic],
+        timeout_ms: 10_000,
+        ..AlterPartitionReassignmentsRequest::default()
+    };
+    let told = cluster.connect(1).await.call(0, request).await;
+    assert_eq!((told.error_code, told.responses[0].partitions[0].error_code), (0, 0), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leads_next_has_every_record_that_was_acknowledged() {
+    let mut cluster = Cluster::start_with(SAFE, vec![Env::real(); 3]).await;
+    assert_eq!(cluster.create(1, "t", 1, 3).await, ErrorCode::None);
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        for nth in 0..5 {
+            let value = format!("{round}.{nth}");
+            produce(&cluster, "t", &value).await;
+            acknowledged.push(value);
+        }
+        let dead = leader(&cluster, "t").await;
+        cluster.abandon(dead);
+        let read: Vec<String> =
+            read(&cluster, "t", acknowledged.len()).await.into_iter().map(|(_, value)| value).collect();
+        assert!(acknowledged.iter().all(|value| read.contains(value)), "{acknowledged:?}, and read {read:?}");
+        cluster.restart(dead).await;
+        await_in_sync(&cluster, "t", 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_was_away_copies_what_it_missed() {
+    let mut cluster = Cluster::start_with(SAFE, vec![Env::real(); 3]).await;
+    assert_eq!(cluster.create(1, "t", 1, 3).await, ErrorCode::None);
+    produce(&cluster, "t", "before").await;
+    let leader = leader(&cluster, "t").await;
+    let away = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.brokers[away - 1].take().unwrap().stop().await.unwrap();
+    for nth in 0..20 {
+        produce(&cluster, "t", &format!("missed {nth}")).await;
+    }
+    cluster.restart(away).await;
+    await_in_sync(&cluster, "t", 3).await;
+    // It is the only one that is left of those who have them.
+    reassign(&cluster, "t", &[away]).await;
+    let only = i32::try_from(away).unwrap();
+    for id in 1..=3 {
+        let is_moved = |told: &MetadataResponse| {
+            partition(told, "t").is_some_and(|p| p.replica_nodes == [only] && p.leader_id == only)
+        };
+        cluster.await_metadata(id, "the move", is_moved).await;
+    }
+    assert_eq!(read(&cluster, "t", 21).await.len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_moves_takes_its_records_along_and_leaves_no_log() {
+    let cluster = Cluster::start().await;
+    assert_eq!(cluster.create(1, "t", 1, 1).await, ErrorCode::None);
+    for nth in 0..3 {
+        produce(&cluster, "t", &nth.to_string()).await;
+    }
+    let from = leader(&cluster, "t").await;
+    let to = from % 3 + 1;
+    reassign(&cluster, "t", &[to]).await;
+    let only = i32::try_from(to).unwrap();
+    for id in 1..=3 {
+        let is_moved = |told: &MetadataResponse| {
+            partition(told, "t").is_some_and(|p| p.replica_nodes == [only] && p.leader_id == only)
+        };
+        cluster.await_metadata(id, "the move", is_moved).await;
+    }
+    let expected: Vec<_> = (0..3).map(|nth| (nth, nth.to_string())).collect();
+    assert_eq!(read(&cluster, "t", 3).await, expected);
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while !logs(&cluster, from, "t").is_empty() {
+        assert!(tokio::time::Instant::now() < patience, "the log stays where it was");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(logs(&cluster, to, "t"), ["t-0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_made_again_has_nothing_of_the_old_one_on_any_broker() {
+    let mut cluster = Cluster::start_with(SAFE, vec![Env::real(); 3]).await;
+    for round in 0..3 {
+        assert_eq!(cluster.create(1, "t", 1, 3).await, ErrorCode::None);
+        for nth in 0..3 {
+            produce(&cluster, "t", &format!("{round}.{nth}")).await;
+        }
+        if round < 2 {
+            let topic = DeleteTopicState { name: Some("t".into()), ..DeleteTopicState::default() };
+            let request =
+                DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+            assert_eq!(cluster.connect(1).await.call(6, request).await.responses[0].error_code, 0);
+        }
+    }
+    let expected: Vec<_> = (0..3).map(|nth| (nth, format!("2.{nth}"))).collect();
+    assert_eq!(read(&cluster, "t", 3).await, expected);
+    await_in_sync(&cluster, "t", 3).await;
+    let dead = leader(&cluster, "t").await;
+    cluster.abandon(dead);
+    assert_eq!(read(&cluster, "t", 3).await, expected);
+}
