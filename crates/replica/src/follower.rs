@@ -5,8 +5,8 @@
 use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, Offset};
 
 use crate::leader::fetches::EpochEnd;
-use ottla_types::sabotage::{Sabotage, is};
 use crate::view::Ends;
+use ottla_types::sabotage::{Sabotage, is};
 
 /// What to do to fetch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub enum Step {
         /// Where the leader's log starts.
         delete_below: Offset,
     },
-    /// Cut the log, say [`crate::Replica::copied`], and fetch on.
+    /// Cut the log, say [`crate::Replica::copied`], and fetch on. Also where the end stays: an epoch without records that began
+    /// there goes.
     Truncate(Truncation),
     /// Drop all, begin again with an empty log at this offset, which the leader still has; say [`crate::Replica::copied`].
     RestartAt(Offset),
@@ -125,12 +126,17 @@ impl Follower {
             // UNKNOWN_LEADER_EPOCH: the leader has yet to hear of its epoch, or that this is a replica.
             _ => return Step::Retry,
         }
+        if is(Sabotage::TruncatesToWatermark) && self.leaders_watermark.is_none() && high_watermark < ends.end
+        {
+            self.leaders_watermark = Some(high_watermark);
+            return Step::Truncate(Truncation { to: high_watermark, loses_committed: false });
+        }
         if let Some(diverging) = answer.diverging {
-            if is(Sabotage::ExLeaderRaisesWatermark) {
+            if is(Sabotage::ExLeaderRaisesWatermark) && self.leaders_watermark.is_none() {
                 self.leaders_watermark = Some(answer.high_watermark);
+                return Step::Append { delete_below: ends.start };
             }
             let to = common_end(diverging, ends, own_epoch_end);
-            let to = if is(Sabotage::TruncatesToWatermark) { high_watermark } else { to };
             return Step::Truncate(Truncation { to, loses_committed: to < high_watermark });
         }
         // KAFKA-14704: the watermark counts only where the logs agree.
@@ -141,8 +147,7 @@ impl Follower {
     /// The watermark of a log with these ends.
     pub(crate) fn watermark(&self, current: Offset, ends: Ends) -> Offset {
         let told = self.leaders_watermark.map_or(current, |told| told.max(current));
-        // KAFKA-9491: also never below the log's start.
-        ends.clamp(told)
+        ends.watermark(told)
     }
 }
 
@@ -154,7 +159,8 @@ fn common_end(
     own_epoch_end: impl FnOnce(LeaderEpoch) -> Option<EpochEnd>,
 ) -> Offset {
     let to = match own_epoch_end(leaders.epoch) {
-        Some(own) if own.epoch == leaders.epoch || is(Sabotage::TruncatesByEndAlone) => own.end.min(leaders.end),
+        _ if is(Sabotage::TruncatesByEndAlone) => leaders.end,
+        Some(own) if own.epoch == leaders.epoch => own.end.min(leaders.end),
         Some(own) => own.end,
         None => leaders.end,
     };
@@ -165,5 +171,9 @@ fn common_end(
 /// has an epoch.
 fn out_of_range(answer: &FetchAnswer, ends: Ends) -> Step {
     let start = answer.log_start;
-    if start.0 < 0 || (start <= ends.end && ends.start < ends.end) { Step::Retry } else { Step::RestartAt(start) }
+    if start.0 < 0 || (start <= ends.end && ends.start < ends.end) {
+        Step::Retry
+    } else {
+        Step::RestartAt(start)
+    }
 }

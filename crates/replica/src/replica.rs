@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
 
 use crate::change::{Change, Turn};
 use crate::follower::{FetchAnswer, FetchFrom, Follower, NextFetch, Step};
-use crate::leader::Leader;
 use crate::leader::fetches::{EpochEnd, Fetched, FollowerFetch};
 use crate::leader::isr::{IsrAnswer, WantedIsr};
 use crate::leader::lag::{FollowerState, LagSettings};
 use crate::leader::waiting::AckVerdict;
+use crate::leader::{Leader, Moment};
 use crate::view::{Ends, View};
 
 /// One partition's replica. Each call costs what the partition has replicas, and those of the hot path
@@ -51,7 +51,7 @@ impl Replica {
             min_insync: 1,
             recovering: false,
         };
-        let high_watermark = ends.clamp(checkpointed_high_watermark);
+        let high_watermark = ends.watermark(checkpointed_high_watermark);
         Self { me, settings, view, high_watermark, role: Role::Waiting }
     }
 
@@ -68,13 +68,13 @@ impl Replica {
         let is_stopped = !view.replicas.contains(&self.me);
         self.view = view;
         let turn = if is_new_epoch || was_stopped != is_stopped { self.turn(ends, now) } else { None };
-        self.high_watermark = ends.clamp(self.high_watermark);
+        self.high_watermark = ends.watermark(self.high_watermark);
         let mut change = Change { turn, ..Change::default() };
         if let Role::Leader(leader) = &mut self.role {
             if turn.is_none() {
                 leader.review(&self.view, now);
             }
-            change = change.and(leader.settle(&mut self.high_watermark, &self.settings, now));
+            change = change.and(leader.settle(moment(&mut self.high_watermark, &self.settings, now)));
             change.look_at_isr = true;
         }
         change.wake_appends = turn.is_some() || !self.has_enough();
@@ -106,7 +106,13 @@ impl Replica {
     }
 
     /// Takes settings that changed.
-    pub fn configure(&mut self, settings: LagSettings, min_insync: usize, ends: Ends, now: Duration) -> Change {
+    pub fn configure(
+        &mut self,
+        settings: LagSettings,
+        min_insync: usize,
+        ends: Ends,
+        now: Duration,
+    ) -> Change {
         self.settings = settings;
         let view = View { min_insync, ..self.view.clone() };
         self.view(view, ends, now)
@@ -115,7 +121,7 @@ impl Replica {
     /// Time has passed: what [`Change::wake_at`] asked for.
     pub fn tick(&mut self, now: Duration) -> Change {
         match &mut self.role {
-            Role::Leader(leader) => leader.tick(&mut self.high_watermark, &self.settings, now),
+            Role::Leader(leader) => leader.tick(moment(&mut self.high_watermark, &self.settings, now)),
             _ => Change::default(),
         }
     }
@@ -161,7 +167,9 @@ impl Replica {
     /// Takes note of records that it appended as the leader.
     pub fn appended(&mut self, ends: Ends, now: Duration) -> Change {
         match &mut self.role {
-            Role::Leader(leader) => leader.appended(ends, &mut self.high_watermark, &self.settings, now),
+            Role::Leader(leader) => {
+                leader.appended(ends, moment(&mut self.high_watermark, &self.settings, now))
+            }
             _ => Change::default(),
         }
     }
@@ -169,7 +177,9 @@ impl Replica {
     /// Takes note that all below `durable` is fsynced.
     pub fn flushed(&mut self, durable: Offset, now: Duration) -> Change {
         match &mut self.role {
-            Role::Leader(leader) => leader.flushed(durable, &mut self.high_watermark, &self.settings, now),
+            Role::Leader(leader) => {
+                leader.flushed(durable, moment(&mut self.high_watermark, &self.settings, now))
+            }
             _ => Change::default(),
         }
     }
@@ -193,7 +203,7 @@ impl Replica {
     ) -> Result<Fetched, ErrorCode> {
         let epoch = self.view.leader_epoch;
         let Role::Leader(leader) = &mut self.role else { return Err(ErrorCode::NotLeaderOrFollower) };
-        leader.fetched(fetch, epoch, ends, epoch_end, &mut self.high_watermark, &self.settings, now)
+        leader.fetched(fetch, epoch, ends, epoch_end, moment(&mut self.high_watermark, &self.settings, now))
     }
 
     /// The ISR that this leader wants, if it is not the one in force. `eligible` says by which registration a broker may be
@@ -202,14 +212,27 @@ impl Replica {
     #[must_use]
     pub fn wanted_isr(
         &self,
-        eligible: impl Fn(BrokerId) -> Option<ottla_types::BrokerEpoch>,
+        eligible: impl Fn(BrokerId) -> Option<BrokerEpoch>,
         now: Duration,
     ) -> Option<WantedIsr> {
         self.leader()?.wanted_isr(&self.view, self.high_watermark, eligible, &self.settings, now)
     }
 
+    /// [`Self::wanted_isr`] and [`Self::isr_asked`] in one: what is wanted is asked for, and is to be sent.
+    #[must_use]
+    pub fn ask_isr(
+        &mut self,
+        eligible: impl Fn(BrokerId) -> Option<BrokerEpoch>,
+        now: Duration,
+    ) -> Option<WantedIsr> {
+        let wanted = self.wanted_isr(eligible, now)?;
+        let members = wanted.members.iter().map(|(broker, _)| *broker);
+        self.isr_asked(wanted.partition_epoch, members).then_some(wanted)
+    }
+
     /// Takes note, before it is sent, that an ISR is asked for. Until it is certain what became of it, the high watermark
-    /// counts its members too (KIP-497). Returns whether it may be sent: that the partition still has that state.
+    /// counts its members too (KIP-497). Returns whether it may be sent: the partition has that state, and whoever enters
+    /// holds all that is committed, as it did when the ISR was wanted. If not, it is to be looked at again.
     #[must_use]
     pub fn isr_asked(
         &mut self,
@@ -218,8 +241,7 @@ impl Replica {
     ) -> bool {
         match &mut self.role {
             Role::Leader(leader) if self.view.partition_epoch == partition_epoch => {
-                leader.isr_asked(partition_epoch, members);
-                true
+                leader.isr_asked(partition_epoch, members, self.high_watermark)
             }
             _ => false,
         }
@@ -234,8 +256,8 @@ impl Replica {
     ) -> Change {
         match &mut self.role {
             Role::Leader(leader) if self.view.partition_epoch == partition_epoch => {
-                leader.isr_answered(answer);
-                leader.settle(&mut self.high_watermark, &self.settings, now)
+                leader.isr_answered(answer, now);
+                leader.settle(moment(&mut self.high_watermark, &self.settings, now))
             }
             _ => Change::default(),
         }
@@ -309,4 +331,8 @@ impl Replica {
         self.high_watermark = high_watermark;
         Change { high_watermark: moved, ..Change::default() }
     }
+}
+
+fn moment<'a>(high_watermark: &'a mut Offset, settings: &'a LagSettings, now: Duration) -> Moment<'a> {
+    Moment { high_watermark, settings, now }
 }

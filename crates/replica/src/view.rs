@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerId, LeaderEpoch, Offset, PartitionEpoch};
 
 /// What the metadata say of the partition.
@@ -45,5 +46,11 @@ impl Ends {
     /// The nearest offset that lies in the log.
     pub(crate) fn clamp(self, offset: Offset) -> Offset {
         offset.min(self.end).max(self.start)
+    }
+
+    /// What a high watermark is with this log. Never below its start, where records are that nobody may have told of yet
+    /// (KAFKA-9491).
+    pub(crate) fn watermark(self, offset: Offset) -> Offset {
+        if is(Sabotage::WatermarkBelowLogStart) { offset.min(self.end) } else { self.clamp(offset) }
     }
 }

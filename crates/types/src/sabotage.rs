@@ -38,6 +38,24 @@ pub enum Sabotage {
     TruncatesByEndAlone,
     /// An ex-leader takes the new leader's watermark for a log of which it has yet to cut the end (KAFKA-14704).
     ExLeaderRaisesWatermark,
+    /// A high watermark lies below the start of its log (KAFKA-9491).
+    WatermarkBelowLogStart,
+    /// The watermark moves on while fewer are in sync than `min.insync.replicas` (KAFKA-15583).
+    WatermarkBelowMinIsr,
+    /// Whoever does not answer a leader has refused the ISR that it asked for (KIP-497).
+    SilenceIsARefusal,
+    /// A follower enters an ISR at the watermark, without what the leader had when its epoch began (KIP-101).
+    EntersWithoutEpochStart,
+    /// A follower enters an ISR at the watermark, though it would leave it again for its lag (KAFKA-19996).
+    EntersAtWatermarkAlone,
+    /// A leader takes a follower's log for its own as far as it reaches, whatever epochs wrote it (KIP-101).
+    LeaderComparesNoEpochs,
+    /// A fetch acknowledges records that the leader has not (KIP-595).
+    DivergentFetchCounts,
+    /// What a follower acknowledged before its broker registered anew still counts (KIP-903).
+    RestartedFollowerKeepsItsEnd,
+    /// A leader counts its own records before they are flushed, though `flush.messages` asks for that.
+    LeaderAcksUnflushed,
     /// A follower acknowledges what it has not flushed, though `flush.messages` asks for that.
     UnflushedFollowerAcks,
     /// Whoever waits for all replicas is answered in a later leader epoch than it appended in.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset};
 
-use super::Leader;
 use super::lag::LagSettings;
-use super::progress::{LastFetch, Progress};
+use super::progress::Progress;
+use super::{Leader, Moment};
 use crate::change::Change;
 use crate::view::Ends;
 
@@ -53,17 +53,17 @@ pub enum Fetched {
     Diverges(EpochEnd),
 }
 
+/// How often it is told at most that a follower could enter, while nothing comes of it: its broker is fenced, perhaps.
+const QUIET: Duration = Duration::from_secs(1);
+
 impl Leader {
-    #[allow(clippy::too_many_arguments, reason = "what a fetch is judged by, each of another kind")]
     pub(crate) fn fetched(
         &mut self,
         fetch: &FollowerFetch,
         epoch: LeaderEpoch,
         ends: Ends,
         epoch_end: impl FnOnce(LeaderEpoch) -> Option<(LeaderEpoch, Offset)>,
-        high_watermark: &mut Offset,
-        settings: &LagSettings,
-        now: Duration,
+        moment: Moment<'_>,
     ) -> Result<Fetched, ErrorCode> {
         if fetch.leader_epoch > epoch {
             return Err(ErrorCode::UnknownLeaderEpoch);
@@ -71,53 +71,41 @@ impl Leader {
         if fetch.leader_epoch < epoch && !is(Sabotage::AcksOfOldEpochCount) {
             return Err(ErrorCode::FencedLeaderEpoch);
         }
+        let now = moment.now;
         self.note_ends(ends, now);
         let epoch_start = self.epoch_start;
         let follower = self.followers.iter_mut().find(|follower| follower.broker == fetch.follower);
         // The epochs agree, so the follower knows of an assignment that has yet to come here.
         let follower = follower.ok_or(ErrorCode::UnknownLeaderEpoch)?;
         follower.identify(fetch, now)?;
+        if is(Sabotage::DivergentFetchCounts) {
+            follower.acknowledge(fetch, ends, epoch_start, now);
+        }
         if let Some(diverging) = divergence(fetch, ends, epoch_end)? {
             return Ok(Fetched::Diverges(diverging));
         }
         follower.acknowledge(fetch, ends, epoch_start, now);
-        let was_ready = follower.is_ready;
-        let _ = was_ready;
-        Ok(Fetched::Read(self.settle(high_watermark, settings, now)))
+        let enters = follower.approach(*moment.high_watermark, moment.settings, now);
+        let change = self.settle(moment);
+        Ok(Fetched::Read(Change { look_at_isr: change.look_at_isr || enters, ..change }))
     }
 }
 
 impl Progress {
-    /// Whether the fetch is from the run of the broker that is known, or a later one.
-    fn identify(&mut self, fetch: &FollowerFetch, now: Duration) -> Result<(), ErrorCode> {
-        let Some(epoch) = fetch.broker_epoch else { return Ok(()) };
-        if self.broker_epoch.is_some_and(|known| epoch < known) {
-            return Err(ErrorCode::NotLeaderOrFollower);
+    /// After a fetch: has the watermark wait for it, if it could enter by its next one. Whether it could now, which is to be
+    /// told.
+    fn approach(&mut self, high_watermark: Offset, settings: &LagSettings, now: Duration) -> bool {
+        if self.in_isr || self.asked || !self.is_ready {
+            return false;
         }
-        if self.broker_epoch.is_none_or(|known| known < epoch) {
-            self.restart(epoch, now);
+        let interval = self.fetch.map_or(Duration::ZERO, |fetch| fetch.interval);
+        self.hold.begin(interval, settings.time_max, now);
+        let is_due = self.hold.until(now).is_some() || self.quiet_until <= now;
+        if !is_due || !self.may_enter(high_watermark) {
+            return false;
         }
-        Ok(())
-    }
-
-    /// All below the fetch's offset is acknowledged.
-    fn acknowledge(&mut self, fetch: &FollowerFetch, ends: Ends, epoch_start: Offset, now: Duration) {
-        let before = self.fetch;
-        let has_all_of_before = before.is_some_and(|before| fetch.offset >= before.leader_end);
-        self.end = self.end.max(Some(fetch.offset));
-        if fetch.offset >= ends.end {
-            self.behind_since = None;
-        } else if let Some(before) = before.filter(|_| has_all_of_before) {
-            self.behind_since = self.behind_since.max(Some(before.at));
-        }
-        let is_caught_up = has_all_of_before || fetch.offset >= ends.end;
-        self.is_ready = is_caught_up && fetch.offset >= epoch_start;
-        self.fetch = Some(LastFetch {
-            at: now,
-            interval: before.map_or(Duration::ZERO, |before| now.saturating_sub(before.at)),
-            leader_end: ends.end,
-            log_start: fetch.log_start,
-        });
+        self.quiet_until = now.saturating_add(QUIET);
+        true
     }
 }
 
@@ -130,9 +118,12 @@ fn divergence(
     if fetch.offset < ends.start {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    if let Some(epoch) = fetch.last_fetched_epoch {
+    let last_fetched_epoch = fetch.last_fetched_epoch.filter(|_| !is(Sabotage::LeaderComparesNoEpochs));
+    if let Some(epoch) = last_fetched_epoch {
         let known = epoch_end(epoch).map(EpochEnd::from).ok_or(ErrorCode::OffsetOutOfRange)?;
-        if known.epoch < epoch || known.end < fetch.offset {
+        // KIP-279: if this log has not that epoch, the follower's records of it are not here, wherever the one before it ends.
+        let is_another = known.epoch < epoch && !is(Sabotage::TruncatesByEndAlone);
+        if is_another || known.end < fetch.offset {
             return Ok(Some(known));
         }
     }

@@ -47,6 +47,16 @@ pub(super) struct Asked {
     is_over: bool,
 }
 
+/// How long to wait before a refused change is looked at again, if nothing that is replayed asks for it sooner.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Asked {
+    /// Whether the partition has another state by now.
+    pub(super) fn is_of_before(&self, epoch: PartitionEpoch) -> bool {
+        self.epoch != epoch
+    }
+}
+
 impl Leader {
     pub(crate) fn wanted_isr(
         &self,
@@ -72,10 +82,12 @@ impl Leader {
                 continue;
             };
             let can_be = self.can_be_in_sync(follower, high_watermark, settings, now);
-            members.extend(registration(follower, eligible(broker)).filter(|_| can_be).map(|epoch| (broker, epoch)));
+            members.extend(
+                registration(follower, eligible(broker)).filter(|_| can_be).map(|epoch| (broker, epoch)),
+            );
         }
-        let is_so = members.len() == view.isr.len()
-            && members.iter().all(|(broker, _)| view.isr.contains(broker));
+        let is_so =
+            members.len() == view.isr.len() && members.iter().all(|(broker, _)| view.isr.contains(broker));
         if is_so && !view.recovering {
             return None;
         }
@@ -83,8 +95,7 @@ impl Leader {
         Some(WantedIsr { leader_epoch, partition_epoch, members })
     }
 
-    /// Whether its log is good enough. To enter, a follower must hold all that is committed, now and when it is decided: its
-    /// end counts from the asking on.
+    /// Whether its log is good enough. Who would leave does not enter (KAFKA-19996).
     fn can_be_in_sync(
         &self,
         follower: &Progress,
@@ -92,47 +103,59 @@ impl Leader {
         settings: &LagSettings,
         now: Duration,
     ) -> bool {
-        if self.lags(follower, settings, now) {
-            return false;
+        let lags = follower.lags(self.ends.end, settings, now);
+        if follower.in_isr {
+            return !lags;
         }
-        follower.in_isr
-            || (follower.is_ready && follower.end.is_some_and(|end| end >= high_watermark))
+        follower.may_enter(high_watermark) && (!lags || is(Sabotage::EntersAtWatermarkAlone))
     }
 
     pub(crate) fn isr_asked(
         &mut self,
         epoch: PartitionEpoch,
         members: impl IntoIterator<Item = BrokerId>,
-    ) {
+        high_watermark: Offset,
+    ) -> bool {
+        let members = members.into_iter().filter(|member| *member != self.me);
+        let followers = self.followers.iter();
+        let indexes: Option<Vec<usize>> =
+            members.map(|member| followers.clone().position(|follower| follower.broker == member)).collect();
+        let Some(indexes) = indexes else { return false };
+        let may =
+            |follower: &Progress| follower.in_isr || follower.asked || follower.may_enter(high_watermark);
+        let is_member = |index: usize| indexes.contains(&index);
+        if !self.followers.iter().enumerate().all(|(index, follower)| !is_member(index) || may(follower)) {
+            return false;
+        }
         if self.asked.is_none_or(|asked| asked.epoch != epoch) {
             self.asked = Some(Asked { epoch, in_doubt: false, is_over: false });
         }
-        for broker in members {
-            for follower in self.followers.iter_mut().filter(|follower| follower.broker == broker) {
-                follower.asked = !is(Sabotage::WatermarkIgnoresProposed);
-                follower.hold.end();
-            }
+        for (_, follower) in self.followers.iter_mut().enumerate().filter(|(index, _)| is_member(*index)) {
+            follower.asked = !is(Sabotage::WatermarkIgnoresProposed);
+            follower.hold.end();
         }
+        true
     }
 
-    pub(crate) fn isr_answered(&mut self, answer: IsrAnswer) {
+    pub(crate) fn isr_answered(&mut self, answer: IsrAnswer, now: Duration) {
         let Some(asked) = &mut self.asked else { return };
-        let is_certain = match answer {
-            IsrAnswer::Unknown => {
-                asked.in_doubt = true;
-                false
-            }
+        match answer {
             IsrAnswer::Altered(epoch) if epoch > asked.epoch => {
                 asked.is_over = true;
-                false
+                return;
             }
             IsrAnswer::Refused(error) if is_over(error) => {
                 asked.is_over = true;
-                false
+                return;
             }
-            IsrAnswer::Altered(_) | IsrAnswer::Refused(_) => !asked.in_doubt,
-        };
-        if is_certain {
+            IsrAnswer::Altered(_) => {}
+            IsrAnswer::Refused(_) => self.looks_at = Some(now.saturating_add(LOOK_AGAIN)),
+            IsrAnswer::Unknown => {
+                asked.in_doubt = !is(Sabotage::SilenceIsARefusal);
+                self.looks_at = Some(now.saturating_add(LOOK_AGAIN));
+            }
+        }
+        if !asked.in_doubt {
             self.forget_asked();
         }
     }

@@ -68,30 +68,32 @@ pub enum Standing {
     Lagging,
 }
 
-impl Leader {
-    /// Whether a follower lags. At the deadline, not after it.
-    pub(super) fn lags(&self, follower: &Progress, settings: &LagSettings, now: Duration) -> bool {
-        let Some(since) = follower.behind_since else { return false };
+impl Progress {
+    /// Whether it lags behind a leader whose log ends at `leader_end`. At the deadline, not after it.
+    pub(super) fn lags(&self, leader_end: Offset, settings: &LagSettings, now: Duration) -> bool {
+        let Some(since) = self.behind_since else { return false };
         let is_late = now >= since.saturating_add(settings.time_max);
         is_late
             || match settings.detector {
                 LagDetector::Time => false,
-                LagDetector::Messages { max } => self.lag(follower).is_some_and(|lag| lag >= max),
+                LagDetector::Messages { max } => self.lag(leader_end).is_some_and(|lag| lag >= max),
             }
     }
 
-    /// How many offsets a follower is behind; `None` if it is not known in this epoch.
-    fn lag(&self, follower: &Progress) -> Option<i64> {
-        follower.end.map(|end| self.ends.end.0.saturating_sub(end.0).max(0))
+    /// How many offsets it is behind; `None` if it is not known in this epoch.
+    fn lag(&self, leader_end: Offset) -> Option<i64> {
+        self.end.map(|end| leader_end.0.saturating_sub(end.0).max(0))
     }
+}
 
+impl Leader {
     pub(crate) fn states(&self, settings: &LagSettings, now: Duration) -> Vec<FollowerState> {
         self.followers.iter().map(|follower| self.state(follower, settings, now)).collect()
     }
 
     fn state(&self, follower: &Progress, settings: &LagSettings, now: Duration) -> FollowerState {
         let standing = match (follower.fetch, follower.behind_since) {
-            _ if self.lags(follower, settings, now) => Standing::Lagging,
+            _ if follower.lags(self.ends.end, settings, now) => Standing::Lagging,
             (None, _) => Standing::NotSeen,
             (Some(_), None) => Standing::CaughtUp,
             (Some(_), Some(_)) => Standing::Behind,
@@ -101,7 +103,7 @@ impl Leader {
             broker_epoch: follower.broker_epoch,
             in_isr: follower.in_isr,
             end: follower.end,
-            lag_records: self.lag(follower),
+            lag_records: follower.lag(self.ends.end),
             log_start: follower.fetch.map(|fetch| fetch.log_start),
             last_fetch: follower.fetch.map(|fetch| fetch.at),
             behind_since: follower.behind_since,

@@ -36,13 +36,22 @@ pub(crate) struct Leader {
     in_force: usize,
     min_insync: usize,
     asked: Option<Asked>,
+    /// When to look at the ISR again, after a refusal.
+    looks_at: Option<Duration>,
     /// When [`Change::wake_at`] asked to be woken.
     wakes_at: Option<Duration>,
 }
 
+/// What each call of a leader is about, besides its own state.
+pub(crate) struct Moment<'a> {
+    pub(crate) high_watermark: &'a mut Offset,
+    pub(crate) settings: &'a LagSettings,
+    pub(crate) now: Duration,
+}
+
 impl Leader {
-    /// Begins an epoch. Whoever led before may have been led by somebody else since, so nothing counts that was acknowledged
-    /// in an earlier epoch.
+    /// Begins an epoch. Somebody else may have led since `before`, and cut what followers had acknowledged: nothing counts
+    /// from an earlier epoch (KIP-101).
     pub(crate) fn new(me: BrokerId, view: &View, ends: Ends, before: Option<&Self>, now: Duration) -> Self {
         let mut leader = Self {
             me,
@@ -52,6 +61,7 @@ impl Leader {
             in_force: 0,
             min_insync: 1,
             asked: None,
+            looks_at: None,
             wakes_at: None,
         };
         if is(Sabotage::AcksOfOldEpochCount) {
@@ -74,73 +84,100 @@ impl Leader {
             let follower = known.iter().find(|follower| follower.broker == broker).cloned();
             let mut follower = follower.unwrap_or_else(|| Progress::new(broker, now));
             follower.in_isr = view.isr.contains(&broker);
+            follower.is_told = false;
             self.followers.push(follower);
         }
-        self.forget_asked();
+        if self.asked.is_some_and(|asked| asked.is_of_before(view.partition_epoch)) {
+            self.forget_asked();
+        }
     }
 
-    pub(crate) fn appended(
-        &mut self,
-        ends: Ends,
-        high_watermark: &mut Offset,
-        settings: &LagSettings,
-        now: Duration,
-    ) -> Change {
-        self.note_ends(ends, now);
-        self.settle(high_watermark, settings, now)
+    pub(crate) fn appended(&mut self, ends: Ends, moment: Moment<'_>) -> Change {
+        self.note_ends(ends, moment.now);
+        self.settle(moment)
     }
 
-    pub(crate) fn flushed(
-        &mut self,
-        durable: Offset,
-        high_watermark: &mut Offset,
-        settings: &LagSettings,
-        now: Duration,
-    ) -> Change {
+    pub(crate) fn flushed(&mut self, durable: Offset, moment: Moment<'_>) -> Change {
         self.ends.durable = durable.min(self.ends.end).max(self.ends.durable);
-        self.settle(high_watermark, settings, now)
+        self.settle(moment)
     }
 
-    pub(crate) fn tick(&mut self, high_watermark: &mut Offset, settings: &LagSettings, now: Duration) -> Change {
-        self.settle(high_watermark, settings, now)
+    pub(crate) fn tick(&mut self, moment: Moment<'_>) -> Change {
+        let is_over = |at: Option<Duration>| at.is_some_and(|at| at <= moment.now);
+        if is_over(self.wakes_at) {
+            self.wakes_at = None;
+        }
+        let looks = is_over(self.looks_at);
+        if looks {
+            self.looks_at = None;
+        }
+        let change = self.settle(moment);
+        Change { look_at_isr: change.look_at_isr || looks, ..change }
     }
 
     /// The log is longer: whoever was at its end is behind from now on.
     fn note_ends(&mut self, ends: Ends, now: Duration) {
         if ends.end > self.ends.end {
             for follower in &mut self.followers {
-                if follower.behind_since.is_none() {
-                    follower.behind_since = Some(now);
-                }
+                follower.behind_since = follower.behind_since.or(Some(now));
             }
         }
-        self.ends = ends;
+        self.ends = Ends { durable: ends.durable.max(self.ends.durable).min(ends.end), ..ends };
     }
 
-    /// Moves the watermark, and says who is to look at what.
-    pub(crate) fn settle(
-        &mut self,
-        high_watermark: &mut Offset,
-        _settings: &LagSettings,
-        _now: Duration,
-    ) -> Change {
+    /// Moves the watermark, and says what is to be looked at, and when.
+    pub(crate) fn settle(&mut self, moment: Moment<'_>) -> Change {
+        let Moment { high_watermark, settings, now } = moment;
         let mut change = Change::default();
-        if let Some(committed) = self.committed().filter(|committed| committed > high_watermark) {
+        if let Some(committed) = self.committed(now).filter(|committed| *committed > *high_watermark) {
             *high_watermark = committed;
             change.high_watermark = Some(committed);
         }
+        change.look_at_isr = self.note_lagging(settings, now);
+        change.wake_at = self.plan(settings, now);
         change
     }
 
-    /// What all have that may be in sync; `None` if that is not known, or they are too few (KAFKA-15583).
-    fn committed(&self) -> Option<Offset> {
-        if self.in_force < self.min_insync {
+    /// What all have that may be in sync; `None` if that is not known, or if they are too few for anything to be committed:
+    /// who left the ISR at this watermark then still has all below it (KAFKA-15583, KIP-966).
+    fn committed(&self, now: Duration) -> Option<Offset> {
+        if self.in_force < self.min_insync && !is(Sabotage::WatermarkBelowMinIsr) {
             return None;
         }
-        let mut least = self.ends.durable;
-        for follower in self.followers.iter().filter(|follower| follower.in_isr || follower.asked) {
+        let flushed = !is(Sabotage::LeaderAcksUnflushed);
+        let mut least = if flushed { self.ends.durable } else { self.ends.end };
+        for follower in self.followers.iter().filter(|follower| follower.counts(now)) {
             least = least.min(follower.end?);
         }
         Some(least)
+    }
+
+    /// Whether somebody in sync lags who did not when that was last told.
+    fn note_lagging(&mut self, settings: &LagSettings, now: Duration) -> bool {
+        let end = self.ends.end;
+        let mut is_news = false;
+        for follower in self.followers.iter_mut().filter(|follower| follower.in_isr) {
+            let lags = follower.lags(end, settings, now);
+            is_news |= lags && !follower.is_told;
+            follower.is_told = lags;
+        }
+        is_news
+    }
+
+    /// The next moment at which something changes by itself, unless an earlier one is planned. What keeps moving on, as the
+    /// deadline of a follower that fetches, is not planned anew each time: at its old deadline it is looked at.
+    fn plan(&mut self, settings: &LagSettings, now: Duration) -> Option<Duration> {
+        let deadline = |follower: &Progress| {
+            let since = follower.behind_since.filter(|_| follower.in_isr && !follower.is_told);
+            since.map(|since| since.saturating_add(settings.time_max))
+        };
+        let followers = self.followers.iter();
+        let times = followers.flat_map(|follower| [deadline(follower), follower.hold.until(now)]);
+        let next = times.flatten().chain(self.looks_at).min()?;
+        if self.wakes_at.is_some_and(|wakes_at| now < wakes_at && wakes_at <= next) {
+            return None;
+        }
+        self.wakes_at = Some(next);
+        Some(next)
     }
 }
