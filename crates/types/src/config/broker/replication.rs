@@ -22,29 +22,24 @@ keys! {
     REPLICA_LAG_DETECTOR: String = "replica.lag.detector",
         Some("adaptive"), Valid::OneOf(&["adaptive", "time", "messages"]), Medium, ReadOnly, unused::CLUSTER;
     /// The longest that a follower's fetch waits for data; not above `replica.lag.time.max.ms`.
-    REPLICA_FETCH_WAIT_MAX_MS: i32 = "replica.fetch.wait.max.ms", Some("500"), at_least(0), High, ReadOnly,
-        unused::CLUSTER;
+    REPLICA_FETCH_WAIT_MAX_MS: i32 = "replica.fetch.wait.max.ms", Some("500"), at_least(0), High, ReadOnly;
     /// The least data for which a follower's fetch is answered before that.
-    REPLICA_FETCH_MIN_BYTES: i32 = "replica.fetch.min.bytes", Some("1"), at_least(0), High, ReadOnly,
-        unused::CLUSTER;
+    REPLICA_FETCH_MIN_BYTES: i32 = "replica.fetch.min.bytes", Some("1"), at_least(0), High, ReadOnly;
     /// How much of one partition a follower's fetch asks for; one batch is answered even if it is larger.
-    REPLICA_FETCH_MAX_BYTES: i32 = "replica.fetch.max.bytes", Some("1048576"), at_least(0), Medium, ReadOnly,
-        unused::CLUSTER;
+    REPLICA_FETCH_MAX_BYTES: i32 = "replica.fetch.max.bytes", Some("1048576"), at_least(0), Medium, ReadOnly;
     /// How much of all partitions a follower's fetch asks for.
     REPLICA_FETCH_RESPONSE_MAX_BYTES: i32 = "replica.fetch.response.max.bytes",
-        Some("10485760"), at_least(0), Medium, ReadOnly, unused::CLUSTER;
-    /// How long a follower waits after a failed fetch.
-    REPLICA_FETCH_BACKOFF_MS: i32 = "replica.fetch.backoff.ms", Some("1000"), at_least(0), Medium, ReadOnly,
-        unused::CLUSTER;
+        Some("10485760"), at_least(0), Medium, ReadOnly;
+    /// The longest that a follower waits after a failed fetch; it begins with less.
+    REPLICA_FETCH_BACKOFF_MS: i32 = "replica.fetch.backoff.ms", Some("1000"), at_least(0), Medium, ReadOnly;
     /// How many connections a follower fetches by, to each leader's broker.
-    NUM_REPLICA_FETCHERS: i32 = "num.replica.fetchers", Some("1"), at_least(1), High, ClusterWide,
-        unused::CLUSTER;
-    /// How long a follower's fetch may take.
-    REPLICA_SOCKET_TIMEOUT_MS: i32 = "replica.socket.timeout.ms", Some("30000"), at_least(1), High, ReadOnly,
-        unused::CLUSTER;
+    NUM_REPLICA_FETCHERS: i32 = "num.replica.fetchers", Some("1"), at_least(1), High, ClusterWide;
+    /// How long a follower waits for an answer, beyond what the leader may wait.
+    REPLICA_SOCKET_TIMEOUT_MS: i32 = "replica.socket.timeout.ms", Some("30000"), at_least(1), High, ReadOnly;
     /// Requested size of a follower's receive buffer; -1 leaves it to the system.
     REPLICA_SOCKET_RECEIVE_BUFFER_BYTES: i32 = "replica.socket.receive.buffer.bytes",
-        Some("65536"), at_least(-1), High, ReadOnly, unused::CLUSTER;
+        Some("65536"), at_least(-1), High, ReadOnly,
+        Unused::because("connections to other brokers leave their buffers to the system, which adapts them");
     /// How often high watermarks are written down.
     REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: i64 = "replica.high.watermark.checkpoint.interval.ms",
         Some("5000"), at_least(1), High, ReadOnly, unused::CLUSTER;
