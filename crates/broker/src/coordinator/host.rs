@@ -288,7 +288,7 @@ impl ShardHost {
         if !active.in_flight.is_empty() {
             watch();
         }
-        active.settle(self.partition.high_watermark(), self.now_ms());
+        active.settle(self.committed(), self.now_ms());
         active.give_up(Instant::now(), self.now_ms());
         active.is_watched = !active.in_flight.is_empty();
         active.wakes_at_ms = active.shard.next_deadline_ms();
@@ -296,6 +296,12 @@ impl ShardHost {
         active.gives_up = due.is_some();
         let deadline = active.wakes_at_ms.map(|deadline| self.instant(deadline));
         Some(Waits { watermark: active.is_watched, until: due.into_iter().chain(deadline).min() })
+    }
+
+    /// Below this all is committed that was appended in this shard's epoch. When that is over nothing more is known to be: what
+    /// another leader has at the same offsets is something else.
+    pub(super) fn committed(&self) -> Offset {
+        self.partition.high_watermark_in(self.leader_epoch).unwrap_or(Offset(0))
     }
 
     fn instant(&self, deadline_ms: i64) -> Instant {
@@ -311,7 +317,7 @@ impl ShardHost {
             match self.append(&records, may_split).await {
                 Ok(end) => {
                     active.in_flight.push_back(InFlight { change, end, tickets: Vec::new() });
-                    active.settle(self.partition.high_watermark(), self.now_ms());
+                    active.settle(self.committed(), self.now_ms());
                 }
                 Err(Unwritten { written, failure }) => {
                     if let Some(suppressed) = active.failures.admit(Instant::now()) {
@@ -322,7 +328,7 @@ impl ShardHost {
                     active.deliver(effects);
                     if let Some((_, end)) = written {
                         active.in_flight.push_back(InFlight { change, end, tickets: Vec::new() });
-                        active.settle(self.partition.high_watermark(), self.now_ms());
+                        active.settle(self.committed(), self.now_ms());
                     }
                 }
             }

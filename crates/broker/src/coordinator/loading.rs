@@ -109,7 +109,7 @@ async fn until_committed(host: &ShardHost, end: Offset) {
     while !host.is_stopped() {
         let waiter = Waiter::new(1);
         let _place = host.partition.wait(For::Watermark, &waiter);
-        if host.partition.high_watermark() >= end {
+        if host.committed() >= end {
             return;
         }
         tokio::select! {

@@ -23,7 +23,9 @@ impl Core {
         if image.topic_by_name(CONSUMER_OFFSETS).is_some() {
             return true;
         }
-        let topic = offsets_topic(&self.settings, TopicId::from_random(self.env.rng.id_bytes()));
+        let is_alone = !self.channel.has_others();
+        let id = TopicId::from_random(self.env.rng.id_bytes());
+        let topic = offsets_topic(&self.settings, id, is_alone);
         match self.create_offsets_topic(topic).await {
             Ok(topic) => {
                 let replicas = topic.replication_factor;
@@ -52,16 +54,16 @@ impl Core {
     }
 }
 
-/// The topic as its keys say. Kafka refuses to make it with more replicas than there are brokers, also where
-/// `offsets.topic.replication.factor` is not set and means 3. Here a number that nobody set is no reason to have no
-/// groups: the topic then gets one replica, as long as data are not copied to others.
-fn offsets_topic(settings: &Settings, id: TopicId) -> NewTopic {
+/// The topic as its keys say. A cluster of several nodes keeps to `offsets.topic.replication.factor`, as Kafka does: as long as
+/// there are too few brokers, nobody finds a coordinator, and not one whose offsets are lost with the first broker that dies.
+/// A broker on its own has no others to wait for: there a number that nobody set is 1.
+fn offsets_topic(settings: &Settings, id: TopicId, is_alone: bool) -> NewTopic {
     let wanted = settings.get(&OFFSETS_TOPIC_REPLICATION_FACTOR);
     let is_set = settings.is_set(&OFFSETS_TOPIC_REPLICATION_FACTOR);
     let config = |key: &str, value: String| (key.to_owned(), Some(value));
     NewTopic {
         partitions: settings.get(&OFFSETS_TOPIC_NUM_PARTITIONS),
-        replication_factor: if is_set { wanted } else { 1 },
+        replication_factor: if is_set || !is_alone { wanted } else { 1 },
         configs: vec![
             config("cleanup.policy", "compact".to_owned()),
             config("compression.type", "producer".to_owned()),
@@ -75,15 +77,16 @@ fn offsets_topic(settings: &Settings, id: TopicId) -> NewTopic {
 mod tests {
     use super::*;
 
-    fn replicas(properties: &str) -> i16 {
+    fn replicas(properties: &str, is_alone: bool) -> i16 {
         let (settings, _) = Settings::parse("f", properties).unwrap();
-        offsets_topic(&settings, TopicId([7; 16])).replication_factor
+        offsets_topic(&settings, TopicId([7; 16]), is_alone).replication_factor
     }
 
     #[test]
-    fn a_number_of_replicas_that_nobody_set_is_one() {
-        assert_eq!(replicas(""), 1);
-        assert_eq!(replicas("offsets.topic.replication.factor=2\n"), 2, "and one that is set is kept");
+    fn a_number_of_replicas_that_nobody_set_is_one_on_a_broker_alone_and_three_in_a_cluster() {
+        assert_eq!((replicas("", true), replicas("", false)), (1, 3));
+        let set = "offsets.topic.replication.factor=2\n";
+        assert_eq!((replicas(set, true), replicas(set, false)), (2, 2), "and one that is set is kept");
     }
 
     #[test]
@@ -91,7 +94,7 @@ mod tests {
         let (settings, _) =
             Settings::parse("f", "offsets.topic.num.partitions=5\noffsets.topic.segment.bytes=4096\n")
                 .unwrap();
-        let topic = offsets_topic(&settings, TopicId([7; 16]));
+        let topic = offsets_topic(&settings, TopicId([7; 16]), true);
         assert_eq!((topic.name.as_str(), topic.partitions), ("__consumer_offsets", 5));
         let configs: Vec<_> =
             topic.configs.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();

@@ -320,8 +320,12 @@ impl Fetch {
     /// Counts what is answered for a partition.
     fn count(&self, answer: &PartitionData, partition: Option<&Partition>) {
         let size = answer.records.as_ref().map_or(0, Records::len);
+        let failed = answer.error_code != 0;
         match partition {
-            Some(partition) => partition.traffic.note_fetch(size, answer.error_code != 0),
+            Some(partition) if matches!(self.reader, Reader::Follower { .. }) => {
+                partition.traffic.note_follower_fetch(size, failed);
+            }
+            Some(partition) => partition.traffic.note_fetch(size, failed),
             None => self.core.metrics.topics.note_fetch_of_unknown(),
         }
     }

@@ -179,7 +179,6 @@ impl Wait {
             let Some(response) = topic.and_then(|topic| topic.partition_responses.get_mut(*index)) else {
                 continue;
             };
-            batch.partition.traffic.note_refused(code, 0);
             let message =
                 failure.map_or_else(|| unsettled_message(&batch.partition, code), ToString::to_string);
             *response =

@@ -14,6 +14,8 @@ pub(crate) struct Counts {
     pub(super) messages_in: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
+    /// To followers. Kept for all topics only.
+    pub(super) replication_bytes_out: AtomicU64,
     pub(super) bytes_rejected: AtomicU64,
     pub(super) produce_requests: AtomicU64,
     pub(super) failed_produce_requests: AtomicU64,
@@ -87,6 +89,14 @@ impl TopicTraffic {
                 counts.bytes_rejected.fetch_add(size_bytes as u64, Ordering::Relaxed);
             }
         }
+    }
+
+    /// A follower was answered for a partition.
+    pub(crate) fn note_follower_fetch(&self, size_bytes: usize, failed: bool) {
+        for counts in [&self.own, &self.all] {
+            counts.fetched(0, failed);
+        }
+        self.all.replication_bytes_out.fetch_add(size_bytes as u64, Ordering::Relaxed);
     }
 
     /// A partition was answered for, with `size_bytes` of records or with an error.

@@ -68,13 +68,9 @@ impl Partition {
         Ok(appended)
     }
 
-    /// Whether what was appended in `epoch`, up to `end`, is committed. Takes no lock that an append holds.
+    /// Whether what was appended in `epoch`, up to `end`, is committed.
     pub(crate) fn is_committed(&self, epoch: LeaderEpoch, end: Offset) -> bool {
-        // In this order: a watermark of a later epoch may have passed other records. Who does not lead any more says so before
-        // anything is cut from its log.
-        let high_watermark = self.high_watermark();
-        let leadership = self.leadership();
-        high_watermark >= end && leadership.is_leader && leadership.epoch == epoch
+        self.high_watermark_in(epoch).is_some_and(|high_watermark| high_watermark >= end)
     }
 
     /// Settles `batch` of `acks` when all replicas in sync have what was appended up to `end` in `epoch`, or when it is certain

@@ -25,7 +25,7 @@ use ottla_env::Clock;
 use ottla_log::Log;
 use ottla_metadata::record::PartitionState;
 use ottla_replica::{Change, Ends, LagSettings, Replica};
-use ottla_types::{BrokerId, Offset, TopicId, TopicPartition};
+use ottla_types::{BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
 
 pub(crate) use self::acks::{AckPlace, Acks};
 pub(crate) use self::config::PartitionConfig;
@@ -169,6 +169,16 @@ impl Partition {
     /// Everything below is committed and may be read.
     pub(crate) fn high_watermark(&self) -> Offset {
         Offset(self.high_watermark.load(Ordering::Acquire)).min(self.log.end_offset())
+    }
+
+    /// The high watermark, if this broker leads in `epoch`: all below was appended in that epoch or before. Takes no lock that an
+    /// append holds.
+    pub(crate) fn high_watermark_in(&self, epoch: LeaderEpoch) -> Option<Offset> {
+        // In this order: a watermark of a later epoch may have passed other records. Who does not lead any more says so before
+        // anything is cut from its log.
+        let high_watermark = self.high_watermark();
+        let leadership = self.leadership();
+        (leadership.is_leader && leadership.epoch == epoch).then_some(high_watermark)
     }
 
     /// No transaction is open below. Without transactions, that is the high watermark.

@@ -5,6 +5,7 @@ mod cluster;
 mod groups;
 mod logs;
 mod network;
+mod replication;
 mod requests;
 mod topics;
 
@@ -31,6 +32,7 @@ pub(super) fn encode(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     network::encode(page, core)?;
     topics::encode(page, &core.metrics.topics, observed.limit)?;
     logs::encode(page, observed)?;
+    replication::encode(page, core, observed.limit)?;
     groups::encode(page, &observed.groups, &core.partitions)?;
     cluster::encode(page, core)
 }

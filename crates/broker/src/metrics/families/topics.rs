@@ -55,7 +55,12 @@ pub(super) fn encode(page: &mut Page<'_>, metrics: &TopicMetrics, limit: usize) 
         "kafka_server_brokertopicmetrics_failedfetchrequests",
         "Of those, partitions that were answered with an error.",
         |counts| &counts.failed_fetch_requests,
-    )
+    )?;
+    page.counter(
+        "kafka_server_brokertopicmetrics_replicationbytesout",
+        "Bytes of record batches that were given to followers.",
+    )?
+    .add(PLAIN, metrics.all.replication_bytes_out.load(Ordering::Relaxed))
 }
 
 fn family(
