@@ -23,6 +23,14 @@ pub enum Sabotage {
     EpochsNotSynced,
     /// A truncation leaves what is known of producers.
     ProducersNotTruncated,
+    /// A log that begins anew keeps the leader epochs of what was there.
+    EpochsNotCleared,
+    /// A truncation leaves the high watermark where it was.
+    WatermarkNotLowered,
+    /// A follower takes what it is sent for what its leader has written.
+    ReplicatedUnverified,
+    /// A follower does not note the leader epochs of what it appends.
+    ReplicatedEpochsNotNoted,
 }
 
 #[cfg(feature = "sabotage")]
@@ -37,7 +45,7 @@ mod switch {
 
     impl Sabotage {
         /// All mistakes.
-        pub const ALL: [Self; 8] = [
+        pub const ALL: [Self; 12] = [
             Self::NoDirectoryFsync,
             Self::AckBeforeFsync,
             Self::FsyncRetried,
@@ -46,6 +54,10 @@ mod switch {
             Self::IndexTrusted,
             Self::EpochsNotSynced,
             Self::ProducersNotTruncated,
+            Self::EpochsNotCleared,
+            Self::WatermarkNotLowered,
+            Self::ReplicatedUnverified,
+            Self::ReplicatedEpochsNotNoted,
         ];
 
         /// Has the logs that run on this thread make a mistake, or none, from now on.

@@ -139,7 +139,7 @@ impl LogDirs {
         let logs = read(&self.logs);
         let count = |dir: &Arc<LogDir>| match self.dirs.len() {
             1 => 0,
-            _ => logs.values().filter(|log| Arc::ptr_eq(log.home(), dir)).count(),
+            _ => logs.values().filter(|log| Arc::ptr_eq(&log.home(), dir)).count(),
         };
         self.dirs.iter().map(|dir| (count(dir), Arc::clone(dir))).collect()
     }

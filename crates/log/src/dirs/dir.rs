@@ -20,6 +20,7 @@ use crate::format::names::{
 };
 use crate::format::properties::MetaProperties;
 use crate::format::{atomic, properties};
+use crate::sabotage::{Sabotage, is};
 use crate::stats::Stats;
 use crate::sync::lock;
 use crate::{Error, Result};
@@ -326,9 +327,22 @@ impl LogDir {
         &self.high_watermarks
     }
 
+    /// Where a copy starts that is to take the place of a log elsewhere, and what was committed of that one: on disk before
+    /// this returns.
+    pub(super) async fn keep_for_future(
+        &self,
+        partition: &TopicPartition,
+        start: Offset,
+        high_watermark: Offset,
+    ) -> Result<()> {
+        self.set_start_offset(partition, start).await?;
+        self.high_watermarks.note(partition.clone(), high_watermark);
+        self.high_watermarks.write(&*self.disk).await
+    }
+
     /// The log is cut at `end`: its high watermark is not above that, on disk before this returns.
     pub(crate) async fn lower_high_watermark(&self, partition: &TopicPartition, end: Offset) -> Result<()> {
-        if self.high_watermarks.lower(partition, end) {
+        if !is(Sabotage::WatermarkNotLowered) && self.high_watermarks.lower(partition, end) {
             self.high_watermarks.write(&*self.disk).await?;
         }
         Ok(())

@@ -7,6 +7,7 @@ mod bulk;
 mod create;
 mod dir;
 mod flushes;
+mod futures;
 mod open;
 mod opened;
 mod owner;
@@ -59,6 +60,8 @@ pub struct LogDirs {
     dirs: Vec<Arc<LogDir>>,
     went_offline: Arc<tokio::sync::Notify>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
+    /// Copies that are to take the place of logs.
+    futures: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
     /// Logs that are there and could not be opened.
     failed: Mutex<BTreeMap<TopicPartition, Unusable>>,
     /// All of `log.dirs` could be used at the start.
@@ -196,6 +199,8 @@ impl LogDirs {
     pub async fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<()> {
         let _changing = self.changing.lock().await;
         let name = names::deleted_dir(partition, self.rng.id_bytes());
+        // First: without its log a copy counts for nothing.
+        self.remove_future_locked(partition, now_ms).await?;
         let log = write(&self.logs).remove(partition);
         let unusable = lock(&self.failed).remove(partition);
         let (renamed, delay_ms) = match (log, unusable) {
@@ -217,6 +222,7 @@ impl LogDirs {
     /// [`Error::Io`]
     pub async fn set_aside_stray(&self, partition: &TopicPartition) -> Result<()> {
         let _changing = self.changing.lock().await;
+        self.remove_future_locked(partition, 0).await?;
         let Some(log) = write(&self.logs).remove(partition) else { return Ok(()) };
         let name = names::stray_dir(partition, self.rng.id_bytes());
         let renamed = self.put_aside(&log, &name).await?;
@@ -230,7 +236,7 @@ impl LogDirs {
 
     async fn put_aside(&self, log: &Log, name: &str) -> Result<PathBuf> {
         log.abandon().await;
-        self.rename_away(log.home(), log.partition(), log.dir(), name).await
+        self.rename_away(&log.home(), log.partition(), &log.dir(), name).await
     }
 
     async fn rename_away(
@@ -264,7 +270,7 @@ impl LogDirs {
             }
         }
         let mut result = Ok(());
-        for log in self.restless() {
+        for log in self.restless().into_iter().chain(self.futures()) {
             result = result.and(log.remove_deleted(now_ms).await);
         }
         result
@@ -304,6 +310,9 @@ impl LogDirs {
                 log.stir();
             }
         }
+        for copy in self.futures() {
+            copy.release_idle_files();
+        }
         self.close_idle().await;
     }
 
@@ -342,7 +351,7 @@ impl LogDirs {
         for dir in &self.dirs {
             dir.opened().looked();
             // Those with records that are not durable are all among them.
-            let here = self.restless().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir));
+            let here = self.restless().into_iter().filter(|log| Arc::ptr_eq(&log.home(), dir));
             dir.flush_idle(&here.collect::<Vec<_>>()).await;
         }
     }
@@ -380,8 +389,12 @@ impl LogDirs {
         if is(Sabotage::MarkerBeforeFlush) {
             dir.put_clean_marker(epoch).await?;
         }
-        let logs: Vec<Arc<Log>> =
-            self.list().into_iter().filter(|log| Arc::ptr_eq(log.home(), dir)).collect();
+        let logs: Vec<Arc<Log>> = self
+            .list()
+            .into_iter()
+            .chain(self.futures())
+            .filter(|log| Arc::ptr_eq(&log.home(), dir))
+            .collect();
         if logs.len() > bulk::MANY
             && let Err(error) = dir.close_many(&logs).await
         {

@@ -12,6 +12,7 @@ use ottla_types::{DirectoryId, TopicId, TopicPartition};
 use tokio::task::JoinSet;
 
 use super::dir::{Claimed, LogDir, Owner};
+use super::futures::FoundFuture;
 use super::running::{Ended, PageCache, previous_run};
 use super::{DEFAULT_TAIL_CACHE_BYTES, LogDirs, LogDirsConfig, Unusable};
 use crate::cache::Budget;
@@ -83,16 +84,24 @@ impl LogDirs {
         for dir in &dirs {
             found.look_into(dir, &config_of, now_ms).await?;
         }
+        let copies = found.settle_futures(failed_dirs.is_empty()).await?;
         let previous_run = previous_run(&found.ended, failed_dirs.is_empty());
         let (logs, failed_logs) = open_all(found.logs, config.opened_at_a_time.max(1), &stats).await;
-        for log in logs.values() {
+        let (futures, failed_copies) = open_all(copies, config.opened_at_a_time.max(1), &stats).await;
+        // What was copied of a log is copied again.
+        found.deleted.extend(failed_copies.into_iter().map(|copy| copy.path));
+        for log in logs.values().chain(futures.values()) {
             // What a power loss took off the end counts as committed no more when others take its place.
             log.home().high_watermarks().lower(log.partition(), log.end_offset());
         }
         for dir in &dirs {
             let failed =
                 |partition: &TopicPartition| failed_logs.iter().any(|failed| failed.partition == *partition);
-            dir.retain(|partition| logs.contains_key(partition) || failed(partition)).await;
+            let is_here = |log: &Arc<Log>| Arc::ptr_eq(&log.home(), dir);
+            let here = |partition: &TopicPartition| {
+                logs.get(partition).is_some_and(is_here) || futures.get(partition).is_some_and(is_here)
+            };
+            dir.retain(|partition| here(partition) || failed(partition)).await;
             let failed = failed_logs.iter().filter(|log| log.path.parent() == Some(dir.path()));
             dir.begin_running(&failed.collect::<Vec<_>>(), previous_run.whole()).await;
         }
@@ -109,6 +118,7 @@ impl LogDirs {
             dirs,
             went_offline,
             logs: RwLock::new(logs),
+            futures: RwLock::new(futures),
             failed: Mutex::new(failed),
             is_whole: failed_dirs.is_empty(),
             deleted: Mutex::new(found.deleted.into_iter().map(|path| (now_ms, path)).collect()),
@@ -161,12 +171,13 @@ fn cluster_id(env: &Env, config: &LogDirsConfig, claimed: &[Claimed]) -> String 
 
 /// What the directories hold.
 #[derive(Default)]
-struct Found {
-    logs: Vec<OpenLog>,
-    deleted: Vec<PathBuf>,
+pub(super) struct Found {
+    pub(super) logs: Vec<OpenLog>,
+    pub(super) futures: Vec<FoundFuture>,
+    pub(super) deleted: Vec<PathBuf>,
     /// What each directory says of the run before.
     ended: Vec<Option<Ended>>,
-    places: BTreeMap<TopicPartition, PathBuf>,
+    pub(super) places: BTreeMap<TopicPartition, PathBuf>,
 }
 
 impl Found {
@@ -186,6 +197,20 @@ impl Found {
         }
         let clean = clean_epoch.map(|epoch| Ended { epoch, clean: true });
         self.ended.push(clean.or_else(|| before.whole.map(|epoch| Ended { epoch, clean: false })));
+        let open = |partition: TopicPartition, path: PathBuf, name: &str| {
+            let is_sound = !before.unverified.contains(name) && !before.damaged.contains(name);
+            OpenLog {
+                config: config_of(&partition),
+                dir: path.into(),
+                home: Arc::clone(home),
+                clean: is_sound && clean_epoch.is_some(),
+                cache: before.cache_of(name),
+                recovery_point: home.recovery_point(&partition),
+                start_offset: home.start_offset(&partition),
+                now_ms,
+                partition,
+            }
+        };
         for entry in home.disk().list(home.path()).await?.into_iter().filter(|entry| entry.is_dir) {
             let path = home.path().join(&entry.name);
             match names::dir_kind(&entry.name) {
@@ -193,20 +218,11 @@ impl Found {
                 DirKind::Other => {}
                 DirKind::Log(partition) => {
                     self.note_place(&partition, &path)?;
-                    let verified = !before.unverified.contains(&entry.name);
-                    let cache = before.cache_of(&entry.name);
-                    let damaged = before.damaged.contains(&entry.name);
-                    self.logs.push(OpenLog {
-                        config: config_of(&partition),
-                        dir: path.into(),
-                        home: Arc::clone(home),
-                        clean: verified && !damaged && clean_epoch.is_some(),
-                        cache,
-                        recovery_point: home.recovery_point(&partition),
-                        start_offset: home.start_offset(&partition),
-                        now_ms,
-                        partition,
-                    });
+                    self.logs.push(open(partition, path, &entry.name));
+                }
+                DirKind::Future(partition, unique) => {
+                    let log = open(partition, path, &entry.name);
+                    self.futures.push(FoundFuture { log, unique });
                 }
             }
         }

@@ -45,7 +45,7 @@ impl HighWatermarks {
         lock(&self.marks).get(partition).copied().unwrap_or_default()
     }
 
-    fn note(&self, partition: TopicPartition, mark: Offset) {
+    pub(super) fn note(&self, partition: TopicPartition, mark: Offset) {
         let mut marks = lock(&self.marks);
         if marks.get(&partition) != Some(&mark) {
             marks.insert(partition, mark);

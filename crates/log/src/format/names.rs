@@ -29,6 +29,7 @@ pub(crate) const DISTRUSTED: &str = ".ottla-distrusted-";
 const DELETED_FILE: &str = ".deleted";
 const DELETE_SUFFIX: &str = "-delete";
 const STRAY_SUFFIX: &str = "-stray";
+const FUTURE_SUFFIX: &str = "-future";
 
 /// The longest name of a directory on the file systems in use.
 const MAX_DIR_NAME: usize = 255;
@@ -94,6 +95,8 @@ pub(crate) fn is_leftover(name: &str) -> bool {
 pub(crate) enum DirKind {
     /// A partition's log.
     Log(TopicPartition),
+    /// A copy that is to take the place of a partition's log, and what makes its name another one each time (KIP-113).
+    Future(TopicPartition, [u8; 16]),
     /// A deleted log, to be removed.
     Deleted,
     /// Something else, for example `ottla-metadata` or `__cluster_metadata-0`.
@@ -107,10 +110,19 @@ pub(crate) fn dir_kind(name: &str) -> DirKind {
     if name.ends_with(DELETE_SUFFIX) && name.contains('.') {
         return DirKind::Deleted;
     }
+    if let Some((partition, unique)) = parse_future(name) {
+        return DirKind::Future(partition, unique);
+    }
     match parse_partition(name) {
         Some(partition) if partition.topic.as_str() != KRAFT_METADATA => DirKind::Log(partition),
         _ => DirKind::Other,
     }
+}
+
+fn parse_future(name: &str) -> Option<(TopicPartition, [u8; 16])> {
+    let (partition, digits) = name.strip_suffix(FUTURE_SUFFIX)?.rsplit_once('.')?;
+    let number = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
+    Some((parse_partition(partition)?, number.to_be_bytes()))
 }
 
 fn parse_partition(name: &str) -> Option<TopicPartition> {
@@ -134,6 +146,13 @@ pub(crate) fn deleted_dir(partition: &TopicPartition, unique: [u8; 16]) -> Strin
 /// The name that a log's directory gets when nobody knows its topic: `<topic>-<partition>.<unique>-stray`.
 pub(crate) fn stray_dir(partition: &TopicPartition, unique: [u8; 16]) -> String {
     suffixed_dir(partition, unique, STRAY_SUFFIX)
+}
+
+/// The name of a log's directory while it is a copy that is to take the place of another: `<topic>-<partition>.<unique>-future`.
+/// `None` if the name would be too long, for it must tell the whole topic.
+pub(crate) fn future_dir(partition: &TopicPartition, unique: [u8; 16]) -> Option<String> {
+    let name = suffixed_dir(partition, unique, FUTURE_SUFFIX);
+    matches!(dir_kind(&name), DirKind::Future(same, _) if same == *partition).then_some(name)
 }
 
 fn suffixed_dir(partition: &TopicPartition, unique: [u8; 16], suffix: &str) -> String {
@@ -184,6 +203,18 @@ mod tests {
             assert_eq!(dir_kind(other), DirKind::Other, "{other}");
         }
         assert_eq!(dir_kind(&stray_dir(&partition("a", 0), [7; 16])), DirKind::Other);
+    }
+
+    #[test]
+    fn a_copy_in_the_making_is_named_as_kafka_names_it() {
+        let name = future_dir(&partition("a.b-c", 12), [0xab; 16]).unwrap();
+        assert_eq!(name, format!("a.b-c-12.{}-future", "ab".repeat(16)));
+        assert_eq!(dir_kind(&name), DirKind::Future(partition("a.b-c", 12), [0xab; 16]));
+        for other in ["a-0.1-future", "a-0-future", "a.00-future", &format!("a-x.{}-future", "ab".repeat(16))]
+        {
+            assert_eq!(dir_kind(other), DirKind::Other, "{other}");
+        }
+        assert_eq!(future_dir(&partition(&"t".repeat(249), 0), [0; 16]), None);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub async fn plan(env: &Env, dir: &Path, only: Option<&str>, now_ms: i64) -> Res
     let settings = Arc::new(LogConfig::default());
     let opened = LogDirs::open(&pretended, &config, |_| Arc::clone(&settings), now_ms).await?;
     let ends: BTreeMap<PathBuf, Offset> =
-        opened.dirs.list().iter().map(|log| (log.dir().to_owned(), log.end_offset())).collect();
+        opened.dirs.list().iter().map(|log| (log.dir().to_path_buf(), log.end_offset())).collect();
     let mut plan = Plan {
         was_closed,
         logs: ends.len(),

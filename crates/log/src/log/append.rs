@@ -124,7 +124,7 @@ impl Log {
         segment.append(pieces, headers, config).await?;
         writer.in_doubt = false;
         if opens {
-            self.home.opened().note();
+            self.home().opened().note();
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Log {
 
     /// An empty segment with its file: a restart must find where the log goes on.
     pub(super) async fn new_segment(&self, base: Offset, now_ms: i64) -> Result<Arc<Segment>> {
-        let segment = Segment::empty(Arc::clone(&self.disk), Arc::clone(&self.dir), base, now_ms);
+        let segment = Segment::empty(Arc::clone(&self.disk), self.dir(), base, now_ms);
         segment.file(OpenMode::Create).await?;
         segment.cut_beyond_end().await?;
         self.names_unsynced.store(true, Ordering::Release);
@@ -222,7 +222,7 @@ impl Log {
     /// Writes the producers' state as of `offset`, the end of the log.
     pub(super) async fn write_snapshot(&self, offset: Offset, writer: &mut Writer, sync: bool) -> Result<()> {
         let bytes = Bytes::from(snapshot::encode(&lock(&self.producers)));
-        let file = self.disk.open(&FileKind::Snapshot.path(&self.dir, offset), OpenMode::Create).await?;
+        let file = self.disk.open(&FileKind::Snapshot.path(&self.dir(), offset), OpenMode::Create).await?;
         file.set_len(0).await?;
         file.write_at(0, &[bytes]).await?;
         self.names_unsynced.store(true, Ordering::Release);

@@ -60,7 +60,7 @@ impl Log {
         if let Some(entries) = dirty {
             written.epochs = true;
             let content = Bytes::from(checkpoint::encode_epochs(&entries));
-            let path = self.dir.join(LEADER_EPOCH_CHECKPOINT);
+            let path = self.dir().join(LEADER_EPOCH_CHECKPOINT);
             if let Err(error) = atomic::write_beside(&*self.disk, &path, content).await {
                 lock(&self.epochs).set_dirty();
                 return Err(error);
@@ -84,7 +84,7 @@ impl Log {
     /// The second step, after everything was synced once.
     pub(crate) async fn put_epochs_in_place(&self, written: &Written) -> Result<()> {
         if written.epochs {
-            atomic::put_in_place(&*self.disk, &self.dir.join(LEADER_EPOCH_CHECKPOINT)).await?;
+            atomic::put_in_place(&*self.disk, &self.dir().join(LEADER_EPOCH_CHECKPOINT)).await?;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Log {
         // A truncation in between took back what was written.
         if self.is_generation(written.generation) && self.flushed_offset() < written.end {
             self.flushed.store(written.end.0, Ordering::Release);
-            self.home.note_recovery_point(&self.partition, written.end);
+            self.home().note_recovery_point(&self.partition, written.end);
         }
     }
 

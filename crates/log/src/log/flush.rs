@@ -64,18 +64,18 @@ impl Log {
     /// The flush lock is held, so no truncation takes back what is flushed here.
     pub(super) async fn flush_locked(&self) -> Result<Offset> {
         let end = self.end_offset();
-        let began = self.home.stats().now();
+        let began = self.home().stats().now();
         match self.sync_to(end).await {
             Ok(()) => {
-                self.home.stats().note_flush(began);
+                self.home().stats().note_flush(began);
                 self.flushed.store(end.0, Ordering::Release);
-                self.home.note_recovery_point(&self.partition, end);
+                self.home().note_recovery_point(&self.partition, end);
                 self.turn.tell(Some(end));
                 Ok(end)
             }
             Err(error) if is(Sabotage::FsyncRetried) => Err(error),
             Err(error) => {
-                self.home.fail(format!("{}: a flush failed: {error}", self.partition)).await;
+                self.home().fail(format!("{}: a flush failed: {error}", self.partition)).await;
                 Err(error)
             }
         }
@@ -111,7 +111,7 @@ impl Log {
 
     async fn write_epoch_file(&self, entries: &[EpochEntry]) -> Result<()> {
         let content = Bytes::from(checkpoint::encode_epochs(entries));
-        atomic::replace(&*self.disk, &self.dir.join(LEADER_EPOCH_CHECKPOINT), content).await
+        atomic::replace(&*self.disk, &self.dir().join(LEADER_EPOCH_CHECKPOINT), content).await
     }
 
     /// Makes the names of new files durable, and with the first flush the directory and its topic id.
@@ -121,11 +121,11 @@ impl Log {
         }
         let synced = async {
             if self.topic_id().is_some() {
-                let metadata = self.dir.join(PARTITION_METADATA);
+                let metadata = self.dir().join(PARTITION_METADATA);
                 self.disk.open(&metadata, ottla_env::disk::OpenMode::Existing).await?.sync().await?;
             }
-            self.disk.sync_dir(&self.dir).await?;
-            self.disk.sync_dir(self.home.path()).await
+            self.disk.sync_dir(&self.dir()).await?;
+            self.disk.sync_dir(self.home().path()).await
         };
         synced.await.map_err(|error| {
             self.names_unsynced.store(true, Ordering::Release);
@@ -139,8 +139,8 @@ impl Log {
     /// Whatever a flush beside this one does: it may not have come to the name yet, or have failed at it, and then a sync
     /// that works says nothing.
     pub(super) async fn sync_first_name(&self) -> Result<()> {
-        let Err(error) = self.disk.sync_dir(&self.dir).await else { return self.check_open() };
-        self.home.fail(format!("{}: its directory cannot be synced: {error}", self.partition)).await;
+        let Err(error) = self.disk.sync_dir(&self.dir()).await else { return self.check_open() };
+        self.home().fail(format!("{}: its directory cannot be synced: {error}", self.partition)).await;
         Err(error.into())
     }
 

@@ -65,7 +65,7 @@ impl Log {
     /// does not wait, and may go away.
     pub fn request_flush(self: &Arc<Self>) {
         if self.turn.request() {
-            self.home.flushes().push(Arc::clone(self));
+            self.home().flushes().push(Arc::clone(self));
         }
     }
 
@@ -103,7 +103,7 @@ impl Log {
             self.turn.tell(None);
         }
         if self.turn.end() {
-            self.home.flushes().push(Arc::clone(self));
+            self.home().flushes().push(Arc::clone(self));
         }
     }
 }

@@ -12,17 +12,18 @@ mod flush;
 mod group_commit;
 mod lookup;
 mod open;
+mod place;
 mod read;
 pub(crate) mod replay;
 mod replicate;
 mod trim;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, RwLock};
 
 use ottla_env::Disk;
-use ottla_types::{DirectoryId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
+use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
 
 pub use self::append::Appended;
 pub(crate) use self::bulk::Written;
@@ -30,11 +31,11 @@ pub use self::group_commit::FlushObserver;
 use self::group_commit::Turn;
 pub use self::lookup::FoundRecord;
 pub(crate) use self::open::OpenLog;
+use self::place::Place;
 use self::read::Hints;
 pub use self::read::Read;
 pub use self::replicate::Replicated;
 use crate::cache::Recent;
-use crate::dirs::LogDir;
 use crate::epochs::LeaderEpochs;
 use crate::producers::Producers;
 use crate::segment::Segment;
@@ -48,8 +49,7 @@ pub struct Log {
     partition: TopicPartition,
     topic_id: RwLock<Option<TopicId>>,
     disk: Arc<dyn Disk>,
-    home: Arc<LogDir>,
-    dir: Arc<Path>,
+    place: RwLock<Place>,
     config: RwLock<Arc<LogConfig>>,
     /// In the order of their offsets; never empty.
     segments: RwLock<Arc<Vec<Arc<Segment>>>>,
@@ -119,18 +119,6 @@ impl Log {
         *read(&self.topic_id)
     }
 
-    /// The partition's directory.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The log directory, of the broker's `log.dirs`, that holds the partition's directory.
-    #[must_use]
-    pub fn log_dir(&self) -> &Path {
-        self.home.path()
-    }
-
     /// The settings in force.
     #[must_use]
     pub fn config(&self) -> Arc<LogConfig> {
@@ -170,7 +158,7 @@ impl Log {
     /// least. The start where none is known.
     #[must_use]
     pub fn checkpointed_high_watermark(&self) -> Offset {
-        let mark = self.home.high_watermarks().get(&self.partition);
+        let mark = self.home().high_watermarks().get(&self.partition);
         mark.min(self.end_offset()).max(self.start_offset())
     }
 
@@ -184,6 +172,11 @@ impl Log {
     #[must_use]
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         lock(&self.epochs).latest()
+    }
+
+    /// The leader epoch of the last record.
+    pub(crate) fn latest_below_end(&self) -> Option<LeaderEpoch> {
+        lock(&self.epochs).latest_below(self.end_offset())
     }
 
     /// The leader epoch that wrote `offset`.
@@ -258,7 +251,7 @@ impl Log {
         // nothing to tend to, while the flag still looked up from here. `note_tended` has the other half.
         fence(Ordering::SeqCst);
         if !self.is_restless.load(Ordering::Relaxed) && !self.is_restless.swap(true, Ordering::AcqRel) {
-            self.home.restless().note(&self.partition);
+            self.home().restless().note(&self.partition);
         }
     }
 
@@ -273,16 +266,6 @@ impl Log {
         self.flushed_offset() >= self.end_offset()
             && lock(&self.deleted).is_empty()
             && !self.segments().iter().any(|segment| segment.is_open())
-    }
-
-    /// The id of the log directory that it lies in (KIP-858).
-    #[must_use]
-    pub fn directory_id(&self) -> DirectoryId {
-        self.home().id()
-    }
-
-    pub(crate) fn home(&self) -> &Arc<LogDir> {
-        &self.home
     }
 
     fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
@@ -310,7 +293,7 @@ impl Log {
 
     fn check_open(&self) -> Result<()> {
         self.check_not_closed()?;
-        match self.home.failure() {
+        match self.home_failure() {
             Some(reason) => Err(Error::Offline { partition: self.partition.clone(), reason }),
             None => Ok(()),
         }

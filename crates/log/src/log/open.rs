@@ -19,6 +19,7 @@ use ottla_types::{Offset, TopicId, TopicPartition};
 
 use self::recover::Progress;
 use super::group_commit::Turn;
+use super::place::Place;
 use super::read::Hints;
 use super::{Log, Writer, replay};
 use crate::cache::Recent;
@@ -142,8 +143,7 @@ impl OpenLog {
             partition: self.partition,
             topic_id: RwLock::new(topic_id),
             recent: Recent::new(self.home.cache()),
-            home: self.home,
-            dir: self.dir,
+            place: RwLock::new(Place { home: self.home, dir: self.dir }),
             config: RwLock::new(self.config),
             segments: RwLock::new(Arc::new(parts.segments)),
             start: AtomicI64::new(start.0),
@@ -343,13 +343,13 @@ impl Log {
             Some(_) => {
                 return Err(Error::AlreadyExists {
                     partition: self.partition.clone(),
-                    path: self.dir.to_path_buf(),
+                    path: self.dir().to_path_buf(),
                 });
             }
             None => {}
         }
         let content = Bytes::from(checkpoint::encode_partition_metadata(id));
-        let file = self.disk.open(&self.dir.join(PARTITION_METADATA), OpenMode::Create).await?;
+        let file = self.disk.open(&self.dir().join(PARTITION_METADATA), OpenMode::Create).await?;
         file.set_len(0).await?;
         file.write_at(0, &[content]).await?;
         self.names_unsynced.store(true, Ordering::Release);

@@ -130,7 +130,7 @@ impl Log {
         }
         let wanted = Wanted { upper, ..*wanted };
         if let Some(hit) = self.recent.read(&wanted) {
-            self.home.stats().note_memory_read(hit.size_bytes);
+            self.home().stats().note_memory_read(hit.size_bytes);
             return Ok(Read::from(hit));
         }
         let mut read = self.read_segments(&wanted, generation).await?;
@@ -139,7 +139,7 @@ impl Log {
         if !read.is_empty() {
             self.go_on_in_memory(&wanted, &mut read);
         }
-        self.home.stats().note_disk_read(disk_bytes, read.size_bytes - disk_bytes);
+        self.home().stats().note_disk_read(disk_bytes, read.size_bytes - disk_bytes);
         if read.next_offset >= upper {
             self.recent.note_reader_at_end();
         }

@@ -14,6 +14,7 @@ use ottla_types::{LeaderEpoch, Offset};
 use super::replay::note_batch;
 use super::{Log, Writer};
 use crate::cache::Pushed;
+use crate::sabotage::{Sabotage, is};
 use crate::segment::Segment;
 use crate::sync::lock;
 use crate::{Error, LogConfig, Result};
@@ -103,7 +104,9 @@ impl Log {
                 Err(BatchError::Truncated { .. }) if !sent.is_empty() => break,
                 Err(error) => return Err(refused(error.to_string())),
             };
-            batch.verify().map_err(|error| refused(error.to_string()))?;
+            if !is(Sabotage::ReplicatedUnverified) {
+                batch.verify().map_err(|error| refused(error.to_string()))?;
+            }
             let header = *batch.header();
             if !sent.is_empty() {
                 self.check_next(&header, expected, config)?;
@@ -203,7 +206,9 @@ impl Log {
             let header = &sent.header;
             let batch = bytes.get(sent.at..sent.end()).unwrap_or_default();
             let (head, body) = batch.split_at_checked(HEADER_LEN).unwrap_or_default();
-            epochs.assign(header.leader_epoch, header.base_offset);
+            if !is(Sabotage::ReplicatedEpochsNotNoted) {
+                epochs.assign(header.leader_epoch, header.base_offset);
+            }
             note_batch(&mut producers, header, body, now_ms);
             self.recent.push(Pushed { header, head, body });
         }

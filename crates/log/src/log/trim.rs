@@ -14,10 +14,10 @@ use crate::segment::Segment;
 use crate::sync::lock;
 
 /// Keeps the generation odd while it lives, so that reads of what is being changed start again.
-struct Changing<'a>(&'a Log);
+pub(super) struct Changing<'a>(&'a Log);
 
 impl<'a> Changing<'a> {
-    fn begin(log: &'a Log) -> Self {
+    pub(super) fn begin(log: &'a Log) -> Self {
         log.generation.fetch_add(1, Ordering::AcqRel);
         Self(log)
     }
@@ -52,7 +52,7 @@ impl Log {
         self.stir();
         if let Err(error) = &result {
             // Neither the old nor the new end can be relied on.
-            self.home
+            self.home()
                 .fail(format!("{}: truncation to offset {offset} failed: {error}", self.partition))
                 .await;
         }
@@ -82,7 +82,7 @@ impl Log {
         let result = self.empty_to(offset, writer, now_ms).await;
         self.stir();
         if let Err(error) = &result {
-            self.home
+            self.home()
                 .fail(format!("{}: beginning anew at offset {offset} failed: {error}", self.partition))
                 .await;
         }
@@ -93,8 +93,8 @@ impl Log {
         // What takes the place of records that were durable is not.
         let flushed = self.flushed_offset().min(offset);
         self.flushed.store(flushed.0, Ordering::Release);
-        self.home.lower_recovery_point(&self.partition, flushed).await?;
-        self.home.lower_high_watermark(&self.partition, offset).await?;
+        self.home().lower_recovery_point(&self.partition, flushed).await?;
+        self.home().lower_high_watermark(&self.partition, offset).await?;
         self.recent.clear();
         self.remove_begun_segment(writer, now_ms).await?;
         self.begin_anew(offset, now_ms).await?;
@@ -108,7 +108,7 @@ impl Log {
     /// The file of a segment that was not begun after all must not stand beyond the new end.
     async fn remove_begun_segment(&self, writer: &Writer, now_ms: i64) -> Result<()> {
         if writer.rolling {
-            let (disk, dir) = (Arc::clone(&self.disk), Arc::clone(&self.dir));
+            let (disk, dir) = (Arc::clone(&self.disk), self.dir());
             Segment::empty(disk, dir, self.end_offset(), now_ms).remove().await?;
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Log {
         self.names_unsynced.store(true, Ordering::Release);
         self.sync_names().await?;
         self.flushed.store(flushed.0, Ordering::Release);
-        self.home.note_recovery_point(&self.partition, flushed);
+        self.home().note_recovery_point(&self.partition, flushed);
         (writer.in_doubt, writer.rolling) = (false, false);
         Ok(())
     }
@@ -127,15 +127,16 @@ impl Log {
     async fn truncate_locked(&self, offset: Offset, writer: &mut Writer, now_ms: i64) -> Result<Offset> {
         // The recovery point comes down first: records that take the place of truncated ones are not durable, though the
         // old ones at the same offsets were.
-        let flushed = self.flushed_offset().min(self.cut_offset(offset).await?);
+        let cut = self.cut_offset(offset).await?;
+        let flushed = self.flushed_offset().min(cut);
         self.flushed.store(flushed.0, Ordering::Release);
         // Until the new length is durable it lies below the segment that is cut, so that after a kill the next flush does
         // not pass that segment over.
         let segments = self.segments();
         let cut_base = segments.iter().map(|segment| segment.base()).rfind(|base| *base <= offset);
         let point = flushed.min(cut_base.unwrap_or_default());
-        self.home.lower_recovery_point(&self.partition, point).await?;
-        self.home.lower_high_watermark(&self.partition, offset).await?;
+        self.home().lower_recovery_point(&self.partition, point).await?;
+        self.home().lower_high_watermark(&self.partition, cut).await?;
         self.recent.clear();
         self.remove_begun_segment(writer, now_ms).await?;
 
@@ -182,15 +183,17 @@ impl Log {
 
     /// Removes everything and goes on at `offset`.
     async fn begin_anew(&self, offset: Offset, now_ms: i64) -> Result<Offset> {
-        self.home.set_start_offset(&self.partition, offset).await?;
+        self.home().set_start_offset(&self.partition, offset).await?;
         // The first one goes last, so that a crash in between leaves the front of the log, and not its end alone.
         let segments = self.segments();
         self.remove_segments(segments.iter().skip(1)).await?;
-        self.disk.sync_dir(&self.dir).await?;
+        self.disk.sync_dir(&self.dir()).await?;
         self.remove_segments(segments.iter().take(1)).await?;
         // With the records go the epochs and the producers that wrote them, as in Kafka. An epoch that stayed would be told
         // the leader as the last one here, which may have ended far below `offset` there.
-        lock(&self.epochs).clear();
+        if !is(Sabotage::EpochsNotCleared) {
+            lock(&self.epochs).clear();
+        }
         self.remove_snapshots(|_| true).await?;
         let fresh = self.new_segment(offset, now_ms).await?;
         self.publish(vec![fresh]);
@@ -218,7 +221,7 @@ impl Log {
         let snapshots = self.remove_snapshots(|offset| offset > end).await?;
         let segments = self.segments();
         let (producers, snapshot_at) =
-            replay::producers_at(&*self.disk, &self.dir, &snapshots, &segments, end, now_ms).await?;
+            replay::producers_at(&*self.disk, &self.dir(), &snapshots, &segments, end, now_ms).await?;
         *lock(&self.producers) = producers;
         writer.snapshot_at = snapshot_at.filter(|&offset| offset == end);
         Ok(())
@@ -227,10 +230,10 @@ impl Log {
     /// Removes some of the producers' snapshots, and says which are left.
     async fn remove_snapshots(&self, remove: impl Fn(Offset) -> bool) -> Result<Vec<Offset>> {
         let mut kept = Vec::new();
-        for entry in self.disk.list(&self.dir).await? {
+        for entry in self.disk.list(&self.dir()).await? {
             match FileKind::parse(&entry.name) {
                 Some((FileKind::Snapshot, offset)) if remove(offset) => {
-                    self.disk.remove_file(&self.dir.join(&entry.name)).await?;
+                    self.disk.remove_file(&self.dir().join(&entry.name)).await?;
                 }
                 Some((FileKind::Snapshot, offset)) => kept.push(offset),
                 _ => {}
@@ -261,7 +264,7 @@ impl Log {
             return Ok(());
         }
         self.start.store(offset.0, Ordering::Release);
-        self.home.set_start_offset(&self.partition, offset).await?;
+        self.home().set_start_offset(&self.partition, offset).await?;
         lock(&self.epochs).truncate_from_start(offset);
         self.delete_below_start(now_ms).await?;
         Ok(())
@@ -285,7 +288,7 @@ impl Log {
         if keep_from > self.start_offset() {
             self.start.store(keep_from.0, Ordering::Release);
             // Durable before the files go: of files that are removed together a power loss may bring back any.
-            self.home.set_start_offset(&self.partition, keep_from).await?;
+            self.home().set_start_offset(&self.partition, keep_from).await?;
             lock(&self.epochs).truncate_from_start(keep_from);
         }
         self.delete_below_start(now_ms).await

@@ -130,6 +130,17 @@ impl Segment {
         Self { base, dir, disk, file: Mutex::new(None), state }
     }
 
+    /// The same segment, its files now in another directory. They are opened there.
+    pub(crate) fn moved_to(&self, dir: &Arc<Path>) -> Self {
+        Self {
+            base: self.base,
+            dir: Arc::clone(dir),
+            disk: Arc::clone(&self.disk),
+            file: Mutex::new(None),
+            state: Mutex::new(self.state().clone()),
+        }
+    }
+
     pub(crate) fn base(&self) -> Offset {
         self.base
     }

@@ -1,0 +1,114 @@
+//! Where a log lies, and how another log of the partition takes its place: one that was copied to another directory (KIP-113).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ottla_types::DirectoryId;
+
+use super::Log;
+use super::read::Hints;
+use super::trim::Changing;
+use crate::Result;
+use crate::dirs::LogDir;
+use crate::sync::{lock, read, write};
+
+/// The directory of a partition, and the log directory that holds it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) home: Arc<LogDir>,
+    pub(super) dir: Arc<Path>,
+}
+
+impl Log {
+    /// The partition's directory.
+    #[must_use]
+    pub fn dir(&self) -> Arc<Path> {
+        Arc::clone(&read(&self.place).dir)
+    }
+
+    /// The log directory, of the broker's `log.dirs`, that holds the partition's directory.
+    #[must_use]
+    pub fn log_dir(&self) -> PathBuf {
+        read(&self.place).home.path().to_owned()
+    }
+
+    /// The id of the log directory that it lies in (KIP-858).
+    #[must_use]
+    pub fn directory_id(&self) -> DirectoryId {
+        read(&self.place).home.id()
+    }
+
+    pub(crate) fn home(&self) -> Arc<LogDir> {
+        Arc::clone(&read(&self.place).home)
+    }
+
+    /// Why the log directory is offline, if it is.
+    pub(super) fn home_failure(&self) -> Option<Arc<str>> {
+        read(&self.place).home.failure()
+    }
+
+    /// Makes `future` this log, if it holds all that this one does: from the return on this one lies where `future` did, in
+    /// the directory that `renames` has left it in, and `future` is closed. Whoever holds this log goes on with it; what
+    /// is read meanwhile is read again. Returns whether it came to that.
+    ///
+    /// `renames` is called when `future` is durable and nothing is appended to either; it gives the new directory.
+    ///
+    /// # Errors
+    /// [`Error::Offline`](crate::Error::Offline), [`Error::Closed`](crate::Error::Closed) of either log, what flushing
+    /// `future` says, or what `renames` says.
+    pub(crate) async fn take_over<F>(&self, future: &Self, now_ms: i64, renames: F) -> Result<bool>
+    where
+        F: AsyncFnOnce(&Self) -> Result<Arc<Path>>,
+    {
+        let mut writer = self.writer.lock().await;
+        let _flusher = self.flusher.lock().await;
+        self.check_open()?;
+        // Nobody but the copier appends to the future log, and it waits for this.
+        let is_same =
+            future.end_offset() == self.end_offset() && future.latest_below_end() == self.latest_below_end();
+        if !is_same || future.start_offset() > self.start_offset() {
+            return Ok(false);
+        }
+        future.advance_start(self.start_offset(), now_ms).await?;
+        future.flush().await?;
+        let future_writer = future.writer.lock().await;
+        let _future_flusher = future.flusher.lock().await;
+        future.check_open()?;
+        let _changing = Changing::begin(self);
+        let dir = renames(future).await?;
+
+        let segments = future.segments().iter().map(|segment| Arc::new(segment.moved_to(&dir))).collect();
+        future.close_files();
+        // Files that wait to be removed lie in the old directory, which is removed as a whole.
+        *lock(&self.deleted) = std::mem::take(&mut *lock(&future.deleted))
+            .into_iter()
+            .filter_map(|(due_ms, path)| Some((due_ms, dir.join(path.file_name()?))))
+            .collect();
+        *lock(&self.hints) = Hints::default();
+        let old = std::mem::replace(&mut *write(&self.place), Place { home: future.home(), dir });
+        self.segments().iter().for_each(|segment| segment.release());
+        self.publish(segments);
+        {
+            let mut epochs = lock(&self.epochs);
+            let begun = epochs.entries().to_vec();
+            epochs.clone_from(&lock(&future.epochs));
+            // One that began here without a record, by a leader.
+            begun.iter().for_each(|entry| epochs.assign(entry.epoch, entry.start_offset));
+        }
+        self.flushed.store(self.end_offset().0, Ordering::Release);
+        self.names_unsynced.store(false, Ordering::Release);
+        (writer.in_doubt, writer.rolling) = (false, false);
+        writer.snapshot_at = future_writer.snapshot_at;
+        // Wherever it was noted before, nobody looks there for it.
+        self.note_tended();
+        self.stir();
+        tracing::info!(
+            "{}: moved from {} to {}",
+            self.partition,
+            old.home.path().display(),
+            self.log_dir().display()
+        );
+        Ok(true)
+    }
+}
