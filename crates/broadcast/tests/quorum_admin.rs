@@ -96,6 +96,54 @@ async fn a_leader_that_is_removed_hands_over_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_lost_its_vote_follows_on_as_long_as_it_lives() {
+    let (mut quorum, nodes) = start(3).await;
+    let (leading, epoch) = leader(&nodes).await;
+    let (removed, silent) = ((leading + 1) % 3, 3);
+    nodes[leading].commit(epoch, batch(&["a"])).await;
+    let admin = raft(&quorum, leading);
+    // One more, which is dead when its vote is taken.
+    admin.add_voter(voter(silent)).await.unwrap();
+    quorum.kill(silent);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for nth in [removed, silent] {
+        admin.remove_voter(key(nth)).await.unwrap();
+    }
+    nodes[leading].commit(epoch, batch(&["b"])).await;
+    assert_eq!(nodes[removed].records(2).await, batch(&["a", "b"]));
+    let observers = async || {
+        let state = admin.describe().await.unwrap();
+        state.observers.into_iter().map(|replica| replica.voter.key).collect::<Vec<_>>()
+    };
+    assert_eq!(observers().await, [key(removed)]);
+    // It stands for no election, and a restart changes nothing.
+    quorum.kill(removed);
+    let again = Node::start(&mut quorum, removed).await;
+    nodes[leading].commit(epoch, batch(&["c"])).await;
+    assert_eq!(again.records(3).await, batch(&["a", "b", "c"]));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(nodes[leading].seen().leading, Some(epoch));
+    assert_eq!(observers().await, [key(removed)], "it answers");
+    quorum.kill(removed);
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    assert_eq!(observers().await, [key(removed)], "it may come back");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(observers().await, []);
+    nodes[leading].commit(epoch, batch(&["d"])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_lost_its_vote_follows_its_successor() {
+    let (quorum, nodes) = start(3).await;
+    let (leading, epoch) = leader(&nodes).await;
+    nodes[leading].commit(epoch, batch(&["a"])).await;
+    raft(&quorum, leading).remove_voter(key(leading)).await.unwrap();
+    let (new, later) = leader_among(&nodes, |nth, _| nth != leading).await;
+    nodes[new].commit(later, batch(&["b"])).await;
+    assert_eq!(nodes[leading].records(2).await, batch(&["a", "b"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_is_refused_by_name() {
     let (quorum, nodes) = start(3).await;
     let (leading, _) = leader(&nodes).await;
@@ -148,9 +196,9 @@ async fn a_quorum_of_one_that_grew_and_shrank_again_is_idle_again() {
     let first = raft(&quorum, 0);
     first.add_voter(voter(1)).await.unwrap();
     first.remove_voter(key(1)).await.unwrap();
-    // It does not know that it is no voter any more, and would ask for votes.
+    // As long as it is there, it follows.
     quorum.kill(1);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(400)).await;
     let polls = quorum.polls(0);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(quorum.polls(0), polls);

@@ -35,7 +35,12 @@ impl Raft {
     }
 
     async fn change(&self, change: Change) -> Result<(), QuorumError> {
-        match self.raft.change_membership(change, false).await {
+        self.change_and(change, false).await
+    }
+
+    /// Changes the members. Voters that are none any more are members still if they are to be kept.
+    async fn change_and(&self, change: Change, is_to_keep: bool) -> Result<(), QuorumError> {
+        match self.raft.change_membership(change, is_to_keep).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(error)) => Err(self.refused(error)),
             Err(RaftError::Fatal(error)) => Err(QuorumError::Unknown(error.to_string())),
@@ -93,7 +98,7 @@ impl Raft {
     }
 
     async fn remove(&self, key: VoterKey) -> Result<(), QuorumError> {
-        self.led()?;
+        let epoch = self.led()?;
         let voters = self.voter_keys();
         if !voters.contains(&key) {
             return Err(QuorumError::NotFound(key));
@@ -101,7 +106,23 @@ impl Raft {
         if voters.len() == 1 {
             return Err(QuorumError::Invalid(format!("node {} is the only voter", key.id)));
         }
-        self.change(Change::RemoveVoters(BTreeSet::from([key]))).await
+        // A broker runs on without its vote, and follows the log by it: so who lives is sent the log further on. The keeper
+        // forgets it when it has not been heard for long.
+        let lives = key == self.me || self.silence_of(&key) <= self.patience;
+        self.change_and(Change::RemoveVoters(BTreeSet::from([key])), lives).await?;
+        if key == self.me {
+            // Openraft goes on to lead where it is a member. The keeper hands leadership over.
+            self.leadership.end(epoch);
+        }
+        Ok(())
+    }
+
+    /// For how long a node has not answered.
+    fn silence_of(&self, key: &VoterKey) -> Duration {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let heard = metrics.heartbeat.as_ref().and_then(|nodes| nodes.get(key).copied().flatten());
+        heard.map_or(Duration::MAX, |heard| heard.elapsed())
     }
 
     async fn update(&self, voter: Voter) -> Result<(), QuorumError> {

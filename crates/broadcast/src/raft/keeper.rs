@@ -1,17 +1,21 @@
 //! The task that keeps what openraft does and what the trait promises together.
 //!
 //! It ends epochs when the vote on disk changes or the quorum is silent, announces their end, makes openraft give up a
-//! leadership whose epoch has ended, stops the ticks of a quorum of one, and reports a failed storage.
+//! leadership whose epoch has ended, stops the ticks of a quorum of one, forgets members that neither vote nor answer, and
+//! reports a failed storage.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ServerState;
 use openraft::async_runtime::{Instant as _, WatchReceiver};
 use openraft::raft::VoteRequest;
+use openraft::{ChangeMembers, ServerState};
+use ottla_env::process;
 use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerId, DirectoryId, LeadershipEpoch};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::OpenRaft;
@@ -23,6 +27,9 @@ use crate::quorum::VoterKey;
 
 /// A candidate that there never is.
 const NOBODY: VoterKey = VoterKey { id: BrokerId(i32::MAX), directory: DirectoryId::ZERO };
+
+/// How long a node that does not vote may be silent before it is sent the log no more: as long as Kafka tells of an observer.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// What the keeper works with.
 pub(crate) struct Keeper {
@@ -39,6 +46,8 @@ pub(crate) struct Keeper {
     pub(crate) handover: Duration,
     /// When the epoch that goes on was seen to begin.
     pub(crate) led_since: Option<Instant>,
+    /// The change of members that is under way.
+    pub(crate) forgetting: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -79,7 +88,10 @@ impl Keeper {
                         return self.fail(known.unwrap_or_else(|| "the quorum's task has ended".into())).await;
                     }
                 }
-                () = sleep_until(check) => self.check_quorum(),
+                () = sleep_until(check) => {
+                    self.check_quorum();
+                    self.forget_the_silent();
+                }
             }
         }
     }
@@ -92,13 +104,13 @@ impl Keeper {
         self.deliverer.lock().await.fail(reason).await;
     }
 
-    /// Lets openraft tick where somebody else votes too. Whether nobody does.
+    /// Lets openraft tick where somebody else votes too, or follows. Whether nobody does.
     fn tend_ticks(&self) -> bool {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        let mut voters = metrics.membership_config.voter_ids();
-        let is_alone = metrics.state == ServerState::Leader && voters.all(|voter| voter == self.me);
-        drop(voters);
+        let mut members = metrics.membership_config.nodes();
+        let is_alone = metrics.state == ServerState::Leader && members.all(|(member, _)| *member == self.me);
+        drop(members);
         drop(metrics);
         self.raft.runtime_config().tick(!is_alone);
         is_alone
@@ -140,6 +152,38 @@ impl Keeper {
             tracing::info!(%epoch, "the metadata quorum is silent: leadership is resigned");
             self.leadership.end(epoch);
         }
+    }
+
+    /// Sends the log no more to nodes without a vote that have not answered for long. Each try to reach one costs, and one that
+    /// comes back is told what to do when it asks.
+    fn forget_the_silent(&mut self) {
+        let led = self.led_since.map_or(Duration::ZERO, |since| since.elapsed());
+        if led < FORGOTTEN_AFTER || self.forgetting.as_ref().is_some_and(|change| !change.is_finished()) {
+            return;
+        }
+        let silent: BTreeSet<VoterKey> = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let voters: BTreeSet<VoterKey> = metrics.membership_config.voter_ids().collect();
+            let nodes = metrics.membership_config.nodes().map(|(key, _)| *key);
+            let heard = |key: &VoterKey| metrics.heartbeat.as_ref()?.get(key).copied().flatten();
+            let is_silent =
+                |key: &VoterKey| heard(key).is_none_or(|heard| heard.elapsed() >= FORGOTTEN_AFTER);
+            nodes.filter(|key| *key != self.me && !voters.contains(key) && is_silent(key)).collect()
+        };
+        if silent.is_empty() {
+            return;
+        }
+        let raft = self.raft.clone();
+        self.forgetting = Some(process::spawn(async move {
+            for key in &silent {
+                tracing::info!(
+                    "node {key} has no vote and was not heard for long: it is sent the log no more"
+                );
+            }
+            // Where another change is under way, or leadership has ended, it is tried again.
+            let _ = raft.change_membership(ChangeMembers::RemoveNodes(silent), true).await;
+        }));
     }
 
     /// Whether openraft leads in an epoch that has ended.

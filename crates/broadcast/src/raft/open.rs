@@ -123,6 +123,7 @@ impl Raft {
             patience,
             handover: config.election_timeout,
             led_since: None,
+            forgetting: None,
         };
         // Who votes is known once openraft has answered anything.
         let has_begun = raft.is_initialized().await;
