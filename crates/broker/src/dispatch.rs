@@ -248,6 +248,7 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
         Request::DescribeQuorum(request) => {
             handlers::describe_quorum::handle(core, context, request).await.into()
         }
+        Request::DescribeReplicas(request) => handlers::describe_replicas::handle(core, request).into(),
         Request::AddRaftVoter(request) => handlers::add_raft_voter::handle(core, request).await.into(),
         Request::RemoveRaftVoter(request) => handlers::remove_raft_voter::handle(core, request).await.into(),
         Request::FindCoordinator(request) => handlers::find_coordinator::handle(core, context, request).await,

@@ -25,7 +25,7 @@ pub use change::{Change, Turn};
 pub use follower::{FetchAnswer, FetchFrom, NextFetch, Step, Truncation};
 pub use leader::fetches::{EpochEnd, Fetched, FollowerFetch};
 pub use leader::isr::{IsrAnswer, WantedIsr};
-pub use leader::lag::{FollowerState, LagDetector, LagSettings, Standing};
+pub use leader::lag::{AskedChange, FollowerState, LagDetector, LagSettings, Standing};
 pub use leader::waiting::AckVerdict;
 pub use replica::Replica;
 pub use view::{Ends, View};

@@ -17,6 +17,7 @@ pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod describe_quorum;
+pub(crate) mod describe_replicas;
 pub(crate) mod describe_topic_partitions;
 mod each;
 pub(crate) mod elect_leaders;

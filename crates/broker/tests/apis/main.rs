@@ -17,6 +17,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
+mod describe_replicas;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;

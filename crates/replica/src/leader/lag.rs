@@ -51,8 +51,21 @@ pub struct FollowerState {
     pub last_fetch: Option<Duration>,
     /// When it was last at the leader's end, or the epoch began; `None` while it is there.
     pub behind_since: Option<Duration>,
+    /// Since when it has not been in the ISR in force, as far as this leader knows; `None` while it is.
+    pub out_since: Option<Duration>,
+    /// What an ISR that was asked for, and is not decided, would change for it.
+    pub asked: Option<AskedChange>,
     /// How it stands.
     pub standing: Standing,
+}
+
+/// A change of who is in the ISR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedChange {
+    /// The follower enters.
+    Enters,
+    /// The follower leaves.
+    Leaves,
 }
 
 /// How a follower stands with its leader.
@@ -98,7 +111,14 @@ impl Leader {
             (Some(_), None) => Standing::CaughtUp,
             (Some(_), Some(_)) => Standing::Behind,
         };
+        let asked = match (self.asked.is_some(), follower.in_isr, follower.asked) {
+            (true, false, true) => Some(AskedChange::Enters),
+            (true, true, false) => Some(AskedChange::Leaves),
+            _ => None,
+        };
         FollowerState {
+            out_since: follower.out_since,
+            asked,
             broker: follower.broker,
             broker_epoch: follower.broker_epoch,
             in_isr: follower.in_isr,

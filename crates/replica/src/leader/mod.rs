@@ -84,6 +84,7 @@ impl Leader {
             let follower = known.iter().find(|follower| follower.broker == broker).cloned();
             let mut follower = follower.unwrap_or_else(|| Progress::new(broker, now));
             follower.in_isr = view.isr.contains(&broker);
+            follower.out_since = if follower.in_isr { None } else { follower.out_since.or(Some(now)) };
             follower.is_told = false;
             self.followers.push(follower);
         }

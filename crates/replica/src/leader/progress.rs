@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     /// Since when it has not been at the leader's end; `None` while it is there. Before its first fetch nobody knows, and it
     /// gets the time since the epoch began.
     pub(super) behind_since: Option<Duration>,
+    /// Since when it has not been in the ISR in force, as far as this leader knows; `None` while it is.
+    pub(super) out_since: Option<Duration>,
     /// Its last fetch.
     pub(super) fetch: Option<LastFetch>,
     /// By its last fetch it could be in sync, but for the high watermark.
@@ -55,6 +57,7 @@ impl Progress {
             broker_epoch: None,
             end: None,
             behind_since: Some(now),
+            out_since: None,
             fetch: None,
             is_ready: false,
             is_told: false,

@@ -1,6 +1,6 @@
 //! Who leaves the ISR: at the deadline by time, at once by messages; and what is told of followers.
 
-use ottla_replica::{LagDetector, Standing};
+use ottla_replica::{AskedChange, LagDetector, Standing};
 
 use crate::world::{World, ms};
 
@@ -161,4 +161,29 @@ fn what_is_told_of_a_follower_is_what_it_did() {
     assert_eq!((state.last_fetch, state.behind_since), (Some(fetched), Some(ms(1_000))));
     assert_eq!((state.in_isr, state.standing), (true, Standing::Behind));
     assert_eq!(state.broker_epoch.map(|epoch| epoch.0), Some(10));
+}
+
+#[test]
+fn a_leader_tells_since_when_a_follower_is_out_and_what_it_has_asked_for() {
+    let mut world = World::new(&[1, 2], 1);
+    world.catch_up(2);
+    assert_eq!((world.state(1, 2).out_since, world.state(1, 2).asked), (None, None));
+    world.append(1, 1);
+    world.pass(ms(30_000));
+    let wanted = world.ask_isr(1).unwrap();
+    assert_eq!(world.state(1, 2).asked, Some(AskedChange::Leaves));
+    let answer = world.controller.alter(1, &wanted);
+    let left_at = world.now;
+    world.call(1, |replica, _, now| replica.isr_answered(wanted.partition_epoch, answer, now));
+    world.publish_all();
+    world.pass(ms(500));
+    assert_eq!((world.state(1, 2).out_since, world.state(1, 2).asked), (Some(left_at), None));
+    world.catch_up(2);
+    assert!(world.ask_isr(1).is_some());
+    let state = world.state(1, 2);
+    assert_eq!(
+        (state.out_since, state.asked),
+        (Some(left_at), Some(AskedChange::Enters)),
+        "until it is decided"
+    );
 }

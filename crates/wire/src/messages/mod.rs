@@ -176,5 +176,5 @@ apis! {
     /// Asks the quorum's leader to let a new directory vote instead of one that was lost.
     RejoinQuorum = 16004, rejoin_quorum::{RejoinQuorumRequest, RejoinQuorumResponse}, for Nodes;
     /// Tells what leaders know of the replicas of their partitions.
-    DescribeReplicas = 16005, describe_replicas::{DescribeReplicasRequest, DescribeReplicasResponse}, for Nobody;
+    DescribeReplicas = 16005, describe_replicas::{DescribeReplicasRequest, DescribeReplicasResponse};
 }
