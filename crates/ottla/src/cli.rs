@@ -6,7 +6,10 @@ use clap::{Parser, Subcommand};
 use ottla_client::ConfigChange;
 use ottla_types::TopicName;
 
-use crate::{bench, cluster_commands, completions, config, consume, dev, group, log, produce, serve, topic};
+use crate::{
+    bench, broker, cluster_commands, completions, config, consume, dev, group, log, produce, replicas, serve,
+    topic,
+};
 
 /// A partitioned log that speaks Apache Kafka's protocol
 ///
@@ -43,8 +46,12 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     /// Run a cluster on this machine to try things on, and pause, kill and restart its brokers
     Dev(dev::Arguments),
-    /// Show what a cluster is made of
+    /// Show what a cluster is made of and whether it is healthy; elect leaders, and move replicas
     Cluster(cluster_commands::Arguments),
+    /// Show how each replica stands with its leader: in sync or not, how far behind, since when
+    Replicas(replicas::Arguments),
+    /// Take a broker out of the cluster: move its replicas away, forget it
+    Broker(broker::Arguments),
     /// Create, list, describe, alter and delete topics
     Topic(topic::Arguments),
     /// Write lines of standard input to a topic
@@ -133,6 +140,18 @@ mod tests {
             "ottla dev restart",
             "ottla cluster info",
             "ottla cluster brokers",
+            "ottla cluster quorum",
+            "ottla cluster health",
+            "ottla cluster elect",
+            "ottla cluster reassign",
+            "ottla cluster reassign plan",
+            "ottla cluster reassign execute",
+            "ottla cluster reassign verify",
+            "ottla cluster reassign cancel",
+            "ottla cluster reassign progress",
+            "ottla replicas",
+            "ottla broker decommission",
+            "ottla broker forget",
             "ottla topic create",
             "ottla topic list",
             "ottla topic describe",
@@ -173,6 +192,16 @@ mod tests {
             ("ottla dev pause", "<ID>"),
             ("ottla dev pause two", "two"),
             ("ottla dev --ephemeral kill 1", "--ephemeral"),
+            ("ottla replicas --interval 500", "--watch"),
+            ("ottla replicas --watch --interval 1", "--interval"),
+            ("ottla broker decommission", "<ID>"),
+            ("ottla broker forget two", "two"),
+            ("ottla cluster reassign plan --replication-factor 0", "--replication-factor"),
+            ("ottla cluster reassign plan --topic t --topics-to-move-json-file f", "--topic"),
+            ("ottla cluster reassign execute", "<FILE>"),
+            ("ottla cluster reassign execute f --throttle 0", "--throttle"),
+            ("ottla cluster reassign cancel", "--all"),
+            ("ottla cluster reassign cancel f --all", "--all"),
             ("ottla topic create a/b", "a/b"),
             ("ottla topic create orders --partitions many", "many"),
             ("ottla topic create orders --partitions 0", "--partitions"),

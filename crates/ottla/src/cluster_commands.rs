@@ -5,6 +5,7 @@ mod elect;
 mod health;
 mod info;
 mod quorum;
+pub(crate) mod reassign;
 
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ enum ClusterCommand {
     Health(health::Arguments),
     /// Elect leaders of partitions: the preferred ones, or where nobody leads any
     Elect(elect::Arguments),
+    /// Move replicas from broker to broker: plan, execute, verify, cancel, progress
+    Reassign(reassign::Arguments),
 }
 
 /// Runs one of them.
@@ -47,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ClusterCommand::Quorum(arguments) => quorum::run(arguments).await,
         ClusterCommand::Health(arguments) => health::run(arguments).await,
         ClusterCommand::Elect(arguments) => elect::run(arguments).await,
+        ClusterCommand::Reassign(arguments) => reassign::run(arguments).await,
     }
 }
 
@@ -56,7 +60,7 @@ fn partitions(topics: &[Topic]) -> impl Iterator<Item = &Partition> {
 }
 
 /// What a broker said of an error, if it said something.
-fn said(error: &Error) -> String {
+pub(crate) fn said(error: &Error) -> String {
     match error {
         Error::Answered { message: Some(message), .. } => message.clone(),
         error => error.to_string(),

@@ -3,7 +3,7 @@
 //! - [`cli`]: what can be typed.
 //! - [`serve`]: runs a broker. [`dev`]: runs a cluster of them on this machine.
 //! - [`topic`], [`produce`], [`consume`], [`group`]: clients of a broker, ottla's or Kafka's.
-//! - [`cluster_commands`]: what a cluster is made of.
+//! - [`cluster_commands`]: what a cluster is made of. [`replicas`]: how each replica stands. [`broker`]: a broker taken out of it.
 //! - [`config`]: the configuration of topics and brokers, and the table of keys. [`bench`]: measures a broker.
 //! - [`log`]: looks at segments on disk, without a broker.
 //! - [`cluster`]: how the clients find their broker, and what they say when they do not.
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod broker;
 mod cli;
 mod cluster;
 mod cluster_commands;
@@ -29,6 +30,7 @@ mod moment;
 mod output;
 mod produce;
 mod progress;
+mod replicas;
 mod serve;
 mod topic;
 
@@ -63,6 +65,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Dev(arguments) => dev::run(arguments, cli.log_level.as_deref()).await,
             Command::Cluster(arguments) => cluster_commands::run(arguments).await,
+            Command::Replicas(arguments) => replicas::run(arguments).await,
+            Command::Broker(arguments) => broker::run(arguments).await,
             Command::Topic(arguments) => topic::run(arguments).await,
             Command::Produce(arguments) => produce::run(arguments).await,
             Command::Consume(arguments) => consume::run(arguments).await,
