@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use clap::Args;
 use ottla_client::{
-    Client, ClusterDescription, ConfigResource, Error, LogDir, Partition, QuorumDescription, QuorumReplica,
-    Topic,
+    Client, ClusterDescription, Error, LogDir, Partition, QuorumDescription, QuorumReplica, Topic,
 };
-use ottla_types::BrokerId;
+use ottla_types::{BrokerId, TopicName};
 use serde::Serialize;
 
 use super::quorum::lag;
 use super::said;
 use crate::cluster::{Cluster, explain};
 use crate::output;
+use crate::replicas::gather::min_insync;
+use crate::replicas::state;
 
 /// How long a voter may be silent, or lack records. This quorum's own time limits are shorter; Kafka's default
 /// (`controller.quorum.fetch.timeout.ms`) is as long.
@@ -36,8 +37,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
     ottla cluster health -b broker:9092 --json\n  \
     ottla cluster health && echo nothing to do\n\n\
     Looks at the metadata quorum (its leader, and voters that are silent or behind), brokers (fenced, or not answering), log \
-    directories that have failed, and partitions (without a leader, with fewer replicas in sync than they are assigned, or \
-    than min.insync.replicas asks for). The exit code is 0 if nothing is wrong, and 1 otherwise.")]
+    directories that have failed, and partitions (without a leader, with fewer replicas in sync than they are assigned, and of these \
+    those with no more than min.insync.replicas asks for, or with fewer). The exit code is 0 if nothing is wrong, and 1 \
+    otherwise. `ottla replicas` shows the replicas themselves.")]
 pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
@@ -72,7 +74,9 @@ enum Kind {
     DirectoryOffline,
     PartitionsWithoutLeader,
     PartitionsUnderMinIsr,
+    PartitionsAtMinIsr,
     PartitionsUnderReplicated,
+    MinIsrUnknown,
 }
 
 /// Tells whether the cluster is in order.
@@ -106,7 +110,7 @@ async fn look(client: &Client) -> anyhow::Result<(Health, String)> {
     }
     let mut problems = of_quorum(&quorum);
     problems.extend(of_brokers(&cluster, &dirs));
-    problems.extend(of_partitions(&topics, &least_in_sync(client, &topics).await?));
+    problems.extend(of_partitions(&topics, &least_in_sync(client, &topics).await));
     let partitions = super::partitions(&topics).count();
     let looked_at = format!(
         "{}, {}, {}",
@@ -176,25 +180,27 @@ fn of_brokers(cluster: &ClusterDescription, dirs: &[(BrokerId, Result<Vec<LogDir
     problems
 }
 
+/// `min.insync.replicas` of topics, or why it cannot be read of any.
+type LeastInSync = Result<BTreeMap<TopicName, usize>, Error>;
+
 /// `min.insync.replicas` of the topics that have partitions with replicas out of sync.
-async fn least_in_sync(client: &Client, topics: &[Topic]) -> anyhow::Result<BTreeMap<String, usize>> {
-    let lacks = |topic: &&Topic| topic.partitions.iter().any(is_under_replicated);
-    let names: Vec<_> = topics.iter().filter(lacks).map(|topic| topic.name.clone()).collect();
-    let resources: Vec<_> = names.iter().cloned().map(ConfigResource::Topic).collect();
-    let configs = client.configs(&resources).await.map_err(explain)?;
-    let least = names.iter().zip(configs).map(|(name, entries)| {
-        let entry = entries.iter().find(|entry| entry.name == "min.insync.replicas");
-        let least = entry.and_then(|entry| entry.value.as_deref()?.parse().ok()).unwrap_or(1);
-        (name.to_string(), least)
-    });
-    Ok(least.collect())
+async fn least_in_sync(client: &Client, topics: &[Topic]) -> LeastInSync {
+    min_insync(client, &lacking(topics).map(|topic| &topic.name).collect::<Vec<_>>()).await
 }
 
-fn is_under_replicated(partition: &Partition) -> bool {
-    partition.isr.len() < partition.replicas.len()
+/// The topics with partitions that have replicas out of sync.
+fn lacking(topics: &[Topic]) -> impl Iterator<Item = &Topic> {
+    topics.iter().filter(|topic| topic.partitions.iter().any(|one| one.isr.len() < one.replicas.len()))
 }
 
-fn of_partitions(topics: &[Topic], least_in_sync: &BTreeMap<String, usize>) -> Vec<Problem> {
+fn of_partitions(topics: &[Topic], least_in_sync: &LeastInSync) -> Vec<Problem> {
+    let health = |topic: &Topic, partition: &Partition| {
+        let least = least_in_sync.as_ref().ok().and_then(|least| least.get(&topic.name)).copied();
+        let (in_sync, replicas) = (partition.isr.len(), partition.replicas.len());
+        // More than it has replicas cannot be in sync.
+        let least = least.map(|least| least.min(replicas));
+        state::Health::of(partition.leader.is_some(), in_sync, replicas, least)
+    };
     let named = |is_so: &dyn Fn(&Topic, &Partition) -> bool| -> Vec<String> {
         let of_topic = |topic: &Topic| -> Vec<String> {
             let partitions = topic.partitions.iter().filter(|partition| is_so(topic, partition));
@@ -202,31 +208,46 @@ fn of_partitions(topics: &[Topic], least_in_sync: &BTreeMap<String, usize>) -> V
         };
         topics.iter().flat_map(of_topic).collect()
     };
-    let is_under_min = |topic: &Topic, partition: &Partition| {
-        // More than it has replicas cannot be in sync.
-        let least =
-            least_in_sync.get(topic.name.as_str()).copied().unwrap_or(1).min(partition.replicas.len());
-        partition.leader.is_some() && partition.isr.len() < least
-    };
-    [
-        (Kind::PartitionsWithoutLeader, named(&|_, partition| partition.leader.is_none()), "without a leader"),
+    let are = |wanted: state::Health| named(&|topic, partition| health(topic, partition) == wanted);
+    let partitions = [
+        (Kind::PartitionsWithoutLeader, are(state::Health::Offline), "without a leader"),
         (
             Kind::PartitionsUnderMinIsr,
-            named(&is_under_min),
+            are(state::Health::UnderMinIsr),
             "with fewer replicas in sync than min.insync.replicas: no producer with acks=all can write to them",
         ),
         (
+            Kind::PartitionsAtMinIsr,
+            are(state::Health::AtMinIsr),
+            "with no more replicas in sync than min.insync.replicas: one less, and no producer with acks=all can write to them",
+        ),
+        (
             Kind::PartitionsUnderReplicated,
-            named(&|_, partition| is_under_replicated(partition)),
+            named(&|_, partition| partition.isr.len() < partition.replicas.len()),
             "with fewer replicas in sync than they are assigned",
         ),
-    ]
-    .into_iter()
-    .filter(|(_, partitions, _)| !partitions.is_empty())
-    .map(|(kind, partitions, what)| {
+    ];
+    let partitions = partitions.into_iter().filter(|(_, partitions, _)| !partitions.is_empty());
+    let told = partitions.map(|(kind, partitions, what)| {
         kind.because(format!("{} {what} ({})", count(partitions.len(), "partition"), some_of(&partitions)))
-    })
-    .collect()
+    });
+    told.chain(of_min_insync(topics, least_in_sync)).collect()
+}
+
+/// Without the number nobody knows whether enough replicas are in sync.
+fn of_min_insync(topics: &[Topic], least_in_sync: &LeastInSync) -> Option<Problem> {
+    let unknown: Vec<String> = match least_in_sync {
+        Ok(least) => {
+            let without = lacking(topics).filter(|topic| !least.contains_key(&topic.name));
+            without.map(|topic| topic.name.to_string()).collect()
+        }
+        Err(_) => lacking(topics).map(|topic| topic.name.to_string()).collect(),
+    };
+    let why = least_in_sync.as_ref().err().map_or_else(String::new, |error| format!(": {}", said(error)));
+    let topics = some_of(&unknown);
+    let what =
+        format!("min.insync.replicas of {} cannot be read ({topics}){why}", count(unknown.len(), "topic"));
+    (!unknown.is_empty()).then(|| Kind::MinIsrUnknown.because(what))
 }
 
 fn some_of(names: &[String]) -> String {
@@ -250,7 +271,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use ottla_client::{Address, ClusterBroker};
-    use ottla_types::{ErrorCode, LeaderEpoch, LeadershipEpoch, Offset, TopicId, TopicName};
+    use ottla_types::{ErrorCode, LeaderEpoch, LeadershipEpoch, Offset, TopicId};
 
     use super::*;
 
@@ -337,11 +358,14 @@ mod tests {
             is_internal: false,
             partitions,
         };
-        let least = BTreeMap::from([("b".to_owned(), 3)]);
+        let names = |names: &[(&str, usize)]| -> LeastInSync {
+            Ok(names.iter().map(|(name, least)| (TopicName::new(*name).unwrap(), *least)).collect())
+        };
+        let least = names(&[("a", 1), ("b", 3)]);
         assert_eq!(of_partitions(&[topic("a", vec![partition(0, Some(1), &[1, 2])])], &least), []);
         let a = topic("a", (0..4).map(|index| partition(index, None, &[2])).collect());
         let b = topic("b", vec![partition(0, Some(1), &[1]), partition(1, Some(1), &[1, 2])]);
-        let problems = of_partitions(&[a, b], &least);
+        let problems = of_partitions(&[a, b.clone()], &least);
         assert_eq!(
             kinds(&problems),
             [Kind::PartitionsWithoutLeader, Kind::PartitionsUnderMinIsr, Kind::PartitionsUnderReplicated]
@@ -351,6 +375,15 @@ mod tests {
             problems[1].what.starts_with("1 partition with fewer") && problems[1].what.ends_with("(b-0)")
         );
         assert!(problems[2].what.starts_with("5 partitions with fewer"), "{}", problems[2].what);
+        let at_min = of_partitions(std::slice::from_ref(&b), &names(&[("b", 1)]));
+        assert_eq!(kinds(&at_min), [Kind::PartitionsAtMinIsr, Kind::PartitionsUnderReplicated]);
+        // Nobody says how many must be in sync: that is not taken for one.
+        for unreadable in [names(&[]), Err(Error::Unreachable(Vec::new()))] {
+            let problems = of_partitions(std::slice::from_ref(&b), &unreadable);
+            assert_eq!(kinds(&problems), [Kind::PartitionsUnderReplicated, Kind::MinIsrUnknown]);
+            let what = &problems[1].what;
+            assert!(what.starts_with("min.insync.replicas of 1 topic cannot be read (b)"), "{what}");
+        }
     }
 
     #[test]

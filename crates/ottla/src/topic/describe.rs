@@ -1,11 +1,12 @@
 //! `ottla topic describe`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
-use ottla_client::{Client, ConfigEntry, ConfigResource, Topic};
+use ottla_client::{Client, ConfigEntry, ConfigResource, EligibleReplicas, Error, Topic};
 use ottla_types::config::Source;
-use ottla_types::{BrokerId, ErrorCode, TopicName};
+use ottla_types::{BrokerId, ErrorCode, TopicName, TopicPartition};
 use serde::Serialize;
 
 use crate::cli::topic_name;
@@ -16,7 +17,10 @@ use crate::output::{self, Table, printable};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ottla topic describe orders\n  \
-    ottla topic describe --json")]
+    ottla topic describe --json\n\n\
+    `elr` are replicas that may lead although they are not in sync, since they have all that is committed, and `last known elr` \
+    those that were eligible before they stopped in a way that may have cost records (KIP-966); - where the cluster does not \
+    tell. `ottla replicas` shows how far each replica is.")]
 pub(crate) struct Arguments {
     /// The topics' names; all but the cluster's own if none is given
     #[arg(value_name = "NAME", value_parser = topic_name)]
@@ -54,6 +58,9 @@ struct DescribedPartition {
     leader_epoch: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
+    /// Null where the cluster does not tell.
+    elr: Option<Vec<i32>>,
+    last_known_elr: Option<Vec<i32>>,
     offline: Vec<i32>,
     error: Option<&'static str>,
 }
@@ -65,8 +72,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let resources: Vec<ConfigResource> =
         topics.iter().map(|topic| ConfigResource::Topic(topic.name.clone())).collect();
     let configs = client.configs(&resources).await.map_err(explain)?;
+    let eligible = eligible(&client, &topics).await?;
     let described: Vec<Described> =
-        topics.iter().zip(configs).map(|(topic, configs)| Described::of(topic, configs)).collect();
+        topics.iter().zip(configs).map(|(topic, configs)| Described::of(topic, &eligible, configs)).collect();
     if arguments.json {
         return output::say_json(&described);
     }
@@ -90,9 +98,28 @@ async fn find(client: &Client, names: &[TopicName]) -> anyhow::Result<Vec<Topic>
     Ok(topics)
 }
 
+type Eligible = BTreeMap<TopicPartition, EligibleReplicas>;
+
+/// Who may lead without being in sync. Brokers that are too old to tell leave it open.
+async fn eligible(client: &Client, topics: &[Topic]) -> anyhow::Result<Eligible> {
+    let names: Vec<TopicName> = topics.iter().map(|topic| topic.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(Eligible::new());
+    }
+    match client.eligible_replicas(&names).await {
+        Ok(eligible) => Ok(eligible),
+        Err(Error::UnsupportedApi { .. }) => Ok(Eligible::new()),
+        Err(error) => Err(explain(error)),
+    }
+}
+
 impl Described {
-    fn of(topic: &Topic, configs: Vec<ConfigEntry>) -> Self {
+    fn of(topic: &Topic, eligible: &Eligible, configs: Vec<ConfigEntry>) -> Self {
         let numbers = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect();
+        let of = |index: i32| {
+            let at = TopicPartition { topic: topic.name.clone(), partition: index };
+            eligible.get(&at).cloned().unwrap_or_default()
+        };
         let partitions: Vec<DescribedPartition> = topic
             .partitions
             .iter()
@@ -102,6 +129,8 @@ impl Described {
                 leader_epoch: partition.leader_epoch.0,
                 replicas: numbers(&partition.replicas),
                 isr: numbers(&partition.isr),
+                elr: of(partition.index).elr.as_deref().map(numbers),
+                last_known_elr: of(partition.index).last_known.as_deref().map(numbers),
                 offline: numbers(&partition.offline),
                 error: Some(partition.error).filter(|&error| error != ErrorCode::None).map(ErrorCode::name),
             })
@@ -135,7 +164,7 @@ impl Described {
 
     fn table(&self) -> String {
         let has_trouble = self.partitions.iter().any(|p| p.error.is_some() || !p.offline.is_empty());
-        let mut head = vec!["partition", "leader", "epoch", "replicas", "isr"];
+        let mut head = vec!["partition", "leader", "epoch", "replicas", "isr", "elr", "last known elr"];
         if has_trouble {
             head.extend(["offline", "error"]);
         }
@@ -147,6 +176,8 @@ impl Described {
                 partition.leader_epoch.to_string(),
                 list(&partition.replicas),
                 list(&partition.isr),
+                partition.elr.as_deref().map_or_else(unknown, list),
+                partition.last_known_elr.as_deref().map_or_else(unknown, list),
             ];
             if has_trouble {
                 row.extend([list(&partition.offline), partition.error.unwrap_or("").to_owned()]);
@@ -155,6 +186,10 @@ impl Described {
         }
         table.text()
     }
+}
+
+fn unknown() -> String {
+    "-".to_owned()
 }
 
 fn list(ids: &[i32]) -> String {
@@ -199,18 +234,25 @@ mod tests {
         vec![entry("retention.ms", Source::TopicConfig), entry("segment.bytes", Source::DefaultConfig)]
     }
 
+    /// Of partition 1 it is told, of partition 0 it is not.
+    fn eligible() -> Eligible {
+        let at = TopicPartition { topic: TopicName::new("orders").unwrap(), partition: 1 };
+        let told = EligibleReplicas { elr: Some(vec![BrokerId(1)]), last_known: Some(Vec::new()) };
+        Eligible::from([(at, told)])
+    }
+
     #[test]
     fn a_topic_is_a_headline_its_own_configs_and_a_table() {
-        let text = Described::of(&topic(ErrorCode::None), configs()).text();
+        let text = Described::of(&topic(ErrorCode::None), &eligible(), configs()).text();
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(
             lines,
             [
                 "orders  id AQEBAQEBAQEBAQEBAQEBAQ  partitions 2  replication factor 2",
                 "retention.ms=1",
-                "partition  leader  epoch  replicas  isr",
-                "0          2       4      1,2       2",
-                "1          none    4      1,2       2",
+                "partition  leader  epoch  replicas  isr  elr  last known elr",
+                "0          2       4      1,2       2    -    -",
+                "1          none    4      1,2       2    1",
             ],
             "{text}"
         );
@@ -218,17 +260,21 @@ mod tests {
 
     #[test]
     fn a_partition_in_trouble_says_which() {
-        let text = Described::of(&topic(ErrorCode::LeaderNotAvailable), Vec::new()).text();
+        let text = Described::of(&topic(ErrorCode::LeaderNotAvailable), &eligible(), Vec::new()).text();
         assert!(text.contains("offline  error"), "{text}");
         assert!(text.contains("LEADER_NOT_AVAILABLE"), "{text}");
     }
 
     #[test]
     fn json_has_numbers_and_null_for_no_leader() {
-        let described = Described::of(&topic(ErrorCode::None), configs());
+        let described = Described::of(&topic(ErrorCode::None), &eligible(), configs());
         let json = serde_json::to_value(&described).unwrap();
         assert_eq!(json["partitions"][0]["leader"], 2);
         assert_eq!(json["partitions"][1]["leader"], serde_json::Value::Null);
+        assert_eq!(
+            (&json["partitions"][0]["elr"], &json["partitions"][1]["elr"][0]),
+            (&().into(), &1.into())
+        );
         assert_eq!(json["configs"].as_array().unwrap().len(), 1);
     }
 }
