@@ -193,9 +193,15 @@ fn greeting(layout: &Layout, folder: &Folder, data: &Path, is_ephemeral: bool) -
     let server = option("-b", format!("127.0.0.1:{port}"), layout.port == 9092);
     let data = option("--data", folder.path().display().to_string(), data == Path::new(DEFAULT_DATA));
     let last = layout.brokers;
+    // A replica on each of three brokers, where there are so many, so that there is something to see when one dies.
+    let (copies, watch) = match last {
+        1 => (String::new(), String::new()),
+        n => (format!(" --replication-factor {}", n.min(3)), format!("ottla replicas --watch{server}\n  ")),
+    };
     format!(
         "{brokers}, data in {}{fate}. Try, in another terminal:\n  \
-         ottla topic create orders --partitions 3{server}\n  \
+         ottla topic create orders --partitions 3{copies}{server}\n  \
+         {watch}\
          ottla dev pause {last}{data}\n  \
          ottla dev kill {last}{data}\n  \
          ottla dev restart {last}{data}\n\
