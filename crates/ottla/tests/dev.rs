@@ -4,82 +4,24 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Lines, Read as _};
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
+use common::dev::Dev;
 use common::{ok, ottla, stderr};
 
-/// A running `ottla dev`. Killed when dropped, and its broker with it.
-struct Dev {
-    child: Child,
-    said: Lines<BufReader<ChildStdout>>,
-    data: PathBuf,
-}
-
-impl Dev {
-    fn start(data: &Path, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ottla"))
-            .args(["dev", "--port", "0", "--data"])
-            .arg(data)
-            .args(options)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, said, data: data.to_owned() }
-    }
-
-    /// Reads what is said until a line has this in it.
-    fn heard(&mut self, part: &str) -> String {
-        let mut said = self.said.by_ref().map_while(Result::ok);
-        said.find(|line| line.contains(part)).unwrap_or_else(|| panic!("nobody said {part}"))
-    }
-
-    /// The address that broker 1 says that it listens on.
-    fn address(&mut self) -> String {
-        let line = self.heard("Listening on ");
-        assert!(line.starts_with("broker 1 | "), "{line}");
-        line.rsplit_once("//").unwrap().1.to_owned()
-    }
-
-    fn fault(&self, command: &str) -> String {
-        format!("dev {command} --data {}", self.data.display())
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
-    }
-
-    /// Ends it by a signal, and reads what it says until then.
-    fn end(mut self, signal: &str) -> ExitStatus {
-        self.signal(signal);
-        self.said.by_ref().for_each(drop);
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        // In order if it still runs, for its broker's sake. It is gone after `end`.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.signal("TERM");
-            self.said.by_ref().for_each(drop);
-            let _ = self.child.wait();
-        }
-    }
+/// One broker, on a port of the system's choice.
+fn start(data: &Path, options: &[&str]) -> Dev {
+    Dev::start(data, &[&["--port", "0"], options].concat())
 }
 
 #[test]
 fn faults_from_another_terminal_reach_a_real_broker_and_its_data_stay() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("cluster");
-    let mut dev = Dev::start(&data, &[]);
+    let mut dev = start(&data, &[]);
     let address = dev.address();
     let greeting = dev.heard("1 broker runs");
     assert!(greeting.starts_with("ottla dev | ") && greeting.contains("cluster"), "{greeting}");
@@ -119,7 +61,7 @@ fn faults_from_another_terminal_reach_a_real_broker_and_its_data_stay() {
 fn an_ephemeral_cluster_leaves_no_data_even_if_a_broker_is_paused_when_it_ends() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("cluster");
-    let mut dev = Dev::start(&data, &["--ephemeral"]);
+    let mut dev = start(&data, &["--ephemeral"]);
     assert!(dev.heard("1 broker runs").contains("deleted at the end"));
     assert!(data.join("broker-1").is_dir());
     ok(&dev.fault("pause 1"), "");
@@ -155,7 +97,7 @@ fn brokers_that_cannot_start_end_it_with_their_reason() {
 #[test]
 fn a_broker_does_not_outlive_a_supervisor_that_is_killed() {
     let parent = tempfile::tempdir().unwrap();
-    let mut dev = Dev::start(parent.path(), &[]);
+    let mut dev = start(parent.path(), &[]);
     let mut connection = TcpStream::connect(dev.address()).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     dev.child.kill().unwrap();
@@ -170,10 +112,9 @@ fn a_broker_does_not_outlive_a_supervisor_that_is_killed() {
 #[test]
 fn the_end_of_standard_output_stops_the_cluster() {
     let parent = tempfile::tempdir().unwrap();
-    let mut dev = Dev::start(parent.path(), &[]);
+    let mut dev = start(parent.path(), &[]);
     dev.heard("1 broker runs");
-    let closed = Command::new("true").stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap();
-    dev.said = BufReader::new(closed).lines();
+    dev.stop_reading();
     // It notices with the next line that there is to say: a broker's, or about this order, which is then done or refused.
     ottla(&dev.fault("pause 1"), &[], "");
     assert!(dev.child.wait().unwrap().success());

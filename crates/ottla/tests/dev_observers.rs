@@ -9,13 +9,12 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Lines};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use common::dev::Dev;
 use common::{ok, ottla, stderr};
 use serde_json::Value;
 
@@ -25,11 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// From a port for clients to the one for the quorum.
 const TO_CONTROLLER: u16 = 1000;
 
-/// A running `ottla dev`.
-struct Dev {
-    child: Child,
-    said: Lines<BufReader<ChildStdout>>,
-    data: PathBuf,
+/// A cluster that `ottla dev` runs.
+struct Cluster {
+    dev: Dev,
     port: u16,
 }
 
@@ -54,32 +51,20 @@ fn free_ports(count: u16) -> u16 {
     }
 }
 
-impl Dev {
+impl Cluster {
     fn start(data: &Path, brokers: u16) -> Self {
         let port = free_ports(brokers);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ottla"))
-            .args(["dev", "--ephemeral", "--brokers", &brokers.to_string(), "--port", &port.to_string()])
-            // A log that is soon replaced by snapshots.
-            .args(["--override", "metadata.log.max.record.bytes.between.snapshots=2000", "--data"])
-            .arg(data)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut dev = Self { child, said, data: data.to_owned(), port };
+        let (count, base) = (brokers.to_string(), port.to_string());
+        let mut options = vec!["--ephemeral", "--brokers", &count, "--port", &base];
+        // A log that is soon replaced by snapshots.
+        options.extend(["--override", "metadata.log.max.record.bytes.between.snapshots=2000"]);
+        let mut dev = Dev::start(data, &options);
         dev.heard(&format!("{brokers} brokers run"));
-        dev
-    }
-
-    fn heard(&mut self, part: &str) {
-        let mut said = self.said.by_ref().map_while(Result::ok);
-        said.find(|line| line.contains(part)).unwrap_or_else(|| panic!("nobody said {part}"));
+        Self { dev, port }
     }
 
     fn fault(&self, order: &str, id: u16) {
-        ok(&format!("dev {order} {id} --data {}", self.data.display()), "");
+        ok(&self.dev.fault(&format!("{order} {id}")), "");
     }
 
     /// Runs a command against a broker until it succeeds: what it needs may be on its way.
@@ -115,28 +100,15 @@ impl Dev {
         }
     }
 
-    fn end(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.said.by_ref().for_each(drop);
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        // It is gone after `end`. Its brokers stop with it.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+    fn end(self) {
+        assert!(self.dev.end("TERM").success());
     }
 }
 
 #[test]
 fn brokers_beyond_the_third_are_killed_paused_and_left_without_any_voter_and_come_back() {
     let parent = tempfile::tempdir().unwrap();
-    let dev = Dev::start(&parent.path().join("c"), 5);
+    let dev = Cluster::start(&parent.path().join("c"), 5);
     dev.await_all(5);
     dev.ok(5, "topic create t --partitions 10 --replication-factor 5");
 
@@ -175,7 +147,7 @@ fn brokers_beyond_the_third_are_killed_paused_and_left_without_any_voter_and_com
 #[test]
 fn the_fourth_broker_of_four_is_listed_and_has_replicas() {
     let parent = tempfile::tempdir().unwrap();
-    let dev = Dev::start(&parent.path().join("c"), 4);
+    let dev = Cluster::start(&parent.path().join("c"), 4);
     dev.await_all(4);
     dev.ok(4, "topic create t --partitions 4 --replication-factor 4");
     let listed: Value = serde_json::from_str(&dev.ok(4, "cluster brokers --json")).unwrap();

@@ -45,13 +45,18 @@ fn any_of_three_brokers_may_be_killed_and_all_at_once_come_back() {
 }
 
 #[test]
-fn records_for_more_than_one_replica_are_refused_by_name() {
-    let cluster = Cluster::start();
-    cluster.ok(1, "topic create t --partitions 1 --replication-factor 3");
-    cluster.await_info(2, "a leader", |info| info["partitions"] == 1 && info["leaderless_partitions"] == 0);
-    let output = ottla(&format!("produce t -b {}", cluster.address(2)), &[], "a record\n");
-    assert!(!output.status.success());
-    assert!(stderr(&output).contains("3 replicas"), "{}", stderr(&output));
+fn what_all_replicas_acknowledged_is_read_when_a_broker_is_dead() {
+    let mut cluster = Cluster::start();
+    cluster.ok(1, "topic create t --partitions 3 --replication-factor 3");
+    cluster.await_info(2, "leaders", |info| info["partitions"] == 3 && info["leaderless_partitions"] == 0);
+    let produce = format!("produce t --acks all -b {}", cluster.address(2));
+    let output = ottla(&produce, &[], &"a record\n".repeat(30));
+    assert!(output.status.success(), "{}", stderr(&output));
+    cluster.kill(2);
+    cluster.await_info(1, "leaders without broker 2", |info| {
+        info["fenced_brokers"] == 1 && info["leaderless_partitions"] == 0
+    });
+    assert_eq!(cluster.ok(1, "consume t").lines().count(), 30);
 }
 
 #[test]
