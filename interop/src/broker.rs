@@ -96,12 +96,19 @@ impl Program {
 }
 
 /// What a client is to reach.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Target {
-    /// What it is given as `bootstrap.servers`: broker 1.
+    /// What it is given as `bootstrap.servers`: all of them, broker 1 first.
     pub(crate) bootstrap: String,
     /// How many brokers there are; its topics get as many replicas.
     pub(crate) brokers: usize,
+}
+
+impl Target {
+    /// Where broker 1 is.
+    pub(crate) fn first(&self) -> &str {
+        self.bootstrap.split(',').next().unwrap_or_default()
+    }
 }
 
 /// A running broker, or three of them, 1 to 3; they end with their owner.
@@ -161,8 +168,8 @@ impl Broker {
     }
 
     pub(crate) fn target(&self) -> Target {
-        let bootstrap = self.nodes.first().map(|node| node.address.to_string()).unwrap_or_default();
-        Target { bootstrap, brokers: self.nodes.len() }
+        let addresses: Vec<_> = self.nodes.iter().map(|node| node.address.to_string()).collect();
+        Target { bootstrap: addresses.join(","), brokers: self.nodes.len() }
     }
 
     /// What a client is given as `bootstrap.servers` if its connections shall be cut.

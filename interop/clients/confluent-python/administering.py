@@ -154,7 +154,7 @@ def broker_configs(kafka):
 
 def cluster(kafka):
     found = kafka.admin.describe_cluster().result(LIMIT_S)
-    host, port = kafka.bootstrap.split(":")
+    host, port = kafka.bootstrap.split(",")[0].split(":")
     nodes = sorted((n.id, n.host, n.port) for n in found.nodes)
     equal([id for id, _, _ in nodes], list(range(1, kafka.brokers + 1)), "ids")
     equal(nodes[0], (1, host, int(port)), "broker 1")

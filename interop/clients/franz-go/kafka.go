@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -43,7 +44,7 @@ func connect(bootstrap string) (*kafka, error) {
 // client is a new client with the options that scenarios share. Its background work is logged to standard error.
 func (k *kafka) client(options ...kgo.Opt) (*kgo.Client, error) {
 	shared := []kgo.Opt{
-		kgo.SeedBrokers(k.bootstrap),
+		kgo.SeedBrokers(strings.Split(k.bootstrap, ",")...),
 		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.FetchMaxWait(50 * time.Millisecond),

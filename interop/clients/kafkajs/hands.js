@@ -24,7 +24,7 @@ const logCreator = () => ({ log, label }) => console.error(label, log.message, l
 
 function kafka(bootstrap) {
   return new Kafka({
-    brokers: [bootstrap], logCreator, logLevel: logLevel.ERROR,
+    brokers: bootstrap.split(','), logCreator, logLevel: logLevel.ERROR,
     retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 30 },
   })
 }

@@ -137,7 +137,7 @@ func member(description string) error {
 	c.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyRange()}
 	c.Consumer.Group.Rebalance.Retry.Backoff = 200 * time.Millisecond
-	group, err := sarama.NewConsumerGroup([]string{wanted.Bootstrap}, wanted.Group, c)
+	group, err := sarama.NewConsumerGroup(strings.Split(wanted.Bootstrap, ","), wanted.Group, c)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -79,7 +80,7 @@ func (h *hands) connect() error {
 	if h.client != nil && !h.client.Closed() {
 		return nil
 	}
-	client, err := sarama.NewClient([]string{h.bootstrap}, config())
+	client, err := sarama.NewClient(strings.Split(h.bootstrap, ","), config())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -44,11 +45,11 @@ func produce(_ *hands, a *asked) (any, error) {
 		// Without answers only one request after the other keeps their order.
 		c.Net.MaxOpenRequests = 1
 	}
-	producer, err := sarama.NewSyncProducer([]string{a.Bootstrap}, c)
+	producer, err := sarama.NewSyncProducer(strings.Split(a.Bootstrap, ","), c)
 	// A producer that is there waits for a broker that starts; a new one gives up at once.
 	for deadline := time.Now().Add(limit); err != nil && time.Now().Before(deadline); {
 		time.Sleep(100 * time.Millisecond)
-		producer, err = sarama.NewSyncProducer([]string{a.Bootstrap}, c)
+		producer, err = sarama.NewSyncProducer(strings.Split(a.Bootstrap, ","), c)
 	}
 	if err != nil {
 		return nil, err

@@ -41,8 +41,7 @@ struct Installed {
 /// The tools, and the broker that they are for.
 struct Tools {
     host: ToolHost,
-    bootstrap: String,
-    brokers: usize,
+    target: Target,
     workshop: Workshop,
     /// What the first half of the scenario `restart` saw.
     before_restart: Vec<String>,
@@ -88,8 +87,7 @@ impl Client for KafkaTools {
         let host = ToolHost::start(command, logs)?;
         self.tools = Some(Tools {
             host,
-            bootstrap: target.bootstrap.clone(),
-            brokers: target.brokers,
+            target: target.clone(),
             workshop: installed.workshop.clone(),
             before_restart: Vec::new(),
             over_restart: None,
@@ -125,7 +123,7 @@ impl Tools {
     }
 
     fn begin(&mut self, class: &str, arguments: &[&str], input: &[u8]) -> Result<Running> {
-        let bootstrap = self.bootstrap.clone();
+        let bootstrap = self.target.bootstrap.clone();
         let arguments = [arguments, &["--bootstrap-server", &bootstrap]].concat();
         let class = match class {
             "ConfigCommand" => "kafka.admin.ConfigCommand".to_owned(),

@@ -31,8 +31,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(crate) struct Kcat {
-    bootstrap: String,
-    brokers: usize,
+    target: Target,
     program: String,
     /// The record timestamps and offsets that the scenario `restart` must find again.
     before_restart: Vec<Record>,
@@ -71,8 +70,7 @@ impl Client for Kcat {
     }
 
     fn start(&mut self, target: &Target, _logs: &Path) -> Result<()> {
-        self.bootstrap = target.bootstrap.clone();
-        self.brokers = target.brokers;
+        self.target = target.clone();
         Ok(())
     }
 
@@ -212,7 +210,7 @@ impl Kcat {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         // Its default configuration file would be somebody else's.
-        command.env("KCAT_CONFIG", "/dev/null").args(["-b", &self.bootstrap]).args(arguments);
+        command.env("KCAT_CONFIG", "/dev/null").args(["-b", &self.target.bootstrap]).args(arguments);
         command
     }
 
@@ -502,7 +500,7 @@ impl Kcat {
     fn cluster(&self) -> Result<()> {
         let told = self.metadata(None)?;
         let (brokers, first) =
-            (format!(" {} brokers:", self.brokers), format!("broker 1 at {}", self.bootstrap));
+            (format!(" {} brokers:", self.target.brokers), format!("broker 1 at {}", self.target.first()));
         ensure!(told.contains(&brokers) && told.contains(&first), "told: {told}");
         ensure!(told.matches(" (controller)").count() == 1, "told: {told}");
         Ok(())
