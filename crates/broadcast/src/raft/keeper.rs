@@ -140,6 +140,10 @@ impl Keeper {
 
     /// For how long a majority has not been heard: since the epoch was seen to begin, at most.
     fn silence(&self) -> Duration {
+        if self.is_only_voter() {
+            // It is its own majority, whoever follows.
+            return Duration::ZERO;
+        }
         let acked = self.raft.metrics().borrow_watched().last_quorum_acked;
         let since_ack = acked.map_or(Duration::MAX, |acked| acked.elapsed());
         since_ack.min(self.led_since.map_or(Duration::MAX, |since| since.elapsed()))
