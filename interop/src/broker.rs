@@ -4,7 +4,8 @@
 
 use std::{
     fmt, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -164,6 +165,7 @@ impl Broker {
         let nodes = (1..).zip(proxies.into_iter().zip(&ports)).map(start).collect::<Result<Vec<_>>>()?;
         let mut broker = Self { nodes, _folder: folder };
         broker.nodes.iter_mut().try_for_each(Node::wait_until_listening)?;
+        broker.nodes.iter().try_for_each(|node| node.wait_for_brokers(count))?;
         Ok(broker)
     }
 
@@ -236,6 +238,15 @@ impl Node {
         listening.with_context(|| self.last_words())
     }
 
+    /// Waits until it names so many live brokers: those of a cluster register one after another.
+    fn wait_for_brokers(&self, count: usize) -> Result<()> {
+        let limit = Duration::from_secs(60);
+        let named = command::eventually(limit, || {
+            Ok((live_brokers(self.address).ok() == i32::try_from(count).ok()).then_some(()))
+        })?;
+        named.with_context(|| format!("it does not name {count} brokers; {}", self.last_words()))
+    }
+
     fn last_words(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -271,6 +282,19 @@ impl Ports {
         };
         taken.iter().map(ports).collect()
     }
+}
+
+/// How many brokers are named by the one at `address`: Metadata, version 1, of no topics. Its answer begins with them.
+fn live_brokers(address: SocketAddr) -> io::Result<i32> {
+    const ASKED: &[u8] = b"\0\0\0\x15\0\x03\0\x01\0\0\0\x01\0\x07interop\0\0\0\0";
+    let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    connection.write_all(ASKED)?;
+    // Its length and the correlation id, and then the number of brokers.
+    let mut answer = [0; 12];
+    connection.read_exact(&mut answer)?;
+    let [.., a, b, c, d] = answer;
+    Ok(i32::from_be_bytes([a, b, c, d]))
 }
 
 fn config(home: &Path) -> PathBuf {
