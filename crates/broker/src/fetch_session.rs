@@ -65,6 +65,8 @@ pub(crate) struct Header {
     pub(crate) session_id: i32,
     pub(crate) epoch: i32,
     pub(crate) uses_topic_ids: bool,
+    /// Whether a broker asks: its session goes before those of consumers.
+    pub(crate) is_follower: bool,
 }
 
 #[derive(Debug)]
@@ -186,6 +188,7 @@ struct Cached {
     created: Duration,
     last_used: Duration,
     size: usize,
+    is_follower: bool,
 }
 
 /// The open sessions of a broker.
@@ -228,7 +231,7 @@ impl SessionCache {
             if header.epoch == FINAL_EPOCH || wants.is_empty() {
                 return Ok(Context::Sessionless(wants));
             }
-            let session = self.open(header.uses_topic_ids, &wants, now, random);
+            let session = self.open(header, &wants, now, random);
             return Ok(Context::Full { session, wants });
         }
         let cached = self.sessions.get_mut(&header.session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
@@ -269,12 +272,12 @@ impl SessionCache {
 
     fn open(
         &mut self,
-        uses_topic_ids: bool,
+        Header { uses_topic_ids, is_follower, .. }: Header,
         wants: &[(PartitionKey, Want)],
         now: Duration,
         random: impl FnOnce() -> u64,
     ) -> Option<Arc<Mutex<Session>>> {
-        if self.sessions.len() >= self.slots && !self.evict_for(wants.len(), now) {
+        if self.sessions.len() >= self.slots && !self.evict_for(wants.len(), is_follower, now) {
             return None;
         }
         if self.entries + wants.len() > MAX_ENTRIES {
@@ -289,19 +292,26 @@ impl SessionCache {
         self.entries += size;
         let session = Session { id, uses_topic_ids, epoch: next_epoch(INITIAL_EPOCH), entries };
         let session = Arc::new(Mutex::new(session));
-        self.sessions
-            .insert(id, Cached { session: Arc::clone(&session), created: now, last_used: now, size });
+        let cached =
+            Cached { session: Arc::clone(&session), created: now, last_used: now, size, is_follower };
+        self.sessions.insert(id, cached);
         Some(session)
     }
 
     /// Throws out a session for a new one of `size` partitions: one unused for the eviction time, or else a smaller
-    /// one that has lived that long.
-    fn evict_for(&mut self, size: usize, now: Duration) -> bool {
+    /// one that has lived that long. A follower's takes the place of the smallest consumer's in any case, and gives way to
+    /// no consumer's.
+    fn evict_for(&mut self, size: usize, is_follower: bool, now: Duration) -> bool {
         let stale = |cached: &Cached| now.saturating_sub(cached.last_used) > self.eviction;
         let old = |cached: &Cached| now.saturating_sub(cached.created) > self.eviction;
+        let gives_way = |cached: &Cached| match (is_follower, cached.is_follower) {
+            (true, false) => true,
+            (false, true) => false,
+            (true, true) | (false, false) => old(cached) && cached.size < size,
+        };
         let idlest = self.sessions.iter().filter(|(_, c)| stale(c)).min_by_key(|(_, c)| c.last_used);
-        let smallest =
-            || self.sessions.iter().filter(|(_, c)| old(c) && c.size < size).min_by_key(|(_, c)| c.size);
+        let candidates = || self.sessions.iter().filter(|(_, c)| gives_way(c));
+        let smallest = || candidates().min_by_key(|(_, c)| (c.is_follower, c.size));
         match idlest.or_else(smallest).map(|(&id, _)| id) {
             Some(id) => self.close(id),
             None => false,

@@ -17,7 +17,7 @@ fn want(offset: i64) -> Want {
 }
 
 fn header(session_id: i32, epoch: i32) -> Header {
-    Header { session_id, epoch, uses_topic_ids: true }
+    Header { session_id, epoch, uses_topic_ids: true, is_follower: false }
 }
 
 fn quiet(watermark: i64) -> Answered {
@@ -70,7 +70,7 @@ fn an_unknown_session_is_not_found() {
 fn a_session_keeps_to_names_or_to_ids() {
     let mut cache = cache();
     let id = open(&mut cache, 1, T0);
-    let by_name = Header { session_id: id, epoch: 1, uses_topic_ids: false };
+    let by_name = Header { uses_topic_ids: false, ..header(id, 1) };
     let error = cache.context(by_name, vec![], &[], T0, || 0).unwrap_err();
     assert_eq!(error, ErrorCode::FetchSessionTopicIdError);
 }
@@ -138,6 +138,26 @@ fn a_full_cache_serves_without_a_session_until_one_is_old() {
     assert_ne!(open(&mut cache, 3, later), 0);
     assert!(cache.context(header(first, 1), vec![], &[], later, || 0).is_err());
     assert!(cache.context(header(second, 2), vec![], &[], later, || 0).is_ok());
+}
+
+#[test]
+fn a_follower_takes_the_place_of_the_smallest_consumer_and_gives_way_to_none() {
+    let mut cache = cache();
+    let (small, large) = (open(&mut cache, 1, T0), open(&mut cache, 5, T0));
+    let followers = Header { is_follower: true, ..header(0, 0) };
+    let follower = cache.context(followers, vec![(key(0), want(0))], &[], T0, || 90).unwrap().session_id();
+    assert_ne!(follower, 0, "they are young, and have to go all the same");
+    assert!(cache.context(header(small, 1), vec![], &[], T0, || 0).is_err());
+    let later = EVICTION + Duration::from_millis(1);
+    for id in [large, follower] {
+        cache.context(header(id, 1), vec![], &[], later, || 0).unwrap();
+    }
+    assert_ne!(open(&mut cache, 9, later), 0);
+    assert!(
+        cache.context(header(large, 2), vec![], &[], later, || 0).is_err(),
+        "it was old, and a consumer's"
+    );
+    assert!(cache.context(header(follower, 2), vec![], &[], later, || 0).is_ok());
 }
 
 #[test]

@@ -370,7 +370,7 @@ async fn the_documentation_lists_exactly_what_is_there() {
     assert_eq!(names(&documented), names(&printed));
     for (name, documented) in &documented {
         let labels = if OF_SEVERAL_REPLICAS.iter().any(|prefix| name.starts_with(prefix)) {
-            // There is none on one broker: `replication_metrics.rs` looks at them.
+            // There is none on one broker: `leaders.rs` looks at them.
             &documented.1
         } else {
             &printed[name].1

@@ -111,7 +111,13 @@ impl GroupCoordinator {
 
     /// Takes up, or gives up, the groups of a topic's partitions, as their leaderships now say.
     async fn follow(&self, partitions: &Partitions, image: &Arc<Image>, topic: &TopicImage) {
-        for partition in partitions.of_topic(topic.id) {
+        let here = partitions.of_topic(topic.id);
+        for gone in self.remove_shards(|index, host| {
+            host.topic_id() == topic.id && !here.iter().any(|partition| partition.id.partition == index)
+        }) {
+            gone.stop(ErrorCode::NotCoordinator).await;
+        }
+        for partition in here {
             let leadership = partition.leadership();
             let index = partition.id.partition;
             let old = {
@@ -142,16 +148,18 @@ impl GroupCoordinator {
 
     /// Gives up the groups of a topic that is gone.
     async fn abandon(&self, topic: TopicId) {
-        let gone: BTreeMap<_, _> = {
-            let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-            let all = std::mem::take(&mut *shards);
-            let (gone, kept) = all.into_iter().partition(|(_, host)| host.topic_id() == topic);
-            *shards = kept;
-            gone
-        };
-        for host in gone.into_values() {
+        for host in self.remove_shards(|_, host| host.topic_id() == topic) {
             host.stop(ErrorCode::NotCoordinator).await;
         }
+    }
+
+    /// Takes out the shards that are to go.
+    fn remove_shards(&self, goes: impl Fn(i32, &ShardHost) -> bool) -> Vec<Arc<ShardHost>> {
+        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+        let (gone, kept): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut *shards).into_iter().partition(|(index, host)| goes(*index, host));
+        *shards = kept;
+        gone.into_values().collect()
     }
 
     /// Stops all shards: whoever waits is told to look for the coordinator elsewhere.

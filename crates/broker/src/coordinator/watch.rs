@@ -28,7 +28,8 @@ pub(super) async fn run(host: Arc<ShardHost>) {
         }
         let waiter = Waiter::new(1);
         let mut place = None;
-        let waits = host.look(sweep.as_mut(), || place = Some(host.partition.wait(For::Watermark, &waiter))).await;
+        let waits =
+            host.look(sweep.as_mut(), || place = Some(host.partition.wait(For::Watermark, &waiter))).await;
         let Some(waits) = waits else { return };
         sweep.take_if(|sweep| sweep.is_done());
         if sweep.is_some() {

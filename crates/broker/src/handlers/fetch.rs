@@ -33,7 +33,9 @@ const TOPIC_IDS_SINCE: i16 = 13;
 pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
     let reader = Reader::of(context.version, &request);
     let uses_topic_ids = context.version >= TOPIC_IDS_SINCE;
-    let header = Header { session_id: request.session_id, epoch: request.session_epoch, uses_topic_ids };
+    let is_follower = matches!(reader, Reader::Follower { .. });
+    let (session_id, epoch) = (request.session_id, request.session_epoch);
+    let header = Header { session_id, epoch, uses_topic_ids, is_follower };
     let forgotten = forgotten(&request.forgotten_topics_data, uses_topic_ids);
     let limit = core.metadata.image().layers(core.node_id, &core.settings).get(&FETCH_MAX_BYTES);
     let max_bytes = request.max_bytes.min(limit).max(0);

@@ -13,14 +13,12 @@ keys! {
     UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable",
         Some("false"), Valid::Any, High, ClusterWide;
     /// A follower that has not caught up to the leader's end for this long leaves the in-sync replicas.
-    REPLICA_LAG_TIME_MAX_MS: i64 = "replica.lag.time.max.ms", Some("30000"), at_least(1), High, ReadOnly,
-        unused::CLUSTER;
+    REPLICA_LAG_TIME_MAX_MS: i64 = "replica.lag.time.max.ms", Some("30000"), at_least(1), High, ReadOnly;
     /// With `replica.lag.detector=messages`: a follower this many records behind leaves the in-sync replicas.
-    REPLICA_LAG_MAX_MESSAGES: Option<i64> = "replica.lag.max.messages", None, at_least(1), Medium, ReadOnly,
-        unused::CLUSTER;
+    REPLICA_LAG_MAX_MESSAGES: Option<i64> = "replica.lag.max.messages", None, at_least(1), Medium, ReadOnly;
     /// What decides that a follower lags: `adaptive` (its own rhythm), `time` or `messages`.
     REPLICA_LAG_DETECTOR: String = "replica.lag.detector",
-        Some("adaptive"), Valid::OneOf(&["adaptive", "time", "messages"]), Medium, ReadOnly, unused::CLUSTER;
+        Some("adaptive"), Valid::OneOf(&["adaptive", "time", "messages"]), Medium, ReadOnly;
     /// The longest that a follower's fetch waits for data; not above `replica.lag.time.max.ms`.
     REPLICA_FETCH_WAIT_MAX_MS: i32 = "replica.fetch.wait.max.ms", Some("500"), at_least(0), High, ReadOnly;
     /// The least data for which a follower's fetch is answered before that.
@@ -42,7 +40,7 @@ keys! {
         Unused::because("connections to other brokers leave their buffers to the system, which adapts them");
     /// How often high watermarks are written down.
     REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: i64 = "replica.high.watermark.checkpoint.interval.ms",
-        Some("5000"), at_least(1), High, ReadOnly, unused::CLUSTER;
+        Some("5000"), at_least(1), High, ReadOnly;
     /// The most bytes in a second that a leader sends to throttled replicas.
     LEADER_REPLICATION_THROTTLED_RATE: i64 = "leader.replication.throttled.rate",
         Some("9223372036854775807"), at_least(0), Medium, ClusterWide, unused::CLUSTER;
