@@ -218,6 +218,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The name of the directory of a copy would be too long: it tells the topic, the partition and more.
+    #[error("{partition}: the topic's name is too long for a copy in another log directory")]
+    NameTooLong {
+        /// Whose log.
+        partition: TopicPartition,
+    },
+
     /// No directory can take a new log.
     #[error("no log directory is online")]
     NoDirOnline,
@@ -240,6 +247,7 @@ impl Error {
             // Consumers tell their application of it, where they would try for ever after a storage error.
             Self::Corrupt { .. } | Self::BadReplicated { .. } => ErrorCode::CorruptMessage,
             Self::NotNext { .. } => ErrorCode::UnknownServerError,
+            Self::NameTooLong { .. } => ErrorCode::InvalidTopicException,
             Self::Io(_)
             | Self::Offline { .. }
             | Self::Closed { .. }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ottla_types::{Offset, TopicId, TopicPartition};
+use ottla_types::{DirectoryId, Offset, TopicId, TopicPartition};
 
 use super::{LogDir, LogDirs, Unusable, open};
 use crate::log::OpenLog;
@@ -16,6 +16,9 @@ use crate::{Error, Log, LogConfig, Result};
 /// How many logs are made at the same time. File systems make the entries of one directory one after another, so more
 /// gain nothing; and the tasks between them get their turn.
 const AT_A_TIME: usize = 4;
+
+/// How many partitions may wait to be made in a directory of somebody's choice: nobody says of those that never come.
+const MOST_PREFERRED: usize = 10_000;
 
 /// A log that there is to be.
 #[derive(Debug, Clone)]
@@ -82,6 +85,15 @@ impl LogDirs {
         results
     }
 
+    /// Has the log of a partition made in this directory, if it is made before the broker stops (KIP-113). So many wishes are
+    /// kept; one more is not.
+    pub fn prefer(&self, partition: TopicPartition, directory: DirectoryId) {
+        let mut preferred = lock(&self.preferred);
+        if preferred.len() < MOST_PREFERRED || preferred.contains_key(&partition) {
+            preferred.insert(partition, directory);
+        }
+    }
+
     /// The log, if it is there already, with the topic id and the settings that are wanted.
     async fn existing(&self, new: &NewLog) -> Result<Option<Arc<Log>>> {
         if let Some(log) = self.get(&new.partition) {
@@ -108,7 +120,10 @@ impl LogDirs {
         let mut placed = Vec::with_capacity(missing.len());
         for NewLog { partition, topic_id, config } in missing {
             let online = homes.iter_mut().filter(|(_, home)| home.failure().is_none());
-            let Some((logs, home)) = online.min_by_key(|(logs, _)| *logs) else {
+            let preferred = lock(&self.preferred).remove(&partition);
+            // That one, or the one with the fewest logs.
+            let rank = |home: &LogDir, logs: usize| (preferred != Some(home.id()), logs);
+            let Some((logs, home)) = online.min_by_key(|(logs, home)| rank(home, *logs)) else {
                 refused.insert(partition, Err(Error::NoDirOnline));
                 continue;
             };

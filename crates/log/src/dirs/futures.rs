@@ -38,7 +38,8 @@ impl LogDirs {
     ///
     /// # Errors
     /// [`Error::Closed`] without a log to be copied, [`Error::AlreadyExists`] if that lies in the directory itself,
-    /// [`Error::NoDirOnline`] if the directory is not one of ours or does not work. [`Error::Io`].
+    /// [`Error::NoDirOnline`] if the directory is not one of ours or does not work, [`Error::NameTooLong`].
+    /// [`Error::Io`].
     pub async fn create_future(
         &self,
         partition: &TopicPartition,
@@ -58,8 +59,7 @@ impl LogDirs {
         let home = self.dirs.iter().find(|dir| dir.id() == directory && dir.failure().is_none());
         let home = Arc::clone(home.ok_or(Error::NoDirOnline)?);
         let Some(name) = names::future_dir(partition, self.rng.id_bytes()) else {
-            let what = format!("{partition}: the name of the copy's directory would be too long");
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidFilename, what).into());
+            return Err(Error::NameTooLong { partition: partition.clone() });
         };
         // What another log of the partition left there must not be taken for this one's.
         home.forget(partition).await?;

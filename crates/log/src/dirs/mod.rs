@@ -62,6 +62,8 @@ pub struct LogDirs {
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
     /// Copies that are to take the place of logs.
     futures: RwLock<BTreeMap<TopicPartition, Arc<Log>>>,
+    /// Where logs are to be made that are not there yet.
+    preferred: Mutex<BTreeMap<TopicPartition, DirectoryId>>,
     /// Logs that are there and could not be opened.
     failed: Mutex<BTreeMap<TopicPartition, Unusable>>,
     /// All of `log.dirs` could be used at the start.
@@ -151,6 +153,12 @@ impl LogDirs {
     #[must_use]
     pub fn offline(&self) -> Vec<DirectoryId> {
         self.dirs.iter().filter(|dir| dir.failure().is_some()).map(|dir| dir.id()).collect()
+    }
+
+    /// Whether a directory is one of ours and works.
+    #[must_use]
+    pub fn is_online(&self, directory: DirectoryId) -> bool {
+        self.dirs.iter().any(|dir| dir.id() == directory && dir.failure().is_none())
     }
 
     /// Waits until none of the directories works any more, and tells why of each. Safe to cancel.

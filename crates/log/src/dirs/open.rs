@@ -119,6 +119,7 @@ impl LogDirs {
             went_offline,
             logs: RwLock::new(logs),
             futures: RwLock::new(futures),
+            preferred: Mutex::default(),
             failed: Mutex::new(failed),
             is_whole: failed_dirs.is_empty(),
             deleted: Mutex::new(found.deleted.into_iter().map(|path| (now_ms, path)).collect()),

@@ -13,6 +13,9 @@ use crate::Result;
 use crate::dirs::LogDir;
 use crate::sync::{lock, read, write};
 
+/// So much of a log may be missing in the copy that takes its place, which is copied while appends wait.
+const TAIL_BYTES: usize = 1 << 20;
+
 /// The directory of a partition, and the log directory that holds it.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -48,7 +51,7 @@ impl Log {
         read(&self.place).home.failure()
     }
 
-    /// Makes `future` this log, if it holds all that this one does: from the return on this one lies where `future` did, in
+    /// Makes `future` this log, if it holds all that this one does, but for a last bit that is copied here: from the return on this one lies where `future` did, in
     /// the directory that `renames` has left it in, and `future` is closed. Whoever holds this log goes on with it; what
     /// is read meanwhile is read again. Returns whether it came to that.
     ///
@@ -64,7 +67,14 @@ impl Log {
         let mut writer = self.writer.lock().await;
         let _flusher = self.flusher.lock().await;
         self.check_open()?;
-        // Nobody but the copier appends to the future log, and it waits for this.
+        // Nobody but the copier appends to the future log, and it waits for this. What was appended here since it looked
+        // is little, and nothing more comes now; of a log that is written to without a pause it would never have all.
+        let mut left_bytes = TAIL_BYTES;
+        while future.end_offset() < self.end_offset() && left_bytes > 0 {
+            let tail = self.read(future.end_offset(), left_bytes, true, self.end_offset()).await?;
+            left_bytes = left_bytes.saturating_sub(tail.size_bytes.max(1));
+            future.append_replicated(tail.into_bytes(), now_ms).await?;
+        }
         let is_same =
             future.end_offset() == self.end_offset() && future.latest_below_end() == self.latest_below_end();
         if !is_same || future.start_offset() > self.start_offset() {
@@ -97,6 +107,7 @@ impl Log {
             begun.iter().for_each(|entry| epochs.assign(entry.epoch, entry.start_offset));
         }
         self.flushed.store(self.end_offset().0, Ordering::Release);
+        self.turn.tell(Some(self.end_offset()));
         self.names_unsynced.store(false, Ordering::Release);
         (writer.in_doubt, writer.rolling) = (false, false);
         writer.snapshot_at = future_writer.snapshot_at;
