@@ -10,6 +10,7 @@ use ottla_wire::alter_partition_reassignments::{
     ReassignablePartitionResponse, ReassignableTopic, ReassignableTopicResponse,
 };
 
+use super::within::within;
 use crate::broker::Core;
 
 pub(crate) async fn handle(
@@ -23,7 +24,8 @@ pub(crate) async fn handle(
     let outcomes = if wanted.partitions.is_empty() {
         Ok(Vec::new())
     } else {
-        core.change(|controller| controller.alter_partition_reassignments(&wanted)).await
+        let change = core.change(|controller| controller.alter_partition_reassignments(&wanted));
+        within(request.timeout_ms, change).await
     };
     let response = AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: request.allow_replication_factor_change,

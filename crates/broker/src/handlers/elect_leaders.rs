@@ -10,6 +10,7 @@ use ottla_wire::elect_leaders::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult, TopicPartitions,
 };
 
+use super::within::within;
 use crate::broker::Core;
 use crate::context::RequestContext;
 
@@ -22,7 +23,7 @@ pub(crate) async fn handle(
     request: ElectLeadersRequest,
 ) -> ElectLeadersResponse {
     let topics = request.topic_partitions;
-    match elect(core, request.election_type, topics.as_deref()).await {
+    match within(request.timeout_ms, elect(core, request.election_type, topics.as_deref())).await {
         Ok(results) => ElectLeadersResponse {
             replica_election_results: by_topic(results),
             ..ElectLeadersResponse::default()

@@ -46,3 +46,4 @@ pub(crate) mod remove_raft_voter;
 pub(crate) mod sync_group;
 pub(crate) mod unregister_broker;
 pub(crate) mod update_features;
+mod within;
