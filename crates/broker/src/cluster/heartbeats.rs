@@ -9,8 +9,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use ottla_metadata::controller::brokers::heartbeat::Heartbeat;
-use ottla_types::Offset;
+use ottla_metadata::record::RegisterBroker;
 use ottla_types::config::broker::node::BROKER_HEARTBEAT_INTERVAL_MS;
+use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, Offset};
 
 use crate::broker::Core;
 use crate::server::{StateLines, stopped};
@@ -39,6 +40,32 @@ pub(crate) async fn leave(core: &Core) {
     if tokio::time::timeout(LEAVE_TIMEOUT, granted).await.is_err() {
         info!("stopping without the active controller's leave");
     }
+}
+
+/// What a refusal says of a broker whose registration does not stand any more, if it says that: `known` is the one that does.
+/// Who was taken for dead, and comes back, is registered as before and fenced; this one has been unregistered, or another
+/// broker has its id. It cannot know which of the two is wanted, so it does not register again by itself. Nor do Kafka's.
+fn outlived(
+    error: ErrorCode,
+    id: BrokerId,
+    epoch: BrokerEpoch,
+    known: Option<&RegisterBroker>,
+) -> Option<String> {
+    if !matches!(error, ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) {
+        return None;
+    }
+    let what = match known.filter(|known| known.epoch != epoch) {
+        Some(other) => {
+            let at =
+                other.endpoints.first().map_or_else(String::new, |at| format!(" at {}:{}", at.host, at.port));
+            format!("another broker{at} has registered with node.id {id} since")
+        }
+        None => "it was unregistered".to_owned(),
+    };
+    Some(format!(
+        "this broker takes no part in the cluster any more: {what} ({error}). It leads nothing and is in no ISR. Stop it; or, if it \
+         is to be broker {id}, see that no other one is, and restart it"
+    ))
 }
 
 /// Sends heartbeats until the broker stops.
@@ -83,10 +110,58 @@ pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
             }
             Ok(_) => {}
             Err(refused) => {
-                if let Some(suppressed) = lines.admit(&refused.message, Instant::now()) {
-                    warn!(suppressed, "a heartbeat was not taken: {}", refused.message);
+                let image = core.metadata.image();
+                let known = image.broker(core.node_id).map(|broker| &broker.registration);
+                let why = outlived(refused.error, core.node_id, core.epoch, known);
+                let why = why.unwrap_or_else(|| format!("a heartbeat was not taken: {}", refused.message));
+                if let Some(suppressed) = lines.admit(&why, Instant::now()) {
+                    warn!(suppressed, "{why}");
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_metadata::record::{Endpoint, IncarnationId, LastRun, SecurityProtocol};
+
+    use super::*;
+
+    fn registered(epoch: i64) -> RegisterBroker {
+        RegisterBroker {
+            id: BrokerId(4),
+            epoch: BrokerEpoch(epoch),
+            incarnation: IncarnationId([1; 16]),
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".into(),
+                host: "there".into(),
+                port: 9192,
+                security_protocol: SecurityProtocol::Plaintext,
+            }],
+            rack: None,
+            directories: Vec::new(),
+            features: Vec::new(),
+            last_run: LastRun::Unclean,
+        }
+    }
+
+    #[test]
+    fn a_broker_whose_registration_is_gone_is_told_why_and_what_to_do() {
+        let said =
+            |error, known: Option<&RegisterBroker>| outlived(error, BrokerId(4), BrokerEpoch(7), known);
+        let unregistered = said(ErrorCode::BrokerIdNotRegistered, None).unwrap();
+        assert!(
+            unregistered.contains("unregistered") && unregistered.contains("restart it"),
+            "{unregistered}"
+        );
+        let other = said(ErrorCode::StaleBrokerEpoch, Some(&registered(9))).unwrap();
+        assert!(other.contains("another broker at there:9192") && other.contains("node.id 4"), "{other}");
+        // What this broker has replayed may not tell yet.
+        let late = said(ErrorCode::BrokerIdNotRegistered, Some(&registered(7))).unwrap();
+        assert!(late.contains("unregistered"), "{late}");
+        for passing in [ErrorCode::NotController, ErrorCode::RequestTimedOut] {
+            assert_eq!(said(passing, Some(&registered(9))), None, "{passing}");
         }
     }
 }
