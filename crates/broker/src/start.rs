@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,25 +19,22 @@ use ottla_metadata::record::{Endpoint, IncarnationId, LastRun, PartitionState, S
 use ottla_types::config::broker::{log, network, node};
 use ottla_types::config::listeners::{self, Audience, ListenerProblem};
 use ottla_types::config::{Layers, Settings};
-use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicPartition};
+use ottla_types::{BrokerEpoch, BrokerId, TopicId, TopicPartition};
 
 use crate::broker::Core;
 use crate::cluster::join::{self, Joined};
-use crate::cluster::{Channel, Metadata, ObserverError, Taken, as_observer};
+use crate::cluster::{Channel, ObserverError, as_observer, register, unfence};
 use crate::controller::ControllerNode;
 use crate::metadata_place::{self, MetadataPlaceError};
 use crate::replicas::{Replica, log_config, topic_config};
 use crate::roles::{Role, RoleError};
-use crate::server::{ConnectionLimits, ConnectionSettings, StateLines};
+use crate::server::{ConnectionLimits, ConnectionSettings};
 
 /// Requests in memory at once where `queued.max.request.bytes` sets no limit: nothing here is unbounded.
 const DEFAULT_REQUEST_MEMORY: u32 = 512 << 20;
 
 /// The most that can be asked for: a semaphore counts the bytes.
 const MAX_REQUEST_MEMORY: u32 = 1 << 31;
-
-/// How long to wait before asking again to be registered.
-const REGISTER_PAUSE: Duration = Duration::from_millis(50);
 
 /// The epoch of a node that is no broker.
 const NO_BROKER: BrokerEpoch = BrokerEpoch(-1);
@@ -283,18 +279,11 @@ async fn boot_on(
         features: crate::features::supported(),
         last_run: last_run(&logs),
     };
-    let epoch = match is_alone {
-        true => register(metadata, &registration).await,
-        false => register_with_quorum(settings, &joined.channel, &registration).await,
-    }
-    .map_err(|refused| match refused.error {
-        ErrorCode::DuplicateBrokerRegistration => id_taken(&metadata.image(), registration.id),
-        _ => StartError::Register(refused),
-    })?;
+    let epoch = register(settings, &joined.channel, &registration).await?;
     // It is fenced, so nobody counts on what it writes yet.
     logs.note_broker_epoch(epoch).await;
     if is_alone {
-        unfence(metadata, registration.id, epoch).await.map_err(StartError::Register)?;
+        unfence(metadata, registration.id, epoch).await?;
     }
     Ok((logs, epoch))
 }
@@ -382,70 +371,6 @@ fn endpoint(env: &Env, bound: &Bound) -> Endpoint {
         port,
         security_protocol: SecurityProtocol::Plaintext,
     }
-}
-
-/// Registers the broker of a node that is its own quorum.
-async fn register(metadata: &Metadata, registration: &Registration) -> Result<BrokerEpoch, Refused> {
-    metadata.commit(|controller| controller.register_broker(registration, false)).await?.0
-}
-
-/// Unfences it: on one node it has replayed its own registration as soon as it is committed.
-async fn unfence(metadata: &Metadata, id: BrokerId, epoch: BrokerEpoch) -> Result<(), Refused> {
-    metadata.commit(|controller| controller.set_fenced(id, epoch, false)).await?.0?;
-    metadata.skip_steps();
-    Ok(())
-}
-
-fn id_taken(image: &Image, id: BrokerId) -> StartError {
-    let endpoint = image.broker(id).and_then(|other| other.registration.endpoints.first());
-    let at = endpoint.map_or_else(String::new, |endpoint| format!(" at {}:{}", endpoint.host, endpoint.port));
-    StartError::IdTaken { id, at }
-}
-
-/// Registers with whichever node leads the quorum, and waits until this one has replayed that. Its heartbeats unfence it.
-async fn register_with_quorum(
-    settings: &Settings,
-    channel: &Channel,
-    registration: &Registration,
-) -> Result<BrokerEpoch, Refused> {
-    let timeout = u64::try_from(settings.get(&node::INITIAL_BROKER_REGISTRATION_TIMEOUT_MS)).unwrap_or(0);
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(timeout);
-    let mut lines = StateLines::default();
-    let mut taken = Taken::new(settings);
-    let epoch = loop {
-        let refused = match channel.register(registration).await {
-            Ok(epoch) => break epoch,
-            // The controller may not know yet that the run before is over: [`Taken`].
-            Err(refused)
-                if matches!(
-                    refused.error,
-                    ErrorCode::NotController | ErrorCode::DuplicateBrokerRegistration
-                ) =>
-            {
-                refused
-            }
-            Err(refused) => return Err(refused),
-        };
-        let now = tokio::time::Instant::now();
-        let leader = *channel.controller.metadata.leader().borrow();
-        if taken.note(refused.error, leader, now) || now >= deadline {
-            return Err(refused);
-        }
-        if let Some(suppressed) = lines.admit(&refused.message, now) {
-            let why = match refused.error {
-                ErrorCode::DuplicateBrokerRegistration => {
-                    "another broker has this node.id, or this one's last run counts as alive"
-                }
-                _ => &refused.message,
-            };
-            info!(suppressed, "waiting to be registered: {why}");
-        }
-        tokio::time::sleep(REGISTER_PAUSE).await;
-    };
-    let metadata = &channel.controller.metadata;
-    metadata.replayed_registration(registration.id, epoch).await?;
-    metadata.skip_steps();
-    Ok(epoch)
 }
 
 /// Replicas of this broker that do not hold what they held.

@@ -27,6 +27,7 @@ use tracing::{info, warn};
 
 use super::heard::{Heard, Line, Outcome};
 use super::identity::ClusterId;
+use super::slot::Slot;
 
 /// How long a connection may take to come to stand. Within a cluster one that takes longer is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,33 +44,27 @@ pub(crate) struct Links {
     node_id: BrokerId,
     cluster_id: ClusterId,
     addresses: Arc<Mutex<BTreeMap<BrokerId, Known>>>,
-    open: Mutex<BTreeMap<BrokerId, Vec<Arc<Slot>>>>,
+    open: Mutex<BTreeMap<BrokerId, Vec<Arc<Place>>>>,
     options: ConnectionOptions,
     /// Of the voters that messages of the quorum go to.
     heard: Mutex<Heard>,
 }
 
-/// A place for a connection.
+/// A connection, if it is open, and what it is busy with.
 #[derive(Default)]
-struct Slot {
-    open: tokio::sync::Mutex<Option<Open>>,
+struct Place {
+    slot: Slot,
     /// How many requests have no answer yet, those included that nobody waits for any more.
     under_way: AtomicUsize,
 }
 
 /// A request that counts as under way.
-struct Turn(Arc<Slot>);
+struct Turn(Arc<Place>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// A connection, and where to.
-struct Open {
-    address: Address,
-    connection: Connection,
 }
 
 /// Where a node is.
@@ -168,7 +163,8 @@ impl Links {
         let address = self.address(to)?;
         let turn = self.turn(to);
         let asking = async {
-            let connection = self.connection(&turn.0, address).await?;
+            let connection = turn.0.slot.connection(&*self.net, &address, &self.options).await;
+            let connection = connection.map_err(not_open)?;
             let pending = connection.start(request, timeout).map_err(io::Error::other)?;
             let (tell, told) = oneshot::channel();
             // Others wait behind the answer also when this one does no more.
@@ -192,32 +188,19 @@ impl Links {
     /// The place where the fewest requests are under way.
     fn turn(&self, to: BrokerId) -> Turn {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let slots = open.entry(to).or_default();
-        let under_way = |slot: &Arc<Slot>| slot.under_way.load(Ordering::Relaxed);
-        let quietest = slots.iter().min_by_key(|slot| under_way(slot)).map(Arc::clone);
-        let slot = match quietest {
-            Some(slot) if under_way(&slot) == 0 || slots.len() == CONNECTIONS => slot,
+        let places = open.entry(to).or_default();
+        let under_way = |place: &Arc<Place>| place.under_way.load(Ordering::Relaxed);
+        let quietest = places.iter().min_by_key(|place| under_way(place)).map(Arc::clone);
+        let place = match quietest {
+            Some(place) if under_way(&place) == 0 || places.len() == CONNECTIONS => place,
             _ => {
-                let slot = Arc::<Slot>::default();
-                slots.push(Arc::clone(&slot));
-                slot
+                let place = Arc::<Place>::default();
+                places.push(Arc::clone(&place));
+                place
             }
         };
-        slot.under_way.fetch_add(1, Ordering::Relaxed);
-        Turn(slot)
-    }
-
-    async fn connection(&self, slot: &Slot, address: Address) -> io::Result<Connection> {
-        let mut slot = slot.open.lock().await;
-        let is_usable = |open: &&Open| open.address == address && !open.connection.is_closed();
-        if let Some(open) = slot.as_ref().filter(is_usable) {
-            return Ok(open.connection.clone());
-        }
-        *slot = None;
-        let opened = Connection::open(&*self.net, &address, &self.options).await;
-        let connection = opened.map_err(not_open)?;
-        *slot = Some(Open { address, connection: connection.clone() });
-        Ok(connection)
+        place.under_way.fetch_add(1, Ordering::Relaxed);
+        Turn(place)
     }
 }
 

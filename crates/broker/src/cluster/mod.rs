@@ -5,7 +5,8 @@
 //! - `steps`: what is replayed and not yet carried out; `follower`: the task that carries it out.
 //! - `snapshots`: the task that writes snapshots of the log.
 //! - `join`: how a node comes to the log; `identity`, `bootstrap`, `probe`: how it becomes a voter; `rejoin`: how it does again when
-//!   its directory was lost; `links`: connections to the others; `taken`: whether another broker has its id.
+//!   its directory was lost; `links`: connections to the others (`slot`); `registering`: how a broker registers; `taken`: whether
+//!   another broker has its id.
 //! - `observer`: how a broker that does not vote finds its quorum and follows it.
 //! - `creating`: topics that this broker itself wants.
 //! - `channel`: the way to the active controller; `forwarding`: requests of clients that take it; `partitions`: what
@@ -28,8 +29,10 @@ mod metadata;
 mod observer;
 mod partitions;
 mod probe;
+mod registering;
 mod rejoin;
 mod replay;
+mod slot;
 mod snapshots;
 mod steps;
 mod taken;
@@ -46,5 +49,5 @@ pub(crate) use metadata::Metadata;
 pub use observer::ObserverError;
 pub(crate) use observer::as_observer;
 pub(crate) use probe::{Prober, answer_to_wire, later, question_from_wire};
+pub(crate) use registering::{register, unfence};
 pub use replay::Replayed;
-pub(crate) use taken::Taken;

@@ -15,6 +15,7 @@ use ottla_env::{Env, Net};
 use ottla_types::{BrokerId, ErrorCode, LeadershipEpoch, Offset};
 use ottla_wire::private::pull_metadata::{PullMetadataRequest, PullMetadataResponse, SnapshotPosition};
 
+use crate::cluster::slot::Slot;
 use crate::cluster::{ClusterId, Links};
 use crate::server::LogLimit;
 
@@ -34,13 +35,11 @@ pub(super) struct Pulls {
     cluster_id: ClusterId,
     /// What else is asked of the nodes goes by these.
     links: Arc<Links>,
-    open: Mutex<BTreeMap<(Place, Purpose), Slot>>,
+    open: Mutex<BTreeMap<(Place, Purpose), Arc<Slot>>>,
     options: ConnectionOptions,
     /// Of lines about nodes of other clusters.
     foreign: Mutex<LogLimit>,
 }
-
-type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 
 /// What is urgent does not wait behind what waits for something new: a connection's answers come in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,15 +116,7 @@ impl Pulls {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(open.entry((place.clone(), purpose)).or_default())
         };
-        let mut slot = slot.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok(connection.clone());
-        }
-        *slot = None;
-        let address = Address::new(&place.host, place.port);
-        let connection = Connection::open(&*self.net, &address, &self.options).await?;
-        *slot = Some(connection.clone());
-        Ok(connection)
+        slot.connection(&*self.net, &Address::new(&place.host, place.port), &self.options).await
     }
 
     fn check_cluster(&self, place: &Place, response: &PullMetadataResponse) -> Result<(), String> {
