@@ -9,6 +9,7 @@
 //! - [`brokers`]: brokers and their clients under faults.
 //! - [`cluster`]: nodes that are brokers and controllers, and their clients, under faults.
 //! - [`quorum`]: the voters of the metadata log under faults.
+//! - [`replication`]: records on several nodes, and their replicas, under faults.
 //! - [`run`]: one seed, or many.
 //! - [`log_crash`]: random workloads over a broker's logs, crashed at every change of the disk.
 //! - [`invariants`]: what must hold, one file each.
@@ -28,6 +29,7 @@ pub mod invariants;
 pub mod log_crash;
 pub mod net;
 pub mod quorum;
+pub mod replication;
 pub mod rng;
 pub mod run;
 pub mod world;

@@ -39,8 +39,9 @@ mod upkeep;
 mod waiters;
 
 pub use broker::Broker;
-pub use cluster::{ObserverError, Replayed};
+pub use cluster::{HandedOnAgain, ObserverError, Replayed};
 pub use failure::{FailedDirs, Failure};
 pub use metadata_place::MetadataPlaceError;
+pub use partition::{ReplicaCuts, ReplicaMoved};
 pub use roles::RoleError;
 pub use start::StartError;

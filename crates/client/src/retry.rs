@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_env::Rng;
+use ottla_env::{Rng, process};
 use tokio::time::Instant;
 
 use crate::error::Error;
@@ -32,6 +32,13 @@ const TELLS_AFTER: u32 = 4;
 
 /// By then pauses are at their longest, a second.
 const TELLS_EVERY: u32 = 30;
+
+/// What a simulation is told when a call is made again: its first request may yet arrive. See [`process::observe`].
+#[derive(Debug, Clone)]
+pub struct AsksAgain {
+    /// What for.
+    pub what: String,
+}
 
 /// One call that may be made more than once.
 pub(crate) struct Retry {
@@ -73,6 +80,7 @@ impl Retry {
             return Err(Error::GaveUp { what, after: self.within, last: Box::new(error) });
         }
         tracing::debug!(what = self.what, %error, pause_ms = pause.as_millis(), "trying again after a pause");
+        process::observe(|| AsksAgain { what: self.what.clone() });
         tokio::time::sleep(pause).await;
         Ok(())
     }

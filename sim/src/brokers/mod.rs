@@ -12,11 +12,12 @@ pub(crate) mod program;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_types::{TopicName, TopicPartition};
 
-pub use self::oracle::{Fate, History, Oracle, RecordId, Seen};
+pub use self::oracle::{Fate, FateWatcher, History, Oracle, RecordId, Seen};
 use self::program::Servers;
 use self::writer::Writing;
 use crate::engine::NodeId;
@@ -135,6 +136,7 @@ fn nemesis(world: &World, broker: NodeId, plan: &Plan, rng: &mut SimRng) -> Neme
         weights,
         pause: [ms(500), ms(2_000), ms(8_000)][rng.index(3)],
         lasting: [ms(300), ms(3_000), ms(9_000)][rng.index(3)],
+        may_wipe: Arc::new(|| true),
         rng: rng.fork(1),
     }
 }

@@ -71,20 +71,40 @@ pub struct History {
 }
 
 /// The histories of all partitions. Clones are the same.
-#[derive(Debug, Clone, Default)]
-pub struct Oracle(pub(super) Arc<Mutex<BTreeMap<TopicPartition, History>>>);
+#[derive(Clone, Default)]
+pub struct Oracle {
+    histories: Arc<Mutex<BTreeMap<TopicPartition, History>>>,
+    watcher: Option<FateWatcher>,
+}
+
+/// Is told what a writer was told of a record.
+pub type FateWatcher = Arc<dyn Fn(&TopicPartition, RecordId, Fate) + Send + Sync>;
 
 impl Oracle {
+    /// One that tells somebody else of what writers were told.
+    #[must_use]
+    pub fn watched(watcher: FateWatcher) -> Self {
+        Self { watcher: Some(watcher), ..Self::default() }
+    }
+
+    /// A writer was told of a record.
+    pub(super) fn told(&self, partition: &TopicPartition, id: RecordId, fate: Fate) {
+        self.with(partition, |history| history.sent.insert(id, fate));
+        if let Some(watcher) = &self.watcher {
+            watcher(partition, id, fate);
+        }
+    }
+
     /// Does something to a partition's history.
     pub(super) fn with<R>(&self, partition: &TopicPartition, what: impl FnOnce(&mut History) -> R) -> R {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
         what(all.entry(partition.clone()).or_default())
     }
 
     /// The histories as they are now.
     #[must_use]
     pub fn histories(&self) -> BTreeMap<TopicPartition, History> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.histories.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::rng::SimRng;
 /// How one producer behaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Writing {
+    pub(crate) acks: Acks,
     pub(crate) is_idempotent: bool,
     linger: Duration,
     delivery_timeout: Duration,
@@ -36,9 +37,17 @@ impl Writing {
         Self { burst: 2, pause, delivery_timeout, value_bytes: 100, ..Self::draw(rng) }
     }
 
+    /// One that writes little, with any `acks`.
+    pub(crate) fn draw_any(rng: &mut SimRng) -> Self {
+        let short = Self::draw_short(rng);
+        let acks = [Acks::All, Acks::All, Acks::All, Acks::Leader, Acks::None][rng.index(5)];
+        Self { acks, is_idempotent: short.is_idempotent && acks == Acks::All, ..short }
+    }
+
     pub(super) fn draw(rng: &mut SimRng) -> Self {
         let ms = Duration::from_millis;
         Self {
+            acks: Acks::All,
             is_idempotent: rng.one_in(2),
             linger: ms([0, 5, 50][rng.index(3)]),
             delivery_timeout: ms([2_000, 20_000, 60_000][rng.index(3)]),
@@ -52,7 +61,7 @@ impl Writing {
 
     fn options(&self) -> ProducerOptions {
         ProducerOptions {
-            acks: Acks::All,
+            acks: self.acks,
             linger: self.linger,
             delivery_timeout: self.delivery_timeout,
             is_idempotent: self.is_idempotent,
@@ -92,7 +101,7 @@ pub(crate) async fn run(
                             Ok(delivered) => Fate::Acknowledged(delivered.offset.map(|offset| offset.0)),
                             Err(error) => fate_of(&error),
                         };
-                        oracle.with(&partition, |history| history.sent.insert(id, fate));
+                        oracle.told(&partition, id, fate);
                     });
                 }
                 Err(error) => {

@@ -2,18 +2,20 @@
 //!
 //! - [`node`]: what each machine runs: a node as production starts it.
 //! - [`admin`]: administrators, who create, change and delete topics; [`changes`]: what they were told.
+//! - [`audit`]: what each node tells in the end.
 //! - [`oracle`]: what the nodes were handed and told of their metadata, and what must hold of that at once.
 //!
 //! Records are written and read by [`crate::brokers`]' clients, with one replica each. The oracle is told by the nodes
 //! themselves: see [`ottla_env::process::observe`]. What is checked is in [`crate::invariants`].
 
 mod admin;
+mod audit;
 mod changes;
 mod node;
 mod oracle;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ottla_broadcast::Delivery;
@@ -23,7 +25,8 @@ use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerId, TopicName, TopicPartition};
 
 use self::admin::Administering;
-pub use self::changes::{Changes, Expected};
+pub use self::audit::ToldTopic;
+pub use self::changes::{Asked, Call, Changes, Done, Moment, Story, Told};
 pub use self::oracle::{MetadataLog, Oracle};
 use crate::brokers::program::{self, Servers, in_process};
 use crate::brokers::writer::Writing;
@@ -31,30 +34,30 @@ use crate::brokers::{self, reader, within, writer};
 use crate::engine::NodeId;
 use crate::faults::{Nemesis, Weights};
 use crate::invariants::{
-    Violation, acknowledged_changes_are_kept, acknowledged_records_are_kept, healed_clusters_serve,
-    idempotent_records_are_written_once, reads_never_change,
+    Violation, acknowledged_changes_are_kept, acknowledged_records_are_kept, answers_are_current,
+    healed_clusters_serve, idempotent_records_are_written_once, reads_never_change,
 };
 use crate::rng::SimRng;
-use crate::world::World;
+use crate::world::{World, WorldWatcher};
 
 /// How many nodes.
 const NODES: u32 = 3;
 
 /// For how long faults happen.
-const FAULTY: Duration = Duration::from_secs(15);
+const FAULTY: Duration = Duration::from_secs(20);
 
 /// How long everything may take once all is repaired. A node that starts while its quorum is away waits for a minute, and
 /// then is started again; TCP's own pauses come to as much.
-const CALM: Duration = Duration::from_secs(150);
+pub(crate) const CALM: Duration = Duration::from_secs(150);
 
 /// How long a client tries.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How soon a node is started again that could not go on.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether all is well again.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// What differs from seed to seed, beside the faults.
 #[derive(Debug, Clone)]
@@ -103,13 +106,13 @@ impl Data {
 }
 
 /// A cluster with its clients.
-struct Cluster {
-    world: World,
-    nodes: Vec<NodeId>,
-    servers: Servers,
-    oracle: Oracle,
+pub(crate) struct Cluster {
+    pub(crate) world: World,
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) servers: Servers,
+    pub(crate) oracle: Oracle,
     changes: Changes,
-    records: brokers::Oracle,
+    pub(crate) records: brokers::Oracle,
 }
 
 /// Runs a cluster and its clients through faults. Returns how many changes were asked for, and records sent.
@@ -119,7 +122,8 @@ struct Cluster {
 pub async fn run(world: &World) -> Result<u64, Violation> {
     let mut rng = world.rng(30);
     let plan = Plan::draw(&mut rng);
-    let cluster = Cluster::start(world, &plan);
+    let snapshots = format!("metadata.log.max.record.bytes.between.snapshots={}", plan.snapshot_bytes);
+    let cluster = Cluster::start(world, &snapshots, Arc::new(|_, _, _| {}));
     let faults = cluster.through(&plan, &mut rng);
     let outcome = tokio::select! {
         biased;
@@ -132,7 +136,8 @@ pub async fn run(world: &World) -> Result<u64, Violation> {
 }
 
 impl Cluster {
-    fn start(world: &World, plan: &Plan) -> Self {
+    /// Starts the nodes, with more properties than their own. `watch` is told what they observe, after the oracle.
+    pub(crate) fn start(world: &World, properties: &str, watch: WorldWatcher) -> Self {
         let oracle = Oracle::default();
         let (watching, trace, timeline) = (oracle.clone(), world.trace().clone(), world.timeline().clone());
         world.watch(Arc::new(move |node, start, event| {
@@ -143,21 +148,23 @@ impl Cluster {
                 trace.say(timeline.now_us(), node, || format!("{delivery:?}"));
             }
             watching.with(|log| log.observe(node, start, event));
+            watch(node, start, event);
         }));
         let nodes: Vec<NodeId> = (1..=NODES)
             .map(|id| {
-                let program = node::program(world.clone(), oracle.clone(), id, NODES, plan.snapshot_bytes);
+                let program = node::program(world.clone(), oracle.clone(), id, NODES, properties);
                 world.add_node(&node::name(id), program)
             })
             .collect();
         nodes.iter().for_each(|node| world.start(*node));
         let servers = Servers { addresses: (1..=NODES).map(node::address).collect(), patience: PATIENCE };
-        let (changes, records) = (Changes::default(), brokers::Oracle::default());
+        let changes = oracle.with(|log| log.changes.clone());
+        let records = brokers::Oracle::default();
         Self { world: world.clone(), nodes, servers, oracle, changes, records }
     }
 
     /// Starts nodes again that ended by themselves, a while later, until something does not hold.
-    async fn look_after(&self) -> Violation {
+    pub(crate) async fn look_after(&self) -> Violation {
         let mut ended = BTreeMap::new();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -248,18 +255,20 @@ impl Cluster {
             weights.wipe = 6;
         }
         let bystanders = self.world.nodes().into_iter().filter(|node| !self.nodes.contains(node)).collect();
+        let oracle = self.oracle.clone();
         Nemesis {
             victims: self.nodes.clone(),
             bystanders,
             weights,
             pause: [ms(400), ms(1_500), ms(5_000)][rng.index(3)],
             lasting: [ms(300), ms(2_000), ms(7_000)][rng.index(3)],
+            may_wipe: Arc::new(move || oracle.with(|log| !log.is_empty())),
             rng: rng.fork(1),
         }
     }
 
     /// Waits until all is well again, everywhere.
-    async fn settle(&self) -> Result<(), Violation> {
+    pub(crate) async fn settle(&self) -> Result<(), Violation> {
         let live: Vec<BrokerId> = self.nodes.iter().map(|node| BrokerId(node.0 as i32)).collect();
         let lacking = || {
             self.oracle.with(|log| {
@@ -282,21 +291,41 @@ impl Cluster {
         Ok(())
     }
 
-    /// What administrators were told is in the metadata, of which every node has the same image by now; and clients are told of
-    /// topics again.
-    async fn check_changes(&self) -> Result<(), Violation> {
+    /// What administrators were told is what the metadata log says, of which every node has the same image by now; and every
+    /// node tells clients the same.
+    pub(crate) async fn check_changes(&self) -> Result<(), Violation> {
         let image = self.oracle.with(|log| log.image());
-        for (name, expected) in self.changes.all() {
-            acknowledged_changes_are_kept::check(&name, &expected, admin::KEY, &image)?;
+        let (stories, handed_on_again) = self.changes.all();
+        for (name, story) in &stories {
+            acknowledged_changes_are_kept::check(name, story, handed_on_again, &image)?;
         }
-        let servers = self.servers.clone();
-        let asking = in_process(&self.world, "auditor", move |env| async move {
-            let client = program::client(env, &servers).await;
-            while client.list_topics().await.is_err() {
-                tokio::time::sleep(AGAIN).await;
-            }
-        });
-        within(CALM, "the cluster tells of its topics", asking).await
+        for node in &self.nodes {
+            let (servers, broker, oracle) =
+                (self.servers.clone(), BrokerId(node.0 as i32), self.oracle.clone());
+            let node = *node;
+            let wrong = Arc::new(Mutex::new(None));
+            let last = Arc::clone(&wrong);
+            let asking = in_process(&self.world, "auditor", move |env| async move {
+                let is_current =
+                    |told| answers_are_current::check(node, &told, &oracle.with(|log| log.image()));
+                loop {
+                    // A node tells of what it has carried out, which is a little behind what it has replayed.
+                    match audit::topics_of(env.clone(), &servers, broker).await.map(is_current) {
+                        Ok(Ok(())) => return,
+                        Ok(Err(violation)) => {
+                            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(violation)
+                        }
+                        Err(_) => {}
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            });
+            let told = within(CALM, "a node tells of its topics", asking).await;
+            told.map_err(|silent| {
+                wrong.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(silent)
+            })?;
+        }
+        Ok(())
     }
 
     async fn check_records(&self, data: &Data) -> Result<u64, Violation> {

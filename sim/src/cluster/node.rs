@@ -26,7 +26,7 @@ pub(super) fn address(id: u32) -> Address {
 }
 
 /// The properties of a node among so many.
-fn properties(id: u32, count: u32, snapshot_bytes: u32) -> String {
+fn properties(id: u32, count: u32, more: &str) -> String {
     let voters: Vec<String> = (1..=count).map(|id| format!("{id}@{}:{CONTROLLERS}", name(id))).collect();
     [
         format!("node.id={id}"),
@@ -35,15 +35,15 @@ fn properties(id: u32, count: u32, snapshot_bytes: u32) -> String {
         format!("listeners=PLAINTEXT://:{CLIENTS},CONTROLLER://:{CONTROLLERS}"),
         "controller.listener.names=CONTROLLER".to_owned(),
         "log.dirs=/data/logs".to_owned(),
-        format!("metadata.log.max.record.bytes.between.snapshots={snapshot_bytes}"),
+        more.to_owned(),
     ]
     .join("\n")
 }
 
 /// A node among so many. It ends when it cannot start, or cannot go on: somebody has to start it again, as a service
 /// manager does.
-pub(super) fn program(world: World, oracle: Oracle, id: u32, count: u32, snapshot_bytes: u32) -> Program {
-    let text = properties(id, count, snapshot_bytes);
+pub(super) fn program(world: World, oracle: Oracle, id: u32, count: u32, more: &str) -> Program {
+    let text = properties(id, count, more);
     let node = NodeId(id);
     Arc::new(move |mut started| {
         let (text, world, oracle) = (text.clone(), world.clone(), oracle.clone());

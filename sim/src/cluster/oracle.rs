@@ -12,10 +12,12 @@ use bytes::Bytes;
 use ottla_broadcast::Delivery;
 use ottla_broadcast::quorum::VoterKey;
 use ottla_broadcast::raft::observed::Observed;
-use ottla_broker::Replayed;
+use ottla_broker::{HandedOnAgain, Replayed};
+use ottla_client::AsksAgain;
 use ottla_metadata::{Image, Record};
-use ottla_types::{LeadershipEpoch, Offset, TopicPartition};
+use ottla_types::{LeadershipEpoch, Offset};
 
+use super::Changes;
 use crate::engine::NodeId;
 use crate::invariants::one_leader_per_epoch::Leaders;
 use crate::invariants::{
@@ -37,8 +39,11 @@ struct Progress {
     replayed: i64,
 }
 
+/// Is told of each record of the metadata log as soon as anybody was handed it, with the metadata after it.
+pub type RecordWatcher = Arc<dyn Fn(i64, &Record, &Image) + Send + Sync>;
+
 /// All that is known.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MetadataLog {
     log: Vec<Bytes>,
     /// The image after so many records. Clones of an image share what is the same.
@@ -48,8 +53,12 @@ pub struct MetadataLog {
     /// The epochs that voters knew of when they had last said something.
     said: BTreeMap<VoterKey, LeadershipEpoch>,
     nodes: BTreeMap<NodeId, Progress>,
+    /// What administrators asked for, and what is done for them.
+    pub changes: Changes,
     /// The ends of what was acknowledged, by the epochs of the appends.
     acknowledged: BTreeMap<LeadershipEpoch, i64>,
+    /// Who is told of records.
+    pub watcher: Option<RecordWatcher>,
     /// How many images were compared.
     pub compared: u64,
     /// The first thing that does not hold.
@@ -57,7 +66,7 @@ pub struct MetadataLog {
 }
 
 /// A [`MetadataLog`] that the nodes share. Clones are the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Oracle(Arc<Mutex<MetadataLog>>);
 
 impl Oracle {
@@ -91,6 +100,12 @@ impl MetadataLog {
     pub fn observe(&mut self, node: NodeId, start: u64, event: &dyn Any) {
         if let Some(Replayed(image)) = event.downcast_ref() {
             self.replayed(node, image);
+        }
+        if let Some(AsksAgain { what }) = event.downcast_ref() {
+            self.changes.asked_again(what);
+        }
+        if event.is::<HandedOnAgain>() {
+            self.changes.handed_on_again();
         }
         match event.downcast_ref::<Observed>() {
             Some(Observed::Opened { me, epoch }) => self.opened((node, start), *me, *epoch),
@@ -178,6 +193,10 @@ impl MetadataLog {
             .and_then(|()| strangers_are_not_in_sync::check(offset, &record, &before, &after))
             .and_then(|()| self.partition_leaders.check(offset, &after));
         self.hold(checked.map_err(|violation| violation.after(&self.last_records(offset))));
+        self.changes.recorded(offset, &record, &before);
+        if let Some(watcher) = &self.watcher {
+            watcher(offset, &record, &after);
+        }
         self.images.push(after);
     }
 
@@ -206,16 +225,6 @@ impl MetadataLog {
     #[must_use]
     pub fn image(&self) -> Image {
         self.images.last().cloned().unwrap_or_default()
-    }
-
-    /// Whether a partition ever had one replica only, under whichever id its topic had.
-    #[must_use]
-    pub fn had_one_replica(&self, partition: &TopicPartition) -> bool {
-        self.images.iter().any(|image| {
-            let topic = image.topic_by_name(partition.topic.as_str());
-            let state = topic.and_then(|topic| topic.partition(partition.partition));
-            state.is_some_and(|state| state.replicas.len() == 1)
-        })
     }
 
     /// How many records are committed.

@@ -14,7 +14,7 @@ use ottla_env::disk::{DirEntry, DirLock, DiskFuture, DiskSpace, File, OpenMode};
 use super::faults::Faults;
 use super::file::SimFile;
 use super::loss::{Crash, CrashPoint};
-use super::state::State;
+use super::state::{Look, State};
 use crate::engine::Timeline;
 use crate::rng::SimRng;
 
@@ -138,6 +138,20 @@ impl SimDisk {
     pub fn contents(&self, path: &Path) -> BTreeMap<PathBuf, Bytes> {
         let mut contents = BTreeMap::new();
         self.state().contents(path, &mut contents);
+        contents
+    }
+
+    /// The files below a path that are wanted, without those below directories that are not: as a process sees them, or as the
+    /// device has them, which is what is left for certain when the power fails.
+    #[must_use]
+    pub fn contents_of(
+        &self,
+        path: &Path,
+        on_device: bool,
+        wants: &dyn Fn(&Path) -> bool,
+    ) -> BTreeMap<PathBuf, Bytes> {
+        let mut contents = BTreeMap::new();
+        self.state().contents_of(path, Look { on_device, wants }, &mut contents);
         contents
     }
 

@@ -35,6 +35,21 @@ impl Inode {
     }
 }
 
+/// How the files of a disk are looked at from outside.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    /// As the device has them, which is what is left for certain when the power fails; and not as processes see them.
+    pub(super) on_device: bool,
+    /// Which files, and which directories.
+    pub(super) wants: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Look<'_> {
+    fn of<'c, S, C>(&self, cached: &'c Cached<S, C>) -> &'c S {
+        if self.on_device { &cached.durable } else { &cached.seen }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct State {
     inodes: BTreeMap<Ino, Arc<Inode>>,
@@ -220,12 +235,38 @@ impl State {
 
     /// All files below `path` with their bytes, as running processes see them.
     pub(super) fn contents(&self, path: &Path, into: &mut BTreeMap<PathBuf, Bytes>) {
-        let Some(ino) = self.find(path) else { return };
-        match self.inode(ino) {
-            Inode::File(file) => {
-                into.insert(path.to_owned(), Bytes::copy_from_slice(&file.seen));
+        self.contents_of(path, Look { on_device: false, wants: &|_| true }, into);
+    }
+
+    /// The files below `path` that are wanted, without those below directories that are not.
+    pub(super) fn contents_of(&self, path: &Path, look: Look<'_>, into: &mut BTreeMap<PathBuf, Bytes>) {
+        let mut ino = ROOT;
+        for name in path.iter().skip(1) {
+            let found = match self.inodes.get(&ino).map(|inode| &**inode) {
+                Some(Inode::Dir(dir)) => name.to_str().and_then(|name| look.of(dir).get(name)),
+                _ => None,
+            };
+            let Some(found) = found else { return };
+            ino = *found;
+        }
+        self.contents_below(ino, path, look, into);
+    }
+
+    fn contents_below(&self, ino: Ino, path: &Path, look: Look<'_>, into: &mut BTreeMap<PathBuf, Bytes>) {
+        match self.inodes.get(&ino).map(|inode| &**inode) {
+            Some(Inode::File(file)) => {
+                let content: &Vec<u8> = look.of(file);
+                into.insert(path.to_owned(), Bytes::copy_from_slice(content));
             }
-            Inode::Dir(dir) => dir.seen.keys().for_each(|name| self.contents(&path.join(&**name), into)),
+            Some(Inode::Dir(dir)) => {
+                for (name, ino) in look.of(dir) {
+                    let path = path.join(&**name);
+                    if (look.wants)(&path) {
+                        self.contents_below(*ino, &path, look, into);
+                    }
+                }
+            }
+            None => {}
         }
     }
 

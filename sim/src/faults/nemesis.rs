@@ -1,5 +1,6 @@
 //! Draws faults, lets them overlap, and repairs each after a while.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -70,6 +71,8 @@ pub struct Nemesis {
     pub pause: Duration,
     /// How long a fault lasts, at most.
     pub lasting: Duration,
+    /// Whether a disk may be lost by now. A majority of a quorum that is being founded is its first voters alone.
+    pub may_wipe: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Where the draws come from.
     pub rng: SimRng,
 }
@@ -155,6 +158,9 @@ impl Nemesis {
             0 => Fault::Kill(self.victim()?),
             1 => Fault::PowerLoss(self.victim()?),
             2 => {
+                if !(self.may_wipe)() {
+                    return None;
+                }
                 self.weights.wipe = 0;
                 Fault::Wipe(self.victim()?)
             }

@@ -4,8 +4,13 @@
 
 pub mod acknowledged_changes_are_kept;
 pub mod acknowledged_records_are_kept;
+pub mod answers_are_current;
 pub mod appends_are_kept;
+pub mod batches_are_unique;
 pub mod clean_marker_is_true;
+pub mod committed_is_never_cut;
+pub mod committed_offsets_survive;
+pub mod committed_records_survive;
 pub mod damage_is_never_served;
 pub mod derived_files_are_expendable;
 pub mod durable_votes;
@@ -20,15 +25,19 @@ pub mod fsynced_prefix_survives;
 pub mod healed_clusters_serve;
 pub mod idempotent_records_are_written_once;
 pub mod image_equals_replay;
+pub mod isr_members_hold_the_committed;
 pub mod logs_agree;
 pub mod nothing_panics;
 pub mod one_leader_per_epoch;
 pub mod producers_follow_the_records;
 pub mod reads_never_change;
 pub mod recovery_is_idempotent;
+pub mod replicas_agree;
+pub mod replicas_drain;
 pub mod strangers_are_not_in_sync;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod watermarks_follow_the_isr;
 
 use crate::disk::Crash;
 use crate::log_crash::LogModel;

@@ -132,7 +132,7 @@ impl Bench {
     }
 
     pub(super) fn failure_of(&self, log: &Log) -> Option<&str> {
-        self.failed.get(log.log_dir()).map(String::as_str)
+        self.failed.get(&log.log_dir()).map(String::as_str)
     }
 
     pub(super) fn note_failure(&mut self, log: &Log, error: &Error) {

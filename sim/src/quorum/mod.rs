@@ -12,6 +12,7 @@ mod state;
 mod transport;
 mod voter;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::oracle::{Append, AppendFate, Oracle, Quorum};
@@ -99,6 +100,7 @@ fn nemesis(voters: &[NodeId], rng: &mut SimRng) -> Nemesis {
         weights,
         pause: [ms(300), ms(1_500), ms(6_000)][rng.index(3)],
         lasting: [ms(300), ms(2_000), ms(8_000)][rng.index(3)],
+        may_wipe: Arc::new(|| true),
         rng: rng.fork(1),
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::engine::{self, NodeId};
 use crate::invariants::Violation;
 use crate::world::World;
-use crate::{brokers, cluster, quorum};
+use crate::{brokers, cluster, quorum, replication};
 
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -26,11 +26,13 @@ pub enum Profile {
     Quorum,
     /// Three nodes that are brokers and controllers, with administrators, a producer and a consumer.
     Cluster,
+    /// The same nodes with topics of several replicas, and clients and operators that are at work on them.
+    Replication,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Broker, Self::Quorum, Self::Cluster];
+    pub const ALL: [Self; 4] = [Self::Broker, Self::Quorum, Self::Cluster, Self::Replication];
 }
 
 impl fmt::Display for Profile {
@@ -39,6 +41,7 @@ impl fmt::Display for Profile {
             Self::Broker => "broker",
             Self::Quorum => "quorum",
             Self::Cluster => "cluster",
+            Self::Replication => "replication",
         })
     }
 }
@@ -126,6 +129,7 @@ pub fn run_once(profile: Profile, seed: u64, keeps_words: bool) -> Result<Report
                 Profile::Broker => brokers::run(&world).await,
                 Profile::Quorum => quorum::run(&world).await,
                 Profile::Cluster => cluster::run(&world).await,
+                Profile::Replication => replication::run(&world).await,
             };
             let outcome = outcome.and_then(|operations| {
                 crate::invariants::nothing_panics::check(&world.panics())?;

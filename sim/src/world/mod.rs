@@ -12,7 +12,7 @@ use ottla_env::net::{BoundAddr, ListenOptions, Net, NetFuture, Stream};
 use ottla_env::{Disk, Env, Timestamp};
 
 pub use self::node::{Program, Started};
-pub use self::nodes::{World, WorldWatcher};
+pub use self::nodes::{LossWatcher, World, WorldWatcher};
 use crate::clock::SimClock;
 use crate::rng::{RngPort, SimRng};
 

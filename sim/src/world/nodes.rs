@@ -28,7 +28,11 @@ struct State {
     /// Panics of processes that have ended.
     panics: Vec<(NodeId, String)>,
     watcher: Option<WorldWatcher>,
+    on_loss: Option<LossWatcher>,
 }
+
+/// Is told of a process or a machine that ended without notice: its disk as it was, and as the next process finds it.
+pub type LossWatcher = Arc<dyn Fn(NodeId, Crash, &SimDisk, &SimDisk) + Send + Sync>;
 
 /// Is told what the processes observe: of which machine, and which of its starts.
 pub type WorldWatcher = Arc<dyn Fn(NodeId, u64, &dyn Any) + Send + Sync>;
@@ -50,7 +54,7 @@ impl World {
         let mut rng = SimRng::new(seed);
         let trace = Trace::new(keeps_words);
         let net = SimNet::new(rng.fork(1), timeline.clone(), trace.clone());
-        let state = State { nodes: BTreeMap::new(), rng, panics: Vec::new(), watcher: None };
+        let state = State { nodes: BTreeMap::new(), rng, panics: Vec::new(), watcher: None, on_loss: None };
         Self { timeline, trace, net, keeps_words, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -121,6 +125,11 @@ impl World {
     /// Has somebody told what all processes observe that are started from now on.
     pub fn watch(&self, watcher: WorldWatcher) {
         self.lock().watcher = Some(watcher);
+    }
+
+    /// Has somebody told of each crash from now on.
+    pub fn watch_losses(&self, watcher: LossWatcher) {
+        self.lock().on_loss = Some(watcher);
     }
 
     /// All machines.
@@ -241,9 +250,11 @@ impl World {
         self.crash(node, Crash::PowerLoss);
         let seed = self.lock().rng.next_u64();
         let disk = self.healthy(SimDisk::new(seed).with_dir(Path::new(MOUNT)));
-        if let Some(found) = self.lock().nodes.get_mut(&node) {
-            found.disk = disk;
-        }
+        let before = match self.lock().nodes.get_mut(&node) {
+            Some(found) => std::mem::replace(&mut found.disk, disk.clone()),
+            None => return,
+        };
+        self.tell_loss(node, Crash::PowerLoss, &before, &disk);
     }
 
     /// Whether its process ended by itself, and not because it was asked to.
@@ -265,9 +276,18 @@ impl World {
         let seed = state.rng.next_u64();
         let Some(found) = state.nodes.get_mut(&node) else { return };
         self.trace.note(self.timeline.now_us(), node, Kind::Disk, found.disk.trace_hash());
-        let next = found.disk.restart(crash, seed);
-        found.disk = self.healthy(next);
+        let next = self.healthy(found.disk.restart(crash, seed));
+        let before = std::mem::replace(&mut found.disk, next.clone());
         found.has_power &= crash == Crash::Kill;
+        drop(state);
+        self.tell_loss(node, crash, &before, &next);
+    }
+
+    fn tell_loss(&self, node: NodeId, crash: Crash, before: &SimDisk, after: &SimDisk) {
+        let watcher = self.lock().on_loss.clone();
+        if let Some(watcher) = watcher {
+            watcher(node, crash, before, after);
+        }
     }
 
     /// A process is not scheduled any more. Its machine goes on.

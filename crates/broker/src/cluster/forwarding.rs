@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use ottla_broadcast::LeaderHint;
+use ottla_env::process;
 use ottla_metadata::controller::Refused;
 use ottla_types::{BrokerId, ErrorCode, Offset};
 use ottla_wire::envelope::{DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse};
@@ -23,6 +24,11 @@ use crate::server::{Peer, Principal};
 
 /// How long an answer waits at most until this broker has carried out what it tells of. It is true without that.
 const CARRY_OUT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a simulation is told when a request is handed on again: the first one may yet be carried out. See
+/// [`process::observe`].
+#[derive(Debug, Clone, Copy)]
+pub struct HandedOnAgain;
 
 impl Channel {
     /// Hands a client's request on, over changes of the leader, until there is an answer or the time is over. `None` where
@@ -47,6 +53,7 @@ impl Channel {
             if Instant::now() + PAUSE >= patience {
                 return Err(refused);
             }
+            process::observe(|| HandedOnAgain);
             sleep(PAUSE).await;
         }
     }

@@ -5,7 +5,7 @@
 //! - [`leading`]: appends, the fetches of followers, and who waits for the replicas.
 //! - [`following`]: what a fetcher is told and tells.
 //! - [`progress`]: the machine and the waits under their lock; [`acks`]: the waits of produce requests.
-//! - [`config`]: what the topic's configuration asks of producers.
+//! - [`config`]: what the topic's configuration asks of producers. [`observed`]: what a simulation is told.
 //!
 //! What is not here: the rules of replication (`replica`), the bytes (`log`), and who fetches (`replication::fetching`).
 //!
@@ -15,13 +15,14 @@ mod acks;
 mod config;
 mod following;
 mod leading;
+mod observed;
 mod progress;
 mod role;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use ottla_env::Clock;
+use ottla_env::{Clock, process};
 use ottla_log::Log;
 use ottla_metadata::record::PartitionState;
 use ottla_replica::{Change, Ends, LagSettings, Replica};
@@ -30,6 +31,7 @@ use ottla_types::{BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
 pub(crate) use self::acks::{AckPlace, Acks};
 pub(crate) use self::config::PartitionConfig;
 pub(crate) use self::leading::AppendError;
+pub use self::observed::{ReplicaCuts, ReplicaMoved};
 use self::progress::Progress;
 pub(crate) use self::role::Leadership;
 use self::role::State;
@@ -140,6 +142,13 @@ impl Partition {
         let wakes = progress.carry(&change);
         if let Some(high_watermark) = wakes.high_watermark {
             self.high_watermark.store(high_watermark.0, Ordering::Release);
+            process::observe(|| ReplicaMoved {
+                topic_id: self.topic_id,
+                partition: self.id.partition,
+                leader_epoch: progress.replica.leader_epoch(),
+                is_leader: progress.replica.is_leader(),
+                high_watermark,
+            });
         }
         drop(progress);
         wakes.settled.tell();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{info, warn};
 
+use ottla_env::process;
 use ottla_replica::{EpochEnd, FetchAnswer, FetchFrom, NextFetch, Step, Truncation};
 use ottla_types::{BrokerId, ErrorCode, LeaderEpoch, Offset};
 use ottla_wire::Records;
@@ -15,7 +16,7 @@ use ottla_wire::fetch::PartitionData;
 
 use super::session::Want;
 use super::troubles::Trouble;
-use crate::partition::Partition;
+use crate::partition::{Partition, ReplicaCuts};
 use crate::replication::Key;
 
 /// A partition that is copied from its leader.
@@ -149,6 +150,11 @@ impl Following {
     async fn truncate(&self, truncation: Truncation, now_ms: i64) -> ottla_log::Result<()> {
         let (log, partition, leader) = (&self.partition.log, &self.partition.id, self.leader);
         let from = log.end_offset();
+        process::observe(|| ReplicaCuts {
+            topic_id: self.partition.topic_id,
+            partition: partition.partition,
+            to: truncation.to,
+        });
         log.truncate_to(truncation.to, now_ms).await?;
         self.partition.copied();
         let to = log.end_offset();
