@@ -273,9 +273,10 @@ async fn controllers_that_are_no_brokers_decide_and_are_no_brokers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_that_belong_elsewhere_or_nowhere_are_told_so() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let other = Cluster::start().await;
-    let path = cluster.dir.path();
+    let path = cluster.dir.path().to_owned();
+    let path = path.as_path();
     let refusal = async |settings: Settings| {
         Broker::start(Env::real(), settings).await.err().expect("it must not start").to_string()
     };
@@ -292,6 +293,13 @@ async fn brokers_that_belong_elsewhere_or_nowhere_are_told_so() {
     // It has the id of a controller.
     let error = refusal(observer(path, 1, &servers(&cluster.voters))).await;
     assert!(error.contains("node.id is 1"), "{error}");
+    // It votes, and would not any more.
+    cluster.brokers[2].take().unwrap().stop().await.unwrap();
+    let error = refusal(observer(path, 3, &servers(&cluster.voters))).await;
+    assert!(
+        error.contains("node 3 votes in the metadata quorum") && error.contains("remove-controller"),
+        "{error}"
+    );
     // Two voters are listed the wrong way round.
     let mut swapped: Vec<&str> = cluster.voters.split(',').map(|voter| &voter[2..]).collect();
     swapped.swap(0, 1);

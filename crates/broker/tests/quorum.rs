@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use common::cluster::Cluster;
 use common::{Client, PATIENCE, error};
@@ -17,6 +18,7 @@ use ottla_wire::describe_cluster::DescribeClusterRequest;
 use ottla_wire::describe_quorum::{
     DescribeQuorumRequest, DescribeQuorumResponse, PartitionData, PartitionResponse, TopicData,
 };
+use ottla_wire::metadata::MetadataRequest;
 use ottla_wire::remove_raft_voter::RemoveRaftVoterRequest;
 use ottla_wire::update_raft_voter::{self, KRaftVersionFeature, UpdateRaftVoterRequest};
 
@@ -138,6 +140,19 @@ async fn a_voter_that_is_removed_is_one_no_more_and_what_makes_no_sense_is_refus
         let (_, partition) = describe(&cluster, id).await;
         assert_eq!(partition.current_voters.len(), 2, "{partition:?}");
     }
+    // It is a broker as before, and follows the metadata.
+    let leader = usize::try_from(quorum.leader_id).unwrap();
+    assert_eq!(cluster.create(leader, "after", 1, 1).await, ErrorCode::None);
+    let follows = async {
+        loop {
+            let told = client.call(12, MetadataRequest { topics: None, ..MetadataRequest::default() }).await;
+            if told.topics.iter().any(|topic| topic.name.as_deref() == Some("after")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, follows).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,11 +31,24 @@ pub(crate) struct Channel {
     pub(crate) cluster_id: ClusterId,
     /// To the other nodes; `None` where there are none.
     pub(crate) links: Option<Arc<Links>>,
+    /// The same for what clients ask, which may take its time: heartbeats and changes of replicas do not wait behind it.
+    pub(crate) links_for_clients: Option<Arc<Links>>,
     /// The nodes that vote.
     pub(crate) quorum: Quorum,
 }
 
 impl Channel {
+    /// The way to the active controller by these links, or here where there are none.
+    pub(crate) fn new(
+        controller: ActiveController,
+        cluster_id: ClusterId,
+        links: Option<Arc<Links>>,
+        quorum: Quorum,
+    ) -> Self {
+        let links_for_clients = links.as_ref().map(|links| Arc::new(links.beside()));
+        Self { controller, cluster_id, links, links_for_clients, quorum }
+    }
+
     /// Whether another node may be the active controller.
     pub(crate) fn has_others(&self) -> bool {
         self.links.is_some()
@@ -46,7 +59,7 @@ impl Channel {
     /// # Errors
     /// The active controller cannot be reached or refuses.
     pub(crate) async fn register(&self, broker: &Registration) -> Result<BrokerEpoch, Refused> {
-        let Some((links, leader)) = self.elsewhere()? else { return self.controller.register(broker).await };
+        let Some((links, leader)) = self.to_leader()? else { return self.controller.register(broker).await };
         let cluster_id = self.cluster_id.get().map(AsRef::as_ref).unwrap_or_default();
         let request = registration_request(broker, cluster_id);
         let response = links.call(leader, request, TIMEOUT).await.map_err(unreachable)?;
@@ -59,7 +72,7 @@ impl Channel {
     /// # Errors
     /// The active controller cannot be reached or refuses.
     pub(crate) async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, Refused> {
-        let Some((links, leader)) = self.elsewhere()? else {
+        let Some((links, leader)) = self.to_leader()? else {
             return self.controller.heartbeat(heartbeat).await;
         };
         let request = heartbeat_request(heartbeat);
@@ -82,7 +95,7 @@ impl Channel {
         broker: BrokerId,
         epoch: BrokerEpoch,
     ) -> Result<ProducerIds, Refused> {
-        let Some((links, leader)) = self.elsewhere()? else {
+        let Some((links, leader)) = self.to_leader()? else {
             return self.controller.allocate_producer_ids(broker, epoch).await;
         };
         let response = links.call(leader, producer_ids_request(broker, epoch), TIMEOUT).await;
@@ -90,9 +103,18 @@ impl Channel {
     }
 
     /// The way to another node, if that one seems to lead; `None` if this one does.
+    pub(super) fn to_leader(&self) -> Result<Option<(&Links, BrokerId)>, Refused> {
+        self.elsewhere_by(self.links.as_deref())
+    }
+
+    /// The same way for what a client asks.
     pub(super) fn elsewhere(&self) -> Result<Option<(&Links, BrokerId)>, Refused> {
+        self.elsewhere_by(self.links_for_clients.as_deref())
+    }
+
+    fn elsewhere_by<'a>(&self, links: Option<&'a Links>) -> Result<Option<(&'a Links, BrokerId)>, Refused> {
         let metadata = &self.controller.metadata;
-        let Some(links) = self.links.as_deref().filter(|_| !metadata.is_leading()) else { return Ok(None) };
+        let Some(links) = links.filter(|_| !metadata.is_leading()) else { return Ok(None) };
         let leader = metadata.leader().borrow().leader;
         match leader.filter(|leader| *leader != metadata.node_id()) {
             Some(leader) => Ok(Some((links, leader))),

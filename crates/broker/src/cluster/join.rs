@@ -57,7 +57,7 @@ impl Joined {
     /// A node that is its own quorum.
     pub(crate) fn alone(env: &Env, settings: &Settings, controller: ActiveController) -> Self {
         let quorum = Quorum::alone(env, settings, &controller.metadata);
-        let channel = Channel { controller, cluster_id: ClusterId::default(), links: None, quorum };
+        let channel = Channel::new(controller, ClusterId::default(), None, quorum);
         Self { channel, node: None }
     }
 
@@ -157,7 +157,7 @@ pub(crate) async fn as_voter(
         speaking: Mutex::default(),
     });
     serve(settings, controllers, &node, tasks, stopped)?;
-    let channel = Channel { controller, cluster_id, links: Some(links), quorum };
+    let channel = Channel::new(controller, cluster_id, Some(links), quorum);
     let joined = Joined { channel, node: Some(node) };
     match ready(settings, &bootstrap, joined.metadata()).await {
         Ok(()) => Ok(joined),

@@ -22,7 +22,7 @@ impl Channel {
         &self,
         request: &AlterPartition,
     ) -> Result<Answers<PartitionEpoch>, Refused> {
-        let Some((links, leader)) = self.elsewhere()? else {
+        let Some((links, leader)) = self.to_leader()? else {
             let answers = self.controller.alter_partition(request).await?;
             let keys = request.partitions.iter().map(|update| (update.topic, update.index));
             let answers = answers.into_iter().map(|answer| match answer {
@@ -43,7 +43,7 @@ impl Channel {
         &self,
         request: &AssignReplicasToDirs,
     ) -> Result<Answers<()>, Refused> {
-        let Some((links, leader)) = self.elsewhere()? else {
+        let Some((links, leader)) = self.to_leader()? else {
             let answers = self.controller.assign_replicas_to_dirs(request).await?;
             let keys = request.replicas.iter().map(|(_, topic, index)| (*topic, *index));
             let answers = answers.into_iter().map(|answer| answer.map_err(|refused| refused.error));

@@ -20,8 +20,8 @@ use ottla_metadata::{Controller, Decision, Record};
 use ottla_types::config::Settings;
 use ottla_types::{BrokerId, ErrorCode, LeadershipEpoch, Offset};
 
-use super::Metadata;
-use crate::controller::Liveness;
+use super::{Channel, ClusterId, Links, Metadata};
+use crate::controller::{ActiveController, Liveness, Quorum};
 
 /// The metadata over a log on disk.
 struct OnDisk {
@@ -351,4 +351,27 @@ async fn a_decision_of_many_batches_is_answered_with_the_last() {
     };
     assert_eq!(committed.unwrap().unwrap().1, first);
     assert!(batches >= 3, "{batches}");
+}
+
+#[tokio::test]
+async fn what_a_client_asks_does_not_travel_with_heartbeats() {
+    let (_delivering, deliveries) = mpsc::channel(8);
+    let hint = LeaderHint { leader: Some(BrokerId(2)), epoch: LeadershipEpoch(1) };
+    let log = Arc::new(ByHand {
+        deliveries: Mutex::new(Some(deliveries)),
+        appends: mpsc::unbounded_channel().0,
+        hint: watch::Sender::new(hint),
+    });
+    let (env, settings, cluster_id) = (Env::real(), Arc::new(Settings::default()), ClusterId::default());
+    let mut followers = JoinSet::new();
+    let (liveness, _) = Liveness::new(&env, &settings, "PLAINTEXT".to_owned());
+    let metadata = Metadata::follow(&settings, log, &liveness, &mut followers);
+    let quorum = Quorum::of_observer(&env, &settings, &metadata, &cluster_id);
+    let links = Arc::new(Links::new(&env.net, BrokerId(1), &cluster_id, &[]));
+    let controller = ActiveController { metadata, liveness };
+    let channel = Channel::new(controller, cluster_id, Some(links), quorum);
+    let (own, leader) = channel.to_leader().unwrap().unwrap();
+    let (clients, to) = channel.elsewhere().unwrap().unwrap();
+    assert_eq!((leader, to), (BrokerId(2), BrokerId(2)));
+    assert!(!std::ptr::eq(own, clients), "an answer that takes its time would hold up those behind it");
 }

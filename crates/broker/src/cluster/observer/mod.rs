@@ -8,7 +8,7 @@
 
 mod pulls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use ottla_broadcast::Observer;
+use ottla_broadcast::founding::record::FILE;
 use ottla_broadcast::observer::Place;
-use ottla_env::Env;
+use ottla_broadcast::{DIRECTORY, Observer};
+use ottla_env::{Disk, Env};
 use ottla_types::BrokerId;
 use ottla_types::config::Settings;
 use ottla_types::config::broker::node::{
@@ -82,6 +83,19 @@ pub enum ObserverError {
         /// Its cluster.
         other: String,
     },
+    /// It votes in the quorum, for all that its directory says.
+    #[error(
+        "process.roles is broker, and {} says that node {node_id} votes in the metadata quorum: as a broker alone it would be \
+         missing there. Add controller to process.roles again; or remove its vote first (kafka-metadata-quorum.sh \
+         remove-controller), see by describing the quorum that it is gone, delete that directory, and start the broker then",
+        place.display()
+    )]
+    VotersDirectory {
+        /// This node.
+        node_id: BrokerId,
+        /// The metadata directory.
+        place: PathBuf,
+    },
     /// The data are another cluster's.
     #[error(
         "{} says that the data there belong to cluster {found}, and the quorum that the settings name is that of cluster \
@@ -136,6 +150,9 @@ pub(crate) async fn as_observer(
         Ok(found) => found?,
         Err(_) => return Err(none(search.missing).into()),
     };
+    if let Some(place) = voted_in(&*env.disk, settings).await {
+        return Err(ObserverError::VotersDirectory { node_id, place }.into());
+    }
     // Only this task sets it.
     let _ = cluster_id.set(found.as_str().into());
     info!(cluster_id = %found, "found the metadata quorum");
@@ -145,8 +162,7 @@ pub(crate) async fn as_observer(
     let observer = Observer::start(pulls, Arc::clone(&env.clock), places.iter().cloned(), patience);
     let controller = join::follow(env, settings, observer, tasks)?;
     let quorum = Quorum::of_observer(env, settings, &controller.metadata, &cluster_id);
-    let joined =
-        Joined { channel: Channel { controller, cluster_id, links: Some(links), quorum }, node: None };
+    let joined = Joined { channel: Channel::new(controller, cluster_id, Some(links), quorum), node: None };
     let caught_up = match tokio::time::timeout_at(deadline, join::catch_up(joined.metadata())).await {
         Ok(caught_up) => caught_up,
         Err(_) => Err(none(
@@ -161,6 +177,19 @@ pub(crate) async fn as_observer(
             Err(error)
         }
     }
+}
+
+/// The metadata directory of a voter in one of this node's directories.
+async fn voted_in(disk: &dyn Disk, settings: &Settings) -> Option<PathBuf> {
+    let dirs = settings.log_dirs().into_iter().chain([settings.metadata_log_dir()]);
+    for place in dirs.map(|dir| Path::new(&dir).join(DIRECTORY)) {
+        // What cannot be listed is not there, or broken, which opening the log directories tells.
+        let entries = disk.list(&place).await.unwrap_or_default();
+        if entries.iter().any(|entry| entry.name == FILE) {
+            return Some(place);
+        }
+    }
+    None
 }
 
 /// Where the settings say that the quorum is.
