@@ -28,8 +28,8 @@ use crate::metrics::{HttpServer, Metrics, Monitor};
 use crate::partition::{Hosting, Partition};
 use crate::partitions::{Partitions, TopicRef};
 use crate::producer_ids::ProducerIdPool;
-use crate::replicas;
-use crate::replication::{self, Fetchers, Replication};
+use crate::replication::nearest::Selector;
+use crate::replication::{self, Fetchers, Replication, Throttles};
 use crate::roles::Role;
 use crate::server::{
     Acceptor, Admission, ConnectionSettings, PartitionLimit, RequestMemory, ResponseMemory, Shared, Traffic,
@@ -65,6 +65,9 @@ pub(crate) struct Core {
     pub(crate) replication: Replication,
     /// Who copies what others lead.
     pub(crate) fetchers: Fetchers,
+    pub(crate) throttles: Arc<Throttles>,
+    /// Which replica consumers are told to read from.
+    pub(crate) selector: Selector,
     pub(crate) fetch_sessions: Mutex<SessionCache>,
     pub(crate) producer_ids: ProducerIdPool,
     pub(crate) groups: GroupCoordinator,
@@ -212,9 +215,10 @@ impl Broker {
             lag: replication::lag_settings(&settings),
             signals: Arc::clone(&replication.signals),
         };
-        let fetchers = Fetchers::new(&env, &settings, &metadata, booted.node_id, booted.epoch)
-            .map_err(StartError::Listeners)?;
-        fetchers.resize(replicas::fetchers(&metadata.image().layers(booted.node_id, &settings)));
+        let throttles = Arc::new(Throttles::new(booted.node_id, &env.clock));
+        let fetchers =
+            Fetchers::new(&env, &settings, &metadata, &throttles, booted.node_id, booted.epoch)
+                .map_err(StartError::Listeners)?;
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,
@@ -228,6 +232,8 @@ impl Broker {
             hosting: Arc::new(hosting),
             replication,
             fetchers,
+            throttles,
+            selector: Selector::from(&*settings),
             fetch_sessions: Mutex::new(sessions),
             producer_ids: ProducerIdPool::default(),
             groups: GroupCoordinator::new(&env, &settings),
@@ -240,6 +246,7 @@ impl Broker {
             env,
             settings,
         });
+        core.regulate(&core.metadata.image());
         let lost = start::open_logs(&core).await;
         core.groups.take_up(&core.partitions, &core.metadata.image()).await;
         process::spawn_in(&mut followers, follower::run(Arc::clone(&core)));

@@ -110,14 +110,17 @@ impl Core {
         self.fetchers.follow(placed);
     }
 
+    /// What the configuration says of a topic's logs and partitions; what it says of throttles is put in force.
     fn topic_settings(&self, image: &Image, topic: &TopicImage) -> (TopicId, TopicConfig, Arc<LogConfig>) {
         let config = topic_config(image, self.node_id, &self.settings, &topic.name);
         let log_config = Arc::new(log_config(&config, &image.layers(self.node_id, &self.settings)));
+        self.throttles.set_topic(topic.id, &config);
         (topic.id, config, log_config)
     }
 
     async fn delete_logs(&self, topic: &TopicImage) {
         self.metrics.topics.forget(topic.id);
+        self.throttles.forget(topic.id);
         for partition in self.partitions.remove_topic(&topic.name, topic.id) {
             self.delete(&partition).await;
         }
@@ -159,7 +162,7 @@ impl Core {
         if all {
             let layers = image.layers(self.node_id, &self.settings);
             self.admission.set_limits(connection_limits(&layers));
-            self.fetchers.resize(fetchers(&layers));
+            self.regulate(image);
             for topic in image.topics() {
                 self.reconfigure_topic(image, &topic.name);
             }
@@ -170,6 +173,13 @@ impl Core {
                 self.reconfigure_topic(image, name);
             }
         }
+    }
+
+    /// Puts in force how much is copied at a time: by how many fetchers, and at which rates.
+    pub(crate) fn regulate(&self, image: &Image) {
+        let layers = image.layers(self.node_id, &self.settings);
+        self.fetchers.resize(u32::try_from(layers.get(&NUM_REPLICA_FETCHERS)).unwrap_or(1));
+        self.throttles.set_rates(&layers);
     }
 
     fn reconfigure_topic(&self, image: &Image, name: &TopicName) {
@@ -189,11 +199,6 @@ pub(crate) fn topic_config(
     name: &TopicName,
 ) -> TopicConfig {
     TopicConfig::resolve(image.topic_overrides(name), &image.layers(node_id, settings))
-}
-
-/// By how many connections this broker copies from each other one.
-pub(crate) fn fetchers(layers: &Layers<'_>) -> u32 {
-    u32::try_from(layers.get(&NUM_REPLICA_FETCHERS)).unwrap_or(1)
 }
 
 /// A topic's settings as its logs take them.

@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::cluster::Cluster;
+use common::configs::{BROKER, TOPIC};
 use common::records::{text, values};
 use common::requests::{Topic, from_offset};
 use common::{PATIENCE, produce_request};
@@ -15,7 +16,7 @@ use ottla_wire::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
 };
 use ottla_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use ottla_wire::fetch::FetchRequest;
+use ottla_wire::fetch::{FetchRequest, PartitionData};
 use ottla_wire::metadata::{MetadataRequest, MetadataResponse, MetadataResponsePartition};
 
 /// With two of three in sync a record is acknowledged.
@@ -219,4 +220,102 @@ async fn a_topic_that_is_made_again_has_nothing_of_the_old_one_on_any_broker() {
     let dead = leader(&cluster, "t").await;
     cluster.abandon(dead);
     assert_eq!(read(&cluster, "t", 3).await, expected);
+}
+
+/// What a broker answers a consumer that is in `rack` and asks for partition 0 from its start.
+async fn fetch_in(cluster: &Cluster, id: usize, version: i16, rack: &str) -> PartitionData {
+    let request = FetchRequest {
+        max_bytes: 1 << 20,
+        rack_id: rack.into(),
+        topics: vec![Topic::named("t").fetch(vec![from_offset(0, 0)])],
+        ..FetchRequest::default()
+    };
+    let mut told = cluster.connect(id).await.call(version, request).await;
+    told.responses.remove(0).partitions.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_is_sent_to_the_follower_in_its_rack_which_serves_it() {
+    let selector = "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector\n";
+    let more = format!("{selector}broker.rack={{node}}\n{SAFE}");
+    let cluster = Cluster::start_with(&more, vec![Env::real(); 3]).await;
+    assert_eq!(cluster.create(1, "t", 1, 3).await, ErrorCode::None);
+    await_in_sync(&cluster, "t", 3).await;
+    for nth in 0..3 {
+        produce(&cluster, "t", &nth.to_string()).await;
+    }
+    let leader = leader(&cluster, "t").await;
+    let near = leader % 3 + 1;
+    let rack = |id: usize| format!("{}/node-{id}", cluster.dir.path().display());
+    // A follower is named when the leader knows that it has what is asked for: it may just have come.
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    let told = loop {
+        let told = fetch_in(&cluster, leader, 12, &rack(near)).await;
+        if told.preferred_read_replica >= 0 {
+            break told;
+        }
+        assert!(tokio::time::Instant::now() < patience, "nobody is nearer: {told:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(usize::try_from(told.preferred_read_replica), Ok(near));
+    assert!(told.records.is_none_or(|records| records.is_empty()));
+    for elsewhere in [rack(leader), "nowhere".to_owned(), String::new()] {
+        let told = fetch_in(&cluster, leader, 12, &elsewhere).await;
+        assert_eq!((told.preferred_read_replica, values(&told.records.unwrap()).len()), (-1, 3));
+    }
+    // It hears of the watermark with its next fetch.
+    let expected: Vec<_> = (0..3).map(|nth| (nth, nth.to_string())).collect();
+    loop {
+        let told = fetch_in(&cluster, near, 12, &rack(near)).await;
+        assert_eq!((told.error_code, told.preferred_read_replica), (0, -1));
+        let read = told.records.as_ref().map(values).unwrap_or_default();
+        if read == expected {
+            break;
+        }
+        assert!(expected.starts_with(&read) && tokio::time::Instant::now() < patience, "{read:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Before version 11 nobody expects records from a follower.
+    let told = fetch_in(&cluster, near, 10, "").await;
+    assert_eq!(ErrorCode::from_code(told.error_code), Some(ErrorCode::NotLeaderOrFollower));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttle_keeps_a_new_replica_out_and_no_acknowledgement_waiting() {
+    for side in ["leader", "follower"] {
+        let cluster = Cluster::start_with(SAFE, vec![Env::real(); 3]).await;
+        assert_eq!(cluster.create(1, "t", 1, 2).await, ErrorCode::None);
+        await_in_sync(&cluster, "t", 2).await;
+        produce(&cluster, "t", "before").await;
+        let told = told(&cluster, 1).await;
+        let replicas = &partition(&told, "t").unwrap().replica_nodes;
+        let mut all: Vec<usize> = replicas.iter().map(|id| usize::try_from(*id).unwrap()).collect();
+        let added = (1..=3).find(|id| !all.contains(id)).unwrap();
+        all.push(added);
+        let mut client = cluster.connect(1).await;
+        let rate = format!("{side}.replication.throttled.rate");
+        client.configure(BROKER, "", &rate, "0").await;
+        client.configure(TOPIC, "t", &format!("{side}.replication.throttled.replicas"), "*").await;
+        reassign(&cluster, "t", &all).await;
+        for nth in 0..20 {
+            produce(&cluster, "t", &nth.to_string()).await;
+        }
+        for id in 1..=3 {
+            let told = self::told(&cluster, id).await;
+            assert_eq!(partition(&told, "t").unwrap().isr_nodes.len(), 2, "{side}");
+        }
+        client.configure(BROKER, "", &rate, "1000000").await;
+        await_in_sync(&cluster, "t", 3).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_copied_on_when_there_are_more_fetchers() {
+    let cluster = Cluster::start_with(SAFE, vec![Env::real(); 3]).await;
+    assert_eq!(cluster.create(1, "t", 8, 3).await, ErrorCode::None);
+    for fetchers in ["4", "2"] {
+        cluster.connect(1).await.configure(BROKER, "", "num.replica.fetchers", fetchers).await;
+        produce(&cluster, "t", fetchers).await;
+    }
+    await_in_sync(&cluster, "t", 3).await;
 }

@@ -4,6 +4,9 @@
 //! and then it reads again: what was appended in between is found, what comes later wakes it. Woken, it reads without
 //! registering, for nearly always that is enough.
 //!
+//! A consumer that may know of other replicas than the leader (from version 11 on) is served by followers too, and is sent to
+//! one by the leader where `replica.selector.class` says so (KIP-392).
+//!
 //! A follower's request acknowledges all below its offsets, once, when it comes; then it is read to the end of the log. Like
 //! Kafka without authorization, this takes every client that names a replica for its broker.
 
@@ -13,22 +16,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use ottla_replica::FollowerFetch;
+use ottla_replica::{FollowerFetch, FollowerState};
 use ottla_types::config::broker::network::FETCH_MAX_BYTES;
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset};
 use ottla_wire::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic, PartitionData,
 };
-use ottla_wire::{Records, Response};
+use ottla_wire::{Records, Response, Str};
 
 use crate::broker::Core;
 use crate::context::{Answer, RequestContext};
 use crate::fetch_session::{Answered, Context, Header, PartitionKey, Told, TopicKey, Want};
 use crate::partition::{Leadership, Partition};
+use crate::replication::nearest::{Candidate, Selector, nearest};
 use crate::waiters::{For, Place, Waiter};
 
 /// The first version that names topics by id (KIP-516).
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The first version in which a consumer says where it is, and can be sent to a follower (KIP-392).
+const RACKS_SINCE: i16 = 11;
 
 pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: FetchRequest) -> Answer {
     let reader = Reader::of(context.version, &request);
@@ -41,6 +48,8 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
     let max_bytes = request.max_bytes.min(limit).max(0);
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let min_bytes = i64::from(request.min_bytes.min(max_bytes));
+    let is_near = core.selector == Selector::RackAware && context.version >= RACKS_SINCE && !is_follower;
+    let rack = Some(request.rack_id.clone()).filter(|rack| is_near && !rack.is_empty());
     let wants = wants(request, uses_topic_ids);
     let session = core.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner).context(
         header,
@@ -59,6 +68,7 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
         min_bytes,
         reader,
+        rack,
     };
     let round = fetch.read(Look::First).await;
     if max_wait.is_zero() || fetch.is_enough(&round) {
@@ -74,8 +84,8 @@ pub(crate) async fn handle(core: &Arc<Core>, context: &RequestContext, request: 
 /// Who asks, which decides how far it may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
-    /// Reads what is committed.
-    Consumer { read_committed: bool },
+    /// Reads what is committed: where that is known, or at the leader only.
+    Consumer { read_committed: bool, reads_followers: bool },
     /// Reads all, and acknowledges what it has.
     Follower { broker: BrokerId, broker_epoch: Option<BrokerEpoch> },
 }
@@ -87,7 +97,8 @@ impl Reader {
             _ => (request.replica_id, -1),
         };
         if replica < 0 {
-            return Self::Consumer { read_committed: request.isolation_level == 1 };
+            let reads_followers = version >= RACKS_SINCE;
+            return Self::Consumer { read_committed: request.isolation_level == 1, reads_followers };
         }
         let broker_epoch = (epoch >= 0).then_some(BrokerEpoch(epoch));
         Self::Follower { broker: BrokerId(replica), broker_epoch }
@@ -146,6 +157,8 @@ struct Fetch {
     max_bytes: usize,
     min_bytes: i64,
     reader: Reader,
+    /// The consumer's rack, where that matters.
+    rack: Option<Str>,
 }
 
 /// One look at all partitions of a request.
@@ -183,7 +196,9 @@ impl Fetch {
             answer.partition_index = key.partition;
             round.bytes += answer.records.as_ref().map_or(0, Records::len);
             round.available += available;
-            round.urgent |= answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0;
+            round.urgent |= answer.error_code != 0
+                || answer.diverging_epoch.end_offset >= 0
+                || answer.preferred_read_replica >= 0;
             round.answers.push((answer, partition.ok()));
         }
         round
@@ -197,7 +212,7 @@ impl Fetch {
         bytes_so_far: usize,
         look: Look,
     ) -> Result<(PartitionData, usize), ErrorCode> {
-        let leadership = partition.check_leader(want.current_leader_epoch)?;
+        let leadership = self.check(partition, want.current_leader_epoch)?;
         let diverging = match self.reader {
             Reader::Follower { broker, broker_epoch } if look == Look::First => {
                 acknowledge(partition, leadership, want, broker, broker_epoch)?
@@ -224,10 +239,17 @@ impl Fetch {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let upper = match self.reader {
-            Reader::Consumer { read_committed: true } => last_stable,
-            Reader::Consumer { read_committed: false } => high_watermark,
+            Reader::Consumer { read_committed: true, .. } => last_stable,
+            Reader::Consumer { read_committed: false, .. } => high_watermark,
             Reader::Follower { .. } => end,
         };
+        if let Some(nearer) = self.nearer(partition, leadership, want).filter(|_| look == Look::First) {
+            answer.preferred_read_replica = nearer.0;
+            return Ok((answer, 0));
+        }
+        if self.is_held_back(partition) {
+            return Ok((answer, 0));
+        }
         let room = self.max_bytes.saturating_sub(bytes_so_far);
         let max_bytes = usize::try_from(want.max_bytes).unwrap_or(0).min(room);
         // KIP-74: the first batch is given whatever its size, or the consumer could never get past it.
@@ -257,7 +279,49 @@ impl Fetch {
     }
 
     fn reader_is_committed(&self) -> bool {
-        self.reader == Reader::Consumer { read_committed: true }
+        matches!(self.reader, Reader::Consumer { read_committed: true, .. })
+    }
+
+    /// Whether this broker is the one to ask: it leads, or is a follower that may be read from.
+    fn check(&self, partition: &Partition, believed: LeaderEpoch) -> Result<Leadership, ErrorCode> {
+        let reads_followers = matches!(self.reader, Reader::Consumer { reads_followers: true, .. });
+        match partition.check_leader(believed) {
+            Err(ErrorCode::NotLeaderOrFollower) if reads_followers => {
+                // One that is given up has no replicas any more.
+                let leadership = partition.leadership();
+                (leadership.replicas > 0).then_some(leadership).ok_or(ErrorCode::NotLeaderOrFollower)
+            }
+            checked => checked,
+        }
+    }
+
+    /// The follower that a consumer had better read from, if this broker leads and chooses (KIP-392).
+    fn nearer(&self, partition: &Partition, leadership: Leadership, want: &Want) -> Option<BrokerId> {
+        let rack = self.rack.as_ref().filter(|_| leadership.is_leader)?;
+        let image = self.core.metadata.image();
+        let rack_of = |broker| image.broker(broker).and_then(|broker| broker.registration.rack.as_deref());
+        let followers = partition.followers();
+        let holds = |follower: &&FollowerState| {
+            follower.in_isr
+                && image.broker(follower.broker).is_some_and(|broker| !broker.fenced)
+                && follower.end >= Some(want.fetch_offset)
+                && follower.log_start.is_some_and(|start| start <= want.fetch_offset)
+        };
+        let candidates = followers.iter().filter(holds).map(|follower| Candidate {
+            broker: follower.broker,
+            rack: rack_of(follower.broker),
+            end: follower.end.unwrap_or_default(),
+        });
+        nearest(rack, rack_of(self.core.node_id), candidates)
+    }
+
+    /// Whether a throttle lets nothing pass for this reader now (KIP-73). Replicas in sync are not held back.
+    fn is_held_back(&self, partition: &Partition) -> bool {
+        let Reader::Follower { broker, .. } = self.reader else { return false };
+        let throttle = &self.core.throttles.leader;
+        throttle.holds_for((partition.topic_id, partition.id.partition))
+            && !partition.has_in_sync(broker)
+            && throttle.closed_for().is_some()
     }
 
     fn failed(&self, error: ErrorCode, partition: Option<&Partition>) -> PartitionData {
@@ -326,6 +390,10 @@ impl Fetch {
         match partition {
             Some(partition) if matches!(self.reader, Reader::Follower { .. }) => {
                 partition.traffic.note_follower_fetch(size, failed);
+                let throttle = &self.core.throttles.leader;
+                if throttle.holds_for((partition.topic_id, partition.id.partition)) {
+                    throttle.spent(size);
+                }
             }
             Some(partition) => partition.traffic.note_fetch(size, failed),
             None => self.core.metrics.topics.note_fetch_of_unknown(),
@@ -375,7 +443,9 @@ fn answered(answer: &PartitionData) -> Answered {
             last_stable: Offset(answer.last_stable_offset),
         },
         has_records: answer.records.as_ref().is_some_and(|records| !records.is_empty()),
-        is_error: answer.error_code != 0 || answer.diverging_epoch.end_offset >= 0,
+        is_error: answer.error_code != 0
+            || answer.diverging_epoch.end_offset >= 0
+            || answer.preferred_read_replica >= 0,
     }
 }
 

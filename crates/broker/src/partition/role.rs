@@ -104,6 +104,16 @@ impl Partition {
         }
     }
 
+    /// Whether a replica is in sync, as the metadata say.
+    pub(crate) fn has_in_sync(&self, replica: BrokerId) -> bool {
+        self.state().placed.isr.contains(&replica)
+    }
+
+    /// Whether the replica here is.
+    pub(crate) fn is_in_sync(&self) -> bool {
+        self.has_in_sync(self.hosting.me)
+    }
+
     /// Checks that this broker leads, and that it does so in the epoch that a client believes in (KIP-320).
     pub(crate) fn check_leader(&self, believed: LeaderEpoch) -> Result<Leadership, ErrorCode> {
         let leadership = self.leadership();

@@ -5,7 +5,8 @@
 //! - [`proposals`]: which ISRs were asked for, and which may be in force.
 //! - [`outbox`]: what waits to be asked, and asked again.
 //! - [`isr`], [`directories`]: the tasks that carry it out; [`changes`]: what they are to look at.
-//! - [`fetching`]: how what others lead is copied.
+//! - [`fetching`]: how what others lead is copied. [`throttle`]: how much of it a second, if that is limited.
+//! - [`nearest`]: which replica a consumer had better read from.
 //! - [`signals`]: what partitions tell the tasks; [`ticks`]: the task that tells partitions that their time has come.
 //!
 //! What is not here: what the active controller decides of it (`metadata`), and how it is asked (`cluster::partitions`).
@@ -14,9 +15,11 @@ mod changes;
 pub(crate) mod directories;
 mod fetching;
 pub(crate) mod isr;
+pub(crate) mod nearest;
 mod outbox;
 mod proposals;
 mod signals;
+pub(crate) mod throttle;
 pub(crate) mod ticks;
 mod wanted;
 
@@ -37,6 +40,7 @@ use ottla_types::{BrokerId, TopicId};
 use self::changes::Changes;
 pub(crate) use self::fetching::Fetchers;
 pub(crate) use self::signals::Signals;
+pub(crate) use self::throttle::Throttles;
 
 /// A partition.
 pub(crate) type Key = (TopicId, i32);

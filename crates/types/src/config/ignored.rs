@@ -58,7 +58,6 @@ pub static TABLE: &[(&str, &[&str])] = &[
             "config.providers.",
             "create.topic.policy.class.name",
             "principal.builder.class",
-            "replica.selector.class",
             "security.providers",
         ],
     ),

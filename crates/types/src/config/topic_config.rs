@@ -2,6 +2,7 @@
 
 use super::key::InvalidValue;
 use super::layers::{Layers, Overrides};
+use super::throttled::ThrottledReplicas;
 use super::topic;
 
 /// What happens to old records.
@@ -51,7 +52,9 @@ pub struct TopicConfig {
     pub flush_messages: Option<i64>,
     /// `None` where `flush.ms` is so large that it never is reached.
     pub flush_ms: Option<i64>,
+    pub follower_replication_throttled_replicas: ThrottledReplicas,
     pub index_interval_bytes: i32,
+    pub leader_replication_throttled_replicas: ThrottledReplicas,
     pub max_compaction_lag_ms: i64,
     pub max_message_bytes: i32,
     pub message_timestamp_after_max_ms: i64,
@@ -87,6 +90,7 @@ impl TopicConfig {
         let timestamp: String = get!(MESSAGE_TIMESTAMP_TYPE);
         let limit = |value: i64| (value >= 0).then_some(value);
         let reachable = |value: i64| (value != i64::MAX).then_some(value);
+        let replicas = |items: Vec<String>| ThrottledReplicas::from_items(items.iter().map(String::as_str));
         Self {
             cleanup_policy: CleanupPolicy { delete: has("delete"), compact: has("compact") },
             compression_type: match compression.as_str() {
@@ -103,7 +107,9 @@ impl TopicConfig {
             file_delete_delay_ms: get!(FILE_DELETE_DELAY_MS),
             flush_messages: reachable(get!(FLUSH_MESSAGES)),
             flush_ms: reachable(get!(FLUSH_MS)),
+            follower_replication_throttled_replicas: replicas(get!(FOLLOWER_REPLICATION_THROTTLED_REPLICAS)),
             index_interval_bytes: get!(INDEX_INTERVAL_BYTES),
+            leader_replication_throttled_replicas: replicas(get!(LEADER_REPLICATION_THROTTLED_REPLICAS)),
             max_compaction_lag_ms: get!(MAX_COMPACTION_LAG_MS),
             max_message_bytes: get!(MAX_MESSAGE_BYTES),
             message_timestamp_after_max_ms: get!(MESSAGE_TIMESTAMP_AFTER_MAX_MS),

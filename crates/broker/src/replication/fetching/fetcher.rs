@@ -85,7 +85,7 @@ impl Fetcher {
         }
         self.look().await;
         if self.state.session.is_empty() {
-            return self.idle(self.state.rested_at()).await;
+            return self.idle(self.state.next_look()).await;
         }
         match self.ask().await {
             Asked::Over => return None,
@@ -113,7 +113,7 @@ impl Fetcher {
     /// Finds out what to ask for. What has to be durable before that is flushed, all together: one flush serves the logs of
     /// a directory.
     async fn look(&mut self) {
-        let mut to_flush = self.state.look(self.now());
+        let mut to_flush = self.state.look(self.now(), &self.shared.throttles.follower);
         while !to_flush.is_empty() {
             let flushed = join_all(to_flush.iter().map(|following| following.flush())).await;
             for (following, flushed) in to_flush.iter().zip(flushed) {
@@ -121,7 +121,7 @@ impl Fetcher {
                     self.note_unusable(following, &error.to_string());
                 }
             }
-            to_flush = self.state.look(self.now());
+            to_flush = self.state.look(self.now(), &self.shared.throttles.follower);
         }
     }
 
@@ -242,7 +242,11 @@ impl Fetcher {
         let Some((following, asked)) = self.state.asked(key) else { return };
         let (partition, leader) = (&following.partition.id, self.slot.leader);
         match following.answered(&asked, data, now_ms).await {
-            Outcome::GoesOn => {
+            Outcome::GoesOn(bytes) => {
+                let throttle = &self.shared.throttles.follower;
+                if throttle.holds_for(key) {
+                    throttle.spent(bytes);
+                }
                 if self.state.goes_on(key) {
                     info!(%partition, %leader, "the partition is copied again");
                 }

@@ -40,8 +40,8 @@ pub(super) enum Next {
 /// What became of an answer.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The next request asks for more.
-    GoesOn,
+    /// The next request asks for more. So many bytes of records were written.
+    GoesOn(usize),
     /// It is to be tried again after a rest.
     Failed(Trouble, String),
     /// The disk here failed: it is not tried again.
@@ -71,7 +71,6 @@ impl Following {
                 offset: from.offset,
                 last_fetched_epoch: from.last_fetched_epoch.unwrap_or(LeaderEpoch::NONE),
                 log_start: from.log_start,
-                high_watermark: self.partition.high_watermark(),
             }),
             NextFetch::Flush => Next::Flush,
             NextFetch::Fetch(_) | NextFetch::Nothing => Next::Nothing,
@@ -107,13 +106,13 @@ impl Following {
             Step::Append { delete_below } => self.append(data.records, delete_below, now_ms).await,
             Step::Truncate(truncation) => self.truncate(truncation, now_ms).await,
             Step::RestartAt(start) => self.restart_at(start, now_ms).await,
-            Step::Nothing => Ok(()),
+            Step::Nothing => Ok(0),
             Step::Retry | Step::WaitForMetadata => {
                 let reason = format!("its leader answers {error}");
                 return Outcome::Failed(Trouble::Refused(error), reason);
             }
         };
-        done.map_or_else(|error| failed(&error), |()| Outcome::GoesOn)
+        done.map_or_else(|error| failed(&error), Outcome::GoesOn)
     }
 
     fn fetch(&self, asked: &Want) -> FetchFrom {
@@ -132,10 +131,11 @@ impl Following {
         records: Option<Records>,
         delete_below: Offset,
         now_ms: i64,
-    ) -> ottla_log::Result<()> {
+    ) -> ottla_log::Result<usize> {
         let (log, partition) = (&self.partition.log, &self.partition);
+        let mut written_bytes = 0;
         for chunk in records.iter().flat_map(Records::chunks) {
-            log.append_replicated(chunk.clone(), now_ms).await?;
+            written_bytes += log.append_replicated(chunk.clone(), now_ms).await?.appended_bytes;
         }
         partition.copied();
         let start = delete_below.min(partition.high_watermark());
@@ -143,11 +143,11 @@ impl Following {
             log.advance_start(start, now_ms).await?;
             partition.copied();
         }
-        Ok(())
+        Ok(written_bytes)
     }
 
     /// Cuts off what the leader does not have (KIP-101, KIP-279).
-    async fn truncate(&self, truncation: Truncation, now_ms: i64) -> ottla_log::Result<()> {
+    async fn truncate(&self, truncation: Truncation, now_ms: i64) -> ottla_log::Result<usize> {
         let (log, partition, leader) = (&self.partition.log, &self.partition.id, self.leader);
         let from = log.end_offset();
         process::observe(|| ReplicaCuts {
@@ -167,11 +167,11 @@ impl Following {
         } else {
             info!(%partition, %leader, "the log ended at {from}, and is cut to {to}, where the leader's parts from it");
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Begins at the leader's start: what was here ends before it.
-    async fn restart_at(&self, start: Offset, now_ms: i64) -> ottla_log::Result<()> {
+    async fn restart_at(&self, start: Offset, now_ms: i64) -> ottla_log::Result<usize> {
         let (log, partition, leader) = (&self.partition.log, &self.partition.id, self.leader);
         let (from, to) = (log.start_offset(), log.end_offset());
         log.restart_at(start, now_ms).await?;
@@ -180,7 +180,7 @@ impl Following {
             %partition, %leader,
             "the log had offsets {from} to {to}, and begins anew at {start}, where the leader's starts"
         );
-        Ok(())
+        Ok(0)
     }
 }
 

@@ -36,12 +36,14 @@ pub(crate) use self::pool::Fetchers;
 use self::request::Follower;
 use self::settings::FetchSettings;
 use crate::cluster::Metadata;
+use crate::replication::throttle::Throttles;
 
 /// What all fetchers of a broker share.
 struct Shared {
     env: Env,
     me: Follower,
     settings: FetchSettings,
+    throttles: Arc<Throttles>,
     /// Where a broker is reached by brokers, as far as it is known now.
     address_of: Box<dyn Fn(BrokerId) -> Option<Address> + Send + Sync>,
 }
@@ -55,6 +57,7 @@ impl Fetchers {
         env: &Env,
         settings: &Settings,
         metadata: &Arc<Metadata>,
+        throttles: &Arc<Throttles>,
         me: BrokerId,
         epoch: BrokerEpoch,
     ) -> Result<Self, Vec<ListenerProblem>> {
@@ -70,6 +73,7 @@ impl Fetchers {
             env: env.clone(),
             me: Follower { broker: me, epoch },
             settings: settings.into(),
+            throttles: Arc::clone(throttles),
             address_of: Box::new(address_of),
         }))
     }

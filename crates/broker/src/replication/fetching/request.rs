@@ -72,7 +72,6 @@ fn fetch_partition(settings: &FetchSettings, index: i32, want: &Want) -> FetchPa
         last_fetched_epoch: want.last_fetched_epoch.0,
         log_start_offset: want.log_start.0,
         partition_max_bytes: settings.partition_max_bytes,
-        high_watermark: want.high_watermark.0,
         ..FetchPartition::default()
     }
 }
@@ -92,7 +91,6 @@ mod tests {
             offset: Offset(offset),
             last_fetched_epoch: LeaderEpoch(2),
             log_start: Offset(1),
-            high_watermark: Offset(5),
         };
         let key = |topic, index| (TopicId([topic; 16]), index);
         Plan {
@@ -132,11 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn of_a_partition_it_says_epochs_start_and_watermark() {
+    fn of_a_partition_it_says_offset_epochs_and_start() {
         let request = fetch(&settings(), ME, plan(), 18);
         let first = &request.topics[0].partitions[0];
         assert_eq!((first.fetch_offset, first.partition_max_bytes), (10, 77));
         assert_eq!((first.current_leader_epoch, first.last_fetched_epoch), (4, 2));
-        assert_eq!((first.log_start_offset, first.high_watermark), (1, 5));
+        assert_eq!(first.log_start_offset, 1);
     }
 }

@@ -26,8 +26,6 @@ pub(super) struct Want {
     pub(super) last_fetched_epoch: LeaderEpoch,
     /// Where the log here starts.
     pub(super) log_start: Offset,
-    /// The high watermark that is known here.
-    pub(super) high_watermark: Offset,
 }
 
 /// A request, as far as the session is concerned.

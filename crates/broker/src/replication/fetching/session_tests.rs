@@ -12,7 +12,6 @@ fn want(offset: i64) -> Want {
         offset: Offset(offset),
         last_fetched_epoch: LeaderEpoch(1),
         log_start: Offset(0),
-        high_watermark: Offset(0),
     }
 }
 

@@ -12,6 +12,7 @@ use super::rests::Rests;
 use super::session::{Session, Want};
 use super::troubles::{Trouble, Troubles};
 use crate::replication::Key;
+use crate::replication::throttle::Throttle;
 
 pub(super) struct State {
     pub(super) session: Session,
@@ -22,6 +23,9 @@ pub(super) struct State {
     has_new: bool,
     rests: Rests<Key>,
     troubles: Troubles,
+    /// Those that a throttle holds back, and until when.
+    held_back: BTreeSet<Key>,
+    held_until: Option<Duration>,
 }
 
 impl State {
@@ -33,6 +37,8 @@ impl State {
             has_new: false,
             rests: Rests::new(longest_rest),
             troubles: Troubles::default(),
+            held_back: BTreeSet::new(),
+            held_until: None,
         }
     }
 
@@ -55,20 +61,31 @@ impl State {
     pub(super) fn leave(&mut self, key: Key) {
         self.followed.remove(&key);
         self.touched.remove(&key);
+        self.held_back.remove(&key);
         self.session.drop(key);
         self.rests.end(key);
         self.troubles.end(key);
     }
 
-    /// Finds out what is wanted of those that are touched, or have rested. Returns those that are to be flushed first.
-    pub(super) fn look(&mut self, now: Duration) -> Vec<Arc<Following>> {
+    /// Finds out what is wanted of those that are touched, have rested, or were held back by the throttle. Returns those that
+    /// are to be flushed first.
+    pub(super) fn look(&mut self, now: Duration, throttle: &Throttle) -> Vec<Arc<Following>> {
         self.touched.extend(self.rests.over(now));
+        self.touched.append(&mut self.held_back);
+        self.held_until = None;
         self.has_new = false;
         let mut to_flush = Vec::new();
         for key in std::mem::take(&mut self.touched) {
             let Some(following) = self.followed.get(&key) else { continue };
             match following.next() {
-                Next::Ask(want) => self.session.put(key, want),
+                Next::Ask(want) => match closed_for(throttle, following) {
+                    None => self.session.put(key, want),
+                    Some(closed_for) => {
+                        self.session.drop(key);
+                        self.held_back.insert(key);
+                        self.held_until = Some(now + closed_for);
+                    }
+                },
                 Next::Nothing => self.session.drop(key),
                 Next::Flush => {
                     self.session.drop(key);
@@ -102,13 +119,21 @@ impl State {
         self.troubles.note(key, trouble)
     }
 
-    /// When the next rest is over.
-    pub(super) fn rested_at(&self) -> Option<Duration> {
-        self.rests.next()
+    /// When there may be something to ask for again.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        self.rests.next().into_iter().chain(self.held_until).min()
     }
 
     /// From when on a request that waits keeps somebody waiting: `None` for never.
     pub(super) fn is_pressing_at(&self) -> Option<Duration> {
         if self.has_new { Some(Duration::ZERO) } else { self.rests.next_hopeful() }
     }
+}
+
+/// How long a partition is held back. One that is in sync is not: acknowledgements wait for it.
+fn closed_for(throttle: &Throttle, following: &Following) -> Option<Duration> {
+    if !throttle.holds_for(following.key()) || following.partition.is_in_sync() {
+        return None;
+    }
+    throttle.closed_for()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ottla_log::{LogConfig, LogDirs, LogDirsConfig};
 use ottla_metadata::record::PartitionState;
 use ottla_records::ProduceRules;
+use ottla_types::config::{Layers, TopicConfig};
 use ottla_types::{
     DirectoryId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicName, TopicPartition,
 };
@@ -32,6 +33,7 @@ struct Bench {
     _dir: tempfile::TempDir,
     dirs: LogDirs,
     hosting: Arc<Hosting>,
+    throttles: Arc<Throttles>,
     fetchers: Fetchers,
     addresses: Arc<Mutex<BTreeMap<BrokerId, Address>>>,
 }
@@ -54,14 +56,16 @@ impl Bench {
         let opened = LogDirs::open(&Env::real(), &dirs_config, |_| Arc::clone(&config), 0).await;
         let addresses = Arc::<Mutex<BTreeMap<_, _>>>::default();
         let known = Arc::clone(&addresses);
+        let throttles = Arc::new(Throttles::new(ME, &Env::real().clock));
         let fetchers = Fetchers::over(Shared {
             env: Env::real(),
             me: Follower { broker: ME, epoch: BrokerEpoch(40) },
             settings: (&Settings::parse("f", settings).unwrap().0).into(),
+            throttles: Arc::clone(&throttles),
             address_of: Box::new(move |broker| known.lock().unwrap().get(&broker).cloned()),
         });
         let hosting = Arc::new(Hosting::for_tests(ME));
-        Self { _dir: dir, dirs: opened.unwrap().dirs, hosting, fetchers, addresses }
+        Self { _dir: dir, dirs: opened.unwrap().dirs, hosting, throttles, fetchers, addresses }
     }
 
     async fn leader(&self, id: BrokerId) -> FakeLeader {
@@ -143,7 +147,7 @@ async fn a_follower_asks_from_its_end_and_acknowledges_by_the_next_request() {
     let asked = leader.asked().await;
     assert_eq!((asked.request.session_id, asked.request.session_epoch), (SESSION, 1));
     let (_, next) = &asked.partitions()[0];
-    assert_eq!((next.fetch_offset, next.last_fetched_epoch, next.high_watermark), (3, 5, 2));
+    assert_eq!((next.fetch_offset, next.last_fetched_epoch), (3, 5));
     assert_eq!((partition.log.end_offset(), partition.high_watermark()), (Offset(3), Offset(2)));
     bench.fetchers.close().await;
 }
@@ -434,4 +438,32 @@ async fn a_broker_that_is_registered_elsewhere_is_found_there() {
     let mut second = bench.leader(TWO).await;
     drop(waits);
     assert_eq!(second.asked().await.offsets(), [(key(0), 0)]);
+}
+
+/// Has the fetches of all replicas of the topic throttled to nothing at all, or to a rate that lets everything pass.
+fn throttle(bench: &Bench, rate: i64) {
+    let text = format!("follower.replication.throttled.rate={rate}\n");
+    let settings = Settings::parse("f", &text).unwrap().0;
+    let layers = Layers { broker: &(), cluster: &(), settings: &settings };
+    let all = BTreeMap::from([("follower.replication.throttled.replicas".to_owned(), "*".to_owned())]);
+    bench.throttles.set_rates(&layers);
+    bench.throttles.set_topic(TOPIC, &TopicConfig::resolve(&all, &layers));
+}
+
+#[tokio::test]
+async fn a_throttle_holds_back_what_is_behind_and_not_what_is_in_sync() {
+    let bench = Bench::new().await;
+    let mut leader = bench.leader(TWO).await;
+    let (behind, in_sync) = (bench.partition(TOPIC, 0).await, bench.partition(TOPIC, 1).await);
+    in_sync.take(&led_by(Some(TWO), EPOCH)).await;
+    behind.take(&PartitionState { isr: [TWO].into(), ..led_by(Some(TWO), EPOCH) }).await;
+    bench.fetchers.follow([behind, in_sync]);
+    let asked = leader.asked().await;
+    throttle(&bench, 0);
+    asked.answer(vec![(key(0), data(batch(0, EPOCH, 1), 1)), (key(1), data(batch(0, EPOCH, 1), 1))]);
+    let asked = leader.asked().await;
+    assert_eq!((asked.offsets(), asked.forgotten()), (vec![(key(1), 1)], vec![key(0)]));
+    throttle(&bench, 1 << 40);
+    asked.answer(vec![]);
+    assert_eq!(asked_for(&mut leader, key(0)).await.offsets(), [(key(0), 1)]);
 }

@@ -1,6 +1,5 @@
 //! Replication: in-sync replicas, follower fetches, throttles.
 
-use crate::config::broker::unused;
 use crate::config::key::{Unused, Valid, at_least, keys};
 
 keys! {
@@ -43,12 +42,18 @@ keys! {
         Some("5000"), at_least(1), High, ReadOnly;
     /// The most bytes in a second that a leader sends to throttled replicas.
     LEADER_REPLICATION_THROTTLED_RATE: i64 = "leader.replication.throttled.rate",
-        Some("9223372036854775807"), at_least(0), Medium, ClusterWide, unused::CLUSTER;
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
     /// The most bytes in a second that a follower fetches for throttled replicas.
     FOLLOWER_REPLICATION_THROTTLED_RATE: i64 = "follower.replication.throttled.rate",
-        Some("9223372036854775807"), at_least(0), Medium, ClusterWide, unused::CLUSTER;
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
+    /// Which replica consumers are told to read from (KIP-392): the leader, or one in the consumer's rack. By the names of
+    /// Kafka's classes.
+    REPLICA_SELECTOR_CLASS: Option<String> = "replica.selector.class",
+        None, Valid::OneOf(&[
+            "org.apache.kafka.common.replica.LeaderSelector",
+            "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+        ]), Medium, ReadOnly;
     /// The most bytes in a second that are copied between log directories.
     REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND: i64 = "replica.alter.log.dirs.io.max.bytes.per.second",
-        Some("9223372036854775807"), at_least(0), Medium, ClusterWide,
-        Unused::because("replicas are not moved between log directories yet");
+        Some("9223372036854775807"), at_least(0), Medium, ClusterWide;
 }
