@@ -72,7 +72,7 @@ public class DataLoad {
     /** What became of one kind of requests. */
     private static class Seen {
         private final Map<String, Long> errors = new TreeMap<>();
-        private long answered, longestNs, last = System.nanoTime();
+        private long answered, longestNs, last;
 
         synchronized void answer(int count) {
             answered += count;
@@ -81,7 +81,8 @@ public class DataLoad {
 
         synchronized void end() {
             long now = System.nanoTime();
-            longestNs = Math.max(longestNs, now - last);
+            // What it takes until the first answer is the client's start.
+            longestNs = last == 0 ? 0 : Math.max(longestNs, now - last);
             last = now;
         }
 

@@ -18,15 +18,16 @@ class Seen:
     """What became of one kind of requests."""
 
     def __init__(self):
-        self.answered, self.longest_s, self.last, self.errors = 0, 0, time.monotonic(), {}
+        self.answered, self.longest_s, self.last, self.errors = 0, 0, None, {}
 
     def answer(self):
         self.answered += 1
         self.end()
 
     def end(self):
+        # What it takes until the first answer is the client's start.
         now = time.monotonic()
-        self.longest_s, self.last = max(self.longest_s, now - self.last), now
+        self.longest_s, self.last = max(self.longest_s, now - (self.last or now)), now
 
     def fail(self, name, why):
         print(f"rdkafka_data: {why}", file=sys.stderr, flush=True)
