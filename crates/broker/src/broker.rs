@@ -286,6 +286,7 @@ impl Broker {
             process::spawn_in(&mut tasks, directories);
             process::spawn_in(&mut tasks, replication::isr::run(Arc::clone(&core), stopped.clone()));
             process::spawn_in(&mut tasks, replication::ticks::run(Arc::clone(&core), stopped.clone()));
+            process::spawn_in(&mut tasks, replication::moving::run(Arc::clone(&core), stopped.clone()));
         }
         process::spawn_in(&mut tasks, upkeep::run(Arc::clone(&core), stopped));
         monitor.started(Arc::clone(&core));

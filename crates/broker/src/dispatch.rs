@@ -208,6 +208,9 @@ async fn route(core: &Arc<Core>, context: &RequestContext, request: Request) -> 
             handlers::offset_for_leader_epoch::handle(core, request).into()
         }
         Request::DescribeProducers(request) => handlers::describe_producers::handle(core, request).into(),
+        Request::AlterReplicaLogDirs(request) => {
+            handlers::alter_replica_log_dirs::handle(core, request).await.into()
+        }
         Request::DescribeLogDirs(request) => handlers::describe_log_dirs::handle(core, request).await.into(),
         Request::CreateTopics(request) => {
             handlers::create_topics::handle(core, context, request).await.into()

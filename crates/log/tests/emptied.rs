@@ -7,10 +7,10 @@ mod common;
 use std::fs;
 use std::sync::Arc;
 
-use common::disk::{Fault, FaultDisk};
+use common::disk::{Call, Fault, FaultDisk};
 use common::*;
 use ottla_log::{Error, LogDirs};
-use ottla_types::{LeaderEpoch, Offset, ProducerId};
+use ottla_types::{BrokerEpoch, LeaderEpoch, Offset, ProducerId};
 
 async fn filled() -> Bench {
     let bench = Bench::new(dense()).await;
@@ -134,4 +134,37 @@ async fn a_segment_that_was_begun_and_not_ended_does_not_come_back() {
     let logs: Vec<String> = files(&bench).into_iter().filter(|name| name.ends_with(".log")).collect();
     assert_eq!(logs, ["00000000000000000070.log"]);
     assert!(!files(&bench).iter().any(|name| name.ends_with(".snapshot")));
+}
+
+#[tokio::test]
+async fn a_truncation_that_is_dropped_in_the_middle_is_left_to_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultDisk::new();
+    let config = Arc::new(dense());
+    let config_of = |_: &_| Arc::clone(&config);
+    let opened = LogDirs::open(&disk.env(), &dirs_config(&[dir.path()]), config_of, NOW_MS).await.unwrap();
+    let log = opened.dirs.create(&partition(), topic_id(), config.clone(), NOW_MS).await.unwrap();
+    for _ in 0..30 {
+        log.append(prepared(batch(1, 100)), LeaderEpoch(3), NOW_MS).await.unwrap();
+    }
+    let reached = Arc::new(tokio::sync::Notify::new());
+    let tell = Arc::clone(&reached);
+    disk.fault(Call::SetLen, "0.log", move || {
+        tell.notify_one();
+        Fault::Hangs
+    });
+    tokio::select! {
+        _ = log.truncate_to(Offset(7), NOW_MS) => panic!("it hangs"),
+        () = reached.notified() => {}
+    }
+    disk.heal();
+    let error = log.append(prepared(batch(1, 100)), LeaderEpoch(4), NOW_MS).await.unwrap_err();
+    assert!(matches!(error, Error::Offline { .. }), "{error}");
+    opened.dirs.close(BrokerEpoch(1)).await.unwrap_err();
+    drop((log, opened));
+    let dirs = open(&[dir.path()], &config).await;
+    assert_eq!(dirs.clean_broker_epoch(), None);
+    let log = dirs.get(&partition()).unwrap();
+    assert!((7..=30).contains(&log.end_offset().0), "{log:?}");
+    read_all(&log, Offset(0)).await;
 }

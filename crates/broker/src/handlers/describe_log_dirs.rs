@@ -1,6 +1,6 @@
 //! DescribeLogDirs: the log directories, the logs in them and the room that is left (KIP-113, KIP-827).
 //!
-//! No log is ever on its way to another directory here, and no directory is cordoned (KIP-1066).
+//! No directory is cordoned (KIP-1066).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,7 +25,10 @@ const UNKNOWN_BYTES: i64 = -1;
 
 pub(crate) async fn handle(core: &Core, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let wanted = Wanted::from_request(request.topics);
-    let logs: Vec<Arc<Log>> = core.logs.list().into_iter().filter(|log| wanted.has(log)).collect();
+    let all = core.logs.list().into_iter().map(|log| (log, false));
+    let all = all.chain(core.logs.futures().into_iter().map(|copy| (copy, true)));
+    let mut logs: Vec<(Arc<Log>, bool)> = all.filter(|(log, _)| wanted.has(log)).collect();
+    logs.sort_by(|(a, _), (b, _)| a.partition().cmp(b.partition()));
     let dirs = core.logs.dirs().await;
     let mut results: Vec<DescribeLogDirsResult> = dirs.iter().map(|dir| describe(core, dir, &logs)).collect();
     // Directories that could not be used at the start are not among those, but an operator must see them.
@@ -57,15 +60,15 @@ impl Wanted {
     }
 }
 
-fn describe(core: &Core, dir: &DirInfo, logs: &[Arc<Log>]) -> DescribeLogDirsResult {
+/// `logs` are in the order of their partitions. Of each is told whether it is a copy that will replace another log.
+fn describe(core: &Core, dir: &DirInfo, logs: &[(Arc<Log>, bool)]) -> DescribeLogDirsResult {
     if dir.failure.is_some() {
         return offline(&dir.path);
     }
     let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
-    // The logs are in the order of their names, so a topic's partitions follow one another.
-    for log in logs.iter().filter(|log| log.log_dir() == dir.path) {
+    for (log, is_future) in logs.iter().filter(|(log, _)| log.log_dir() == dir.path) {
         let topic = log.partition().topic.as_str();
-        let partition = partition(core, log);
+        let partition = partition(core, log, *is_future);
         match topics.last_mut().filter(|last| last.name == *topic) {
             Some(last) => last.partitions.push(partition),
             None => topics.push(DescribeLogDirsTopic {
@@ -93,15 +96,19 @@ fn offline(path: &Path) -> DescribeLogDirsResult {
     }
 }
 
-fn partition(core: &Core, log: &Log) -> DescribeLogDirsPartition {
+fn partition(core: &Core, log: &Log, is_future_key: bool) -> DescribeLogDirsPartition {
     let id = log.partition();
     let used_by = core.partitions.get(TopicRef::Name(id.topic.as_str()), id.partition);
+    // How far the log's end is behind what is committed: a leader's never is. A copy is behind the log that it will replace.
+    let ahead = used_by.map(|partition| match is_future_key {
+        true => partition.log.end_offset(),
+        false => partition.high_watermark(),
+    });
     DescribeLogDirsPartition {
         partition_index: id.partition,
         partition_size: signed(log.size_bytes()),
-        // How far the log's end is behind what is committed: a leader's never is.
-        offset_lag: used_by
-            .map_or(NO_LAG, |partition| (partition.high_watermark().0 - log.end_offset().0).max(0)),
+        offset_lag: ahead.map_or(NO_LAG, |ahead| (ahead.0 - log.end_offset().0).max(0)),
+        is_future_key,
         ..DescribeLogDirsPartition::default()
     }
 }

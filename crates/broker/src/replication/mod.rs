@@ -7,6 +7,7 @@
 //! - [`isr`], [`directories`]: the tasks that carry it out; [`changes`]: what they are to look at.
 //! - [`fetching`]: how what others lead is copied. [`throttle`]: how much of it a second, if that is limited.
 //! - [`nearest`]: which replica a consumer had better read from.
+//! - [`moving`]: how replicas move between log directories of this broker.
 //! - [`signals`]: what partitions tell the tasks; [`ticks`]: the task that tells partitions that their time has come.
 //!
 //! What is not here: what the active controller decides of it (`metadata`), and how it is asked (`cluster::partitions`).
@@ -15,6 +16,7 @@ mod changes;
 pub(crate) mod directories;
 mod fetching;
 pub(crate) mod isr;
+pub(crate) mod moving;
 pub(crate) mod nearest;
 mod outbox;
 mod proposals;
@@ -52,6 +54,8 @@ pub(crate) struct Replication {
     pub(crate) signals: Arc<Signals>,
     /// Partitions of which it holds replicas, or held.
     held: Changes,
+    /// Replicas that move to other log directories.
+    pub(crate) moving: moving::Moving,
     /// Whether the active controller knows of the replicas that cannot be used.
     lost_are_told: watch::Sender<bool>,
 }

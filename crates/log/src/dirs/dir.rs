@@ -222,7 +222,7 @@ impl LogDir {
     }
 
     /// Refuses appends to all logs of the directory from now on.
-    pub(super) fn go_offline(&self, reason: String) {
+    pub(crate) fn go_offline(&self, reason: String) {
         let reason: Arc<str> = reason.into();
         if self.failure.set(Arc::clone(&reason)).is_ok() {
             tracing::error!("the log directory {} is offline: {reason}", self.path.display());

@@ -85,8 +85,14 @@ impl Log {
         let future_writer = future.writer.lock().await;
         let _future_flusher = future.flusher.lock().await;
         future.check_open()?;
-        let _changing = Changing::begin(self);
-        let dir = renames(future).await?;
+        let changing = Changing::begin(self);
+        let dir = match renames(future).await {
+            Ok(dir) => dir,
+            Err(error) => {
+                changing.end();
+                return Err(error);
+            }
+        };
 
         let segments = future.segments().iter().map(|segment| Arc::new(segment.moved_to(&dir))).collect();
         future.close_files();
@@ -99,18 +105,14 @@ impl Log {
         let old = std::mem::replace(&mut *write(&self.place), Place { home: future.home(), dir });
         self.segments().iter().for_each(|segment| segment.release());
         self.publish(segments);
-        {
-            let mut epochs = lock(&self.epochs);
-            let begun = epochs.entries().to_vec();
-            epochs.clone_from(&lock(&future.epochs));
-            // One that began here without a record, by a leader.
-            begun.iter().for_each(|entry| epochs.assign(entry.epoch, entry.start_offset));
-        }
+        // The file there may lack one that began here without a record.
+        lock(&self.epochs).set_dirty();
         self.flushed.store(self.end_offset().0, Ordering::Release);
         self.turn.tell(Some(self.end_offset()));
         self.names_unsynced.store(false, Ordering::Release);
         (writer.in_doubt, writer.rolling) = (false, false);
         writer.snapshot_at = future_writer.snapshot_at;
+        changing.end();
         // Wherever it was noted before, nobody looks there for it.
         self.note_tended();
         self.stir();

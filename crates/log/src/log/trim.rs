@@ -14,18 +14,32 @@ use crate::segment::Segment;
 use crate::sync::lock;
 
 /// Keeps the generation odd while it lives, so that reads of what is being changed start again.
-pub(super) struct Changing<'a>(&'a Log);
+///
+/// A change that is dropped in the middle leaves files that are neither the old log nor the new one. They are what a crash
+/// leaves, so the directory is taken offline until a start has sorted them out.
+pub(super) struct Changing<'a> {
+    log: &'a Log,
+    is_done: bool,
+}
 
 impl<'a> Changing<'a> {
     pub(super) fn begin(log: &'a Log) -> Self {
         log.generation.fetch_add(1, Ordering::AcqRel);
-        Self(log)
+        Self { log, is_done: false }
+    }
+
+    /// The change came to its end, well or not.
+    pub(super) fn end(mut self) {
+        self.is_done = true;
     }
 }
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        self.0.generation.fetch_add(1, Ordering::AcqRel);
+        if !self.is_done {
+            self.log.home().go_offline(format!("{}: a change of the log was not ended", self.log.partition));
+        }
+        self.log.generation.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -47,8 +61,9 @@ impl Log {
             lock(&self.epochs).truncate_from_end(self.end_offset());
             return Ok(self.end_offset());
         }
-        let _changing = Changing::begin(self);
+        let changing = Changing::begin(self);
         let result = self.truncate_locked(offset, &mut writer, now_ms).await;
+        changing.end();
         self.stir();
         if let Err(error) = &result {
             // Neither the old nor the new end can be relied on.
@@ -78,8 +93,9 @@ impl Log {
         now_ms: i64,
     ) -> Result<()> {
         let _flusher = self.flusher.lock().await;
-        let _changing = Changing::begin(self);
+        let changing = Changing::begin(self);
         let result = self.empty_to(offset, writer, now_ms).await;
+        changing.end();
         self.stir();
         if let Err(error) = &result {
             self.home()

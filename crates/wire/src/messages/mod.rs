@@ -17,6 +17,7 @@ pub mod allocate_producer_ids;
 pub mod alter_configs;
 pub mod alter_partition;
 pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod assign_replicas_to_dirs;
 pub mod broker_heartbeat;
@@ -113,6 +114,8 @@ apis! {
     DescribeConfigs = 32, describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
     /// Replaces configurations.
     AlterConfigs = 33, alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
+    /// Moves replicas to other log directories.
+    AlterReplicaLogDirs = 34, alter_replica_log_dirs::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse};
     /// Describes a broker's log directories.
     DescribeLogDirs = 35, describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
     /// Gives topics more partitions.
