@@ -4,15 +4,22 @@ use std::collections::BTreeMap;
 
 use ottla_types::{TopicName, TopicPartition};
 
-/// The numbers of the partitions by their topics, each topic once.
+/// What is asked of each partition by its topic, each topic once.
+pub(crate) fn grouped<'a, T>(
+    items: impl IntoIterator<Item = (&'a TopicName, T)>,
+) -> BTreeMap<&'a TopicName, Vec<T>> {
+    let mut topics: BTreeMap<&TopicName, Vec<T>> = BTreeMap::new();
+    for (topic, item) in items {
+        topics.entry(topic).or_default().push(item);
+    }
+    topics
+}
+
+/// The numbers of the partitions by their topics.
 pub(crate) fn by_topic<'a>(
     partitions: impl IntoIterator<Item = &'a TopicPartition>,
 ) -> BTreeMap<&'a TopicName, Vec<i32>> {
-    let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
-    for at in partitions {
-        topics.entry(&at.topic).or_default().push(at.partition);
-    }
-    topics
+    grouped(partitions.into_iter().map(|at| (&at.topic, at.partition)))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ottla_wire::list_offsets::{
 };
 
 use crate::address::Address;
+use crate::by_topic::grouped;
 use crate::client::{Client, Leader};
 use crate::error::{Error, check};
 
@@ -120,20 +121,18 @@ fn topics_of(wanted: &Wanted) -> Vec<TopicName> {
 }
 
 fn topics(asked: &[(TopicPartition, OffsetSpec, Leader)]) -> Vec<ListOffsetsTopic> {
-    let mut topics: BTreeMap<&TopicName, ListOffsetsTopic> = BTreeMap::new();
-    for (at, spec, leader) in asked {
-        let topic = topics.entry(&at.topic).or_insert_with(|| ListOffsetsTopic {
-            name: at.topic.as_str().into(),
-            ..ListOffsetsTopic::default()
-        });
-        topic.partitions.push(ListOffsetsPartition {
-            partition_index: at.partition,
-            current_leader_epoch: leader.epoch.0,
-            timestamp: spec.on_the_wire(),
-            ..ListOffsetsPartition::default()
-        });
-    }
-    topics.into_values().collect()
+    let partition = |(at, spec, leader): &(TopicPartition, OffsetSpec, Leader)| ListOffsetsPartition {
+        partition_index: at.partition,
+        current_leader_epoch: leader.epoch.0,
+        timestamp: spec.on_the_wire(),
+        ..ListOffsetsPartition::default()
+    };
+    let topic = |(name, partitions): (&TopicName, _)| ListOffsetsTopic {
+        name: name.as_str().into(),
+        partitions,
+        ..ListOffsetsTopic::default()
+    };
+    grouped(asked.iter().map(|one| (&one.0.topic, partition(one)))).into_iter().map(topic).collect()
 }
 
 fn read(

@@ -13,7 +13,7 @@ use ottla_wire::list_partition_reassignments::{
 };
 
 use crate::admin::{bad_answer, broker_timeout_ms};
-use crate::by_topic::by_topic;
+use crate::by_topic::{by_topic, grouped};
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, check};
@@ -130,20 +130,18 @@ impl Client {
 }
 
 fn topics(wanted: &[Reassignment]) -> Vec<ReassignableTopic> {
-    let mut topics: BTreeMap<&TopicName, Vec<ReassignablePartition>> = BTreeMap::new();
-    for Reassignment { partition: at, replicas } in wanted {
-        topics.entry(&at.topic).or_default().push(ReassignablePartition {
-            partition_index: at.partition,
-            replicas: replicas.as_ref().map(|replicas| replicas.iter().map(|id| id.0).collect()),
-            ..ReassignablePartition::default()
-        });
-    }
+    let partition = |one: &Reassignment| ReassignablePartition {
+        partition_index: one.partition.partition,
+        replicas: one.replicas.as_ref().map(|replicas| replicas.iter().map(|id| id.0).collect()),
+        ..ReassignablePartition::default()
+    };
+    let partitions = wanted.iter().map(|one| (&one.partition.topic, partition(one)));
     let topic = |(name, partitions): (&TopicName, _)| ReassignableTopic {
         name: name.as_str().into(),
         partitions,
         ..ReassignableTopic::default()
     };
-    topics.into_iter().map(topic).collect()
+    grouped(partitions).into_iter().map(topic).collect()
 }
 
 /// What is said of each partition that was asked about.

@@ -21,7 +21,7 @@ use ottla_wire::offset_fetch::{
 
 use super::subject;
 use crate::admin::{bad_answer, one};
-use crate::by_topic::by_topic;
+use crate::by_topic::{by_topic, grouped};
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, check};
@@ -122,7 +122,7 @@ pub(crate) async fn fetch(
 ) -> Result<Offsets, Error> {
     let api = ApiKey::OffsetFetch;
     let version = connection.version_up_to(api, LAST_BY_NAME)?;
-    let by_topic = partitions.map(|partitions| by_topic(partitions));
+    let by_topic = partitions.map(by_topic);
     let require_stable = is_stable_required && version >= FIRST_STABLE;
     let mut request = OffsetFetchRequest { require_stable, ..OffsetFetchRequest::default() };
     if version >= FIRST_BATCHED {
@@ -208,16 +208,14 @@ fn unbatched(topic: ottla_wire::offset_fetch::OffsetFetchResponseTopic) -> Offse
 pub(crate) async fn commit(connection: Connection, who: &Identity, offsets: &Offsets) -> Result<(), Error> {
     let api = ApiKey::OffsetCommit;
     let version = connection.version_up_to(api, LAST_BY_NAME)?;
-    let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for (at, committed) in offsets {
-        topics.entry(&at.topic).or_default().push(OffsetCommitRequestPartition {
-            partition_index: at.partition,
-            committed_offset: committed.offset.0,
-            committed_leader_epoch: committed.leader_epoch.0,
-            committed_metadata: Some(committed.metadata.as_str().into()),
-            ..OffsetCommitRequestPartition::default()
-        });
-    }
+    let partition = |(at, committed): (&TopicPartition, &CommittedOffset)| OffsetCommitRequestPartition {
+        partition_index: at.partition,
+        committed_offset: committed.offset.0,
+        committed_leader_epoch: committed.leader_epoch.0,
+        committed_metadata: Some(committed.metadata.as_str().into()),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let partitions = offsets.iter().map(|(at, committed)| (&at.topic, partition((at, committed))));
     let topic = |(name, partitions): (&TopicName, _)| OffsetCommitRequestTopic {
         name: name.as_str().into(),
         partitions,
@@ -228,7 +226,7 @@ pub(crate) async fn commit(connection: Connection, who: &Identity, offsets: &Off
         generation_id_or_member_epoch: who.generation,
         member_id: who.member_id.clone(),
         group_instance_id: who.instance_id.clone(),
-        topics: topics.into_iter().map(topic).collect(),
+        topics: grouped(partitions).into_iter().map(topic).collect(),
         ..OffsetCommitRequest::default()
     };
     let timeout = connection.request_timeout();

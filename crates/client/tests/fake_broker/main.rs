@@ -19,3 +19,4 @@ mod group_consumer;
 mod group_offsets;
 mod groups;
 mod producer;
+mod replicas;
