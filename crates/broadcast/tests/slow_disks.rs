@@ -149,7 +149,8 @@ async fn a_leader_that_is_not_answered_for_a_moment_takes_the_next_append_and_go
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_leader_has_a_successor_however_slow_the_disks_of_the_others_are() {
-    for (millis, most_ms) in [(50, 3_000), (150, 6_000), (500, 20_000), (2_000, 80_000)] {
+    // A candidate's vote, those of the others, and its first entry; and another round where two stood at once.
+    for (millis, most_ms) in [(50, 1_500), (150, 4_000), (500, 12_000), (2_000, 48_000)] {
         for seed in 20..30 {
             let (mut quorum, nodes, old, epoch) = settled(seed).await;
             quorum.disks.iter().for_each(|disk| disk.slow_down(Duration::from_millis(millis)));

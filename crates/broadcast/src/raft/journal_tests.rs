@@ -92,11 +92,20 @@ async fn a_vote_is_durable_when_it_is_answered_and_not_before_what_was_appended(
     let mut journal = open(dir.path()).await;
     assert_eq!(journal.read_vote().await.unwrap(), None);
     let key = VoterKey { id: BrokerId(2), directory: DirectoryId([7; 16]) };
-    for (term, committed) in [(4, false), (4, true), (9, false)] {
-        let vote = if committed { Vote::new_committed(term, key) } else { Vote::new(term, key) };
+    // Of the fourth term it is told by whom it voted for, and of the seventh by another one that was elected.
+    let other = VoterKey { id: BrokerId(3), ..key };
+    let saved = [
+        (Vote::new(4, key), Vote::new(4, key)),
+        (Vote::new_committed(4, key), Vote::new(4, key)),
+        (Vote::new_committed(7, other), Vote::new_committed(7, other)),
+        (Vote::new(9, key), Vote::new(9, key)),
+        (Vote::new_committed(9, key), Vote::new(9, key)),
+    ];
+    for (vote, on_disk) in saved {
         journal.save_vote(&vote).await.unwrap();
+        assert_eq!(*journal.vote().borrow(), Some(vote));
         // Whatever this process still holds, another one reads it.
-        assert_eq!(read_vote(&RealDisk::new(), dir.path()).await.unwrap(), Some(vote));
+        assert_eq!(read_vote(&RealDisk::new(), dir.path()).await.unwrap(), Some(on_disk));
     }
     let journal = reopen(journal, dir.path()).await;
     assert_eq!(*journal.vote().borrow(), Some(Vote::new(9, key)));
