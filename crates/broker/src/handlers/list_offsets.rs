@@ -260,6 +260,7 @@ fn epoch_start(partition: &Partition, epoch: LeaderEpoch) -> Offset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partition::tests::{Bench, led_by};
 
     #[test]
     fn a_special_time_needs_the_version_that_defined_it() {
@@ -301,6 +302,19 @@ mod tests {
         assert_eq!(view.show(Some(record(10))), Err(ErrorCode::OffsetNotAvailable));
         assert_eq!(view.show(None), Err(ErrorCode::OffsetNotAvailable));
         assert_eq!(view.settled(), Err(ErrorCode::OffsetNotAvailable));
+    }
+
+    #[tokio::test]
+    async fn a_new_leader_tells_consumers_an_end_when_its_watermark_has_come_to_the_start_of_its_epoch() {
+        let bench = Bench::new(&led_by(2, 3, &[1, 2])).await;
+        bench.copy(0).await;
+        bench.partition.take(&led_by(1, 4, &[1, 2])).await;
+        let look = |reader| View::of(&bench.partition, bench.partition.leadership(), reader);
+        let consumer = Reader::Consumer { read_committed: false };
+        assert_eq!(look(consumer).settled(), Err(ErrorCode::OffsetNotAvailable));
+        assert_eq!((look(Reader::Follower).settled(), look(Reader::Follower).upper), (Ok(()), Offset(1)));
+        bench.fetch(2, 1, 3).unwrap();
+        assert_eq!((look(consumer).settled(), look(consumer).upper), (Ok(()), Offset(1)));
     }
 
     #[test]

@@ -156,7 +156,10 @@ impl Partition {
             // KIP-101: a leader notes where its epoch begins before it writes its first record. ListOffsets tells consumers
             // the epoch, and OffsetForLeaderEpoch must know it then: a consumer takes an unknown epoch for a truncation, and
             // starts over.
-            self.log.begin_epoch(next.leader_epoch).await;
+            // Metadata that are older than the log must not take from it what it knows of later epochs.
+            if self.log.latest_epoch().is_none_or(|latest| latest < next.leader_epoch) {
+                self.log.begin_epoch(next.leader_epoch).await;
+            }
             self.see(next);
         } else {
             self.see(next);

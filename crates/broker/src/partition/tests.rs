@@ -18,7 +18,7 @@ const EPOCH: LeaderEpoch = LeaderEpoch(3);
 const NOW_MS: i64 = 1_800_000_000_000;
 
 /// Broker `leader` leads in `epoch`; the replicas are 1 to 3.
-fn led_by(leader: i32, epoch: i32, isr: &[i32]) -> PartitionState {
+pub(crate) fn led_by(leader: i32, epoch: i32, isr: &[i32]) -> PartitionState {
     PartitionState {
         replicas: [1, 2, 3].map(BrokerId).into(),
         isr: isr.iter().map(|id| BrokerId(*id)).collect(),
@@ -41,14 +41,14 @@ fn batch() -> Bytes {
 }
 
 /// A partition whose log is flushed by nobody but the test.
-struct Bench {
+pub(crate) struct Bench {
     _dir: tempfile::TempDir,
     _dirs: LogDirs,
-    partition: Arc<Partition>,
+    pub(crate) partition: Arc<Partition>,
 }
 
 impl Bench {
-    async fn new(placed: &PartitionState) -> Self {
+    pub(crate) async fn new(placed: &PartitionState) -> Self {
         Self::with(placed, LogConfig::default(), 1).await
     }
 
@@ -80,8 +80,30 @@ impl Bench {
         self.partition.append(Prepared::own(batch(), 1 << 20).unwrap(), epoch, NOW_MS).await
     }
 
+    /// Copies a record of epoch 3 from the leader, whose watermark is this.
+    pub(crate) async fn copy(&self, high_watermark: i64) {
+        let NextFetch::Fetch(sent) = self.partition.next_fetch() else { panic!("it does not fetch") };
+        let answer = FetchAnswer {
+            error: ErrorCode::None,
+            high_watermark: Offset(high_watermark),
+            log_start: Offset(0),
+            diverging: None,
+        };
+        let _tenure = self.partition.tenure().await;
+        assert!(matches!(self.partition.answered(&sent, answer), Step::Append { .. }));
+        let sent_by_leader = Prepared::own(batch(), 1 << 20).unwrap().assign(sent.offset, EPOCH);
+        let bytes: Bytes = [&sent_by_leader.head[..], &sent_by_leader.body[..]].concat().into();
+        self.partition.log.append_replicated(bytes, NOW_MS).await.unwrap();
+        self.partition.copied();
+    }
+
     /// A follower fetches from `offset`, having records of `last_epoch`.
-    fn fetch(&self, follower: i32, offset: i64, last_epoch: i32) -> Result<Option<EpochEnd>, ErrorCode> {
+    pub(crate) fn fetch(
+        &self,
+        follower: i32,
+        offset: i64,
+        last_epoch: i32,
+    ) -> Result<Option<EpochEnd>, ErrorCode> {
         self.partition.fetched(&FollowerFetch {
             follower: BrokerId(follower),
             broker_epoch: Some(BrokerEpoch(7)),
@@ -249,24 +271,35 @@ async fn a_leadership_begins_behind_what_a_follower_had_under_way() {
 }
 
 #[tokio::test]
+async fn metadata_that_are_older_than_the_log_take_no_epoch_from_it_and_append_nothing() {
+    let bench = Bench::new(&led_by(2, 3, &[1, 2])).await;
+    bench.copy(1).await;
+    bench.partition.take(&led_by(1, 4, &[1, 2])).await;
+    bench.append_in(LeaderEpoch(4)).await.unwrap();
+    let epochs = bench.partition.log.epochs();
+    let Bench { _dir: dir, _dirs: dirs, partition } = bench;
+    let (id, log) = (partition.id.clone(), Arc::clone(&partition.log));
+    let (config, traffic) = (
+        PartitionConfig { rules: ProduceRules::default(), min_insync_replicas: 1 },
+        partition.traffic.clone(),
+    );
+    drop(partition);
+    let hosting = Arc::new(Hosting::for_tests(ME));
+    let old = led_by(1, 3, &[1, 2]);
+    let partition = Partition::new(&hosting, id, TopicId([1; 16]), log, &old, config, traffic).await;
+    assert_eq!(partition.log.epochs(), epochs);
+    let bench = Bench { _dir: dir, _dirs: dirs, partition };
+    assert!(bench.append_in(EPOCH).await.is_err());
+    assert_eq!(bench.ends().1, 2);
+}
+
+#[tokio::test]
 async fn a_follower_copies_and_learns_the_watermark() {
     let bench = Bench::new(&led_by(2, 3, &[1, 2])).await;
     assert_eq!(bench.partition.follows(), Some((BrokerId(2), EPOCH)));
     let NextFetch::Fetch(sent) = bench.partition.next_fetch() else { panic!("it does not fetch") };
     assert_eq!((sent.leader, sent.leader_epoch, sent.offset), (BrokerId(2), EPOCH, Offset(0)));
-    let answer = FetchAnswer {
-        error: ErrorCode::None,
-        high_watermark: Offset(9),
-        log_start: Offset(0),
-        diverging: None,
-    };
-    let tenure = bench.partition.tenure().await;
-    assert!(matches!(bench.partition.answered(&sent, answer), Step::Append { .. }));
-    let sent_by_leader = Prepared::own(batch(), 1 << 20).unwrap().assign(Offset(0), EPOCH);
-    let bytes: Bytes = [&sent_by_leader.head[..], &sent_by_leader.body[..]].concat().into();
-    bench.partition.log.append_replicated(bytes, NOW_MS).await.unwrap();
-    bench.partition.copied();
-    drop(tenure);
+    bench.copy(9).await;
     assert_eq!(bench.ends(), (1, 1), "as far as it has records");
     assert_eq!(bench.partition.check_leader(EPOCH), Err(ErrorCode::NotLeaderOrFollower));
 }
