@@ -67,6 +67,26 @@ fn a_truncation_that_leaves_the_producers_is_found() {
 }
 
 #[test]
+fn a_new_beginning_that_keeps_the_epochs_is_found() {
+    is_found(Sabotage::EpochsNotCleared);
+}
+
+#[test]
+fn a_truncation_that_leaves_the_watermark_is_found() {
+    is_found(Sabotage::WatermarkNotLowered);
+}
+
+#[test]
+fn a_follower_that_does_not_verify_is_found() {
+    is_found(Sabotage::ReplicatedUnverified);
+}
+
+#[test]
+fn a_follower_that_does_not_note_epochs_is_found() {
+    is_found(Sabotage::ReplicatedEpochsNotNoted);
+}
+
+#[test]
 fn the_same_workloads_pass_without_a_mistake() {
     for seed in 1..=200 {
         if let Err(failure) = run_workload(seed) {

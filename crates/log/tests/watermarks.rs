@@ -98,6 +98,21 @@ async fn a_truncation_takes_the_watermark_with_it_before_others_take_the_records
 }
 
 #[tokio::test]
+async fn what_a_power_loss_took_is_not_committed_by_what_comes_in_its_place() {
+    let mut bench = filled(5).await;
+    bench.mark(5).await;
+    bench.crash();
+    let size = fs::metadata(bench.segment(0)).unwrap().len();
+    fs::File::options().write(true).open(bench.segment(0)).unwrap().set_len(size / 5 * 2).unwrap();
+    bench.start().await;
+    assert_eq!((bench.marked(), bench.log().end_offset()), (Offset(2), Offset(2)));
+    bench.append(batch(6, 10)).await;
+    bench.kill();
+    bench.start().await;
+    assert_eq!((bench.marked(), bench.log().end_offset()), (Offset(2), Offset(8)));
+}
+
+#[tokio::test]
 async fn the_next_log_of_a_name_has_no_watermark() {
     let mut bench = filled(9).await;
     bench.mark(8).await;

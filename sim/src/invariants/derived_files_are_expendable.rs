@@ -9,9 +9,16 @@ use crate::log_crash::{Differ, Observed, Sight};
 /// Whether a file may be deleted at any time.
 #[must_use]
 pub fn is_derived(name: &str) -> bool {
-    [".index", ".timeindex", ".snapshot", "leader-epoch-checkpoint", "recovery-point-offset-checkpoint"]
-        .iter()
-        .any(|suffix| name.ends_with(suffix))
+    [
+        ".index",
+        ".timeindex",
+        ".snapshot",
+        "leader-epoch-checkpoint",
+        "recovery-point-offset-checkpoint",
+        "replication-offset-checkpoint",
+    ]
+    .iter()
+    .any(|suffix| name.ends_with(suffix))
 }
 
 /// Compares what is there without the derived files with what was there.
@@ -35,6 +42,7 @@ fn same_content(with: &Observed, without: &Observed) -> Option<Differ> {
     let latest_epoch = if with.batches.is_empty() { with.latest_epoch } else { without.latest_epoch };
     let without = Observed {
         flushed: with.flushed,
+        high_watermark: with.high_watermark,
         producers: with.producers.clone(),
         latest_epoch,
         ..without.clone()

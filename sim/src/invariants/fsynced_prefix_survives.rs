@@ -72,7 +72,8 @@ fn continues(log: &LogModel, seen: &Observed, is_flushed: bool) -> Result<LogMod
         }
         let may_follow = |base| (base == next || i == 0) && base >= log.flushed;
         let doubtful = log.doubtful.iter().find(|batch| may_follow(batch.base) && batch.bytes == bytes);
-        if let (Some(doubtful), true) = (doubtful.cloned(), i + 1 == seen.batches.len()) {
+        // Nothing of this history comes behind it, but what the same write would have appended.
+        if let Some(doubtful) = doubtful.cloned() {
             next = doubtful.last + 1;
             log.batches.truncate(first + i);
             log.batches.push(doubtful);

@@ -37,6 +37,7 @@ pub mod replicas_drain;
 pub mod strangers_are_not_in_sync;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod watermarks_are_committed;
 pub mod watermarks_follow_the_isr;
 
 use crate::disk::Crash;

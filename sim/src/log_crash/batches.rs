@@ -37,6 +37,15 @@ pub(super) fn draw(log: &Log, now_ms: i64, rng: &mut SimRng) -> NewBatch {
     build(producer, now_ms, rng)
 }
 
+/// A batch of this producer.
+pub(super) fn of(
+    producer: Option<(ProducerId, ProducerEpoch, i32)>,
+    now_ms: i64,
+    rng: &mut SimRng,
+) -> NewBatch {
+    build(producer, now_ms, rng)
+}
+
 /// A batch of no producer.
 pub(super) fn plain(now_ms: i64, rng: &mut SimRng) -> NewBatch {
     build(None, now_ms, rng)

@@ -92,7 +92,7 @@ impl Bench {
         Ok(())
     }
 
-    fn dirs(&self) -> Result<&LogDirs> {
+    pub(super) fn dirs(&self) -> Result<&LogDirs> {
         self.dirs.as_ref().ok_or_else(|| wrong("the logs are not open".to_owned()))
     }
 
@@ -137,7 +137,7 @@ impl Bench {
 
     pub(super) fn note_failure(&mut self, log: &Log, error: &Error) {
         self.model.cache_is_suspect = true;
-        self.failed.entry(log.log_dir().to_owned()).or_insert_with(|| error.to_string());
+        self.failed.entry(log.log_dir()).or_insert_with(|| error.to_string());
     }
 
     pub(super) async fn create(&mut self, partition: &TopicPartition) -> Result<Outcome> {
@@ -227,7 +227,7 @@ impl Bench {
         self.flush_to(partition, end).await
     }
 
-    async fn flush_to(&mut self, partition: &TopicPartition, offset: Offset) -> Result<Outcome> {
+    pub(super) async fn flush_to(&mut self, partition: &TopicPartition, offset: Offset) -> Result<Outcome> {
         let log = self.log(partition)?;
         let failed = self.failure_of(&log).map(str::to_owned);
         let before = self.log_model(partition)?.flushed;
@@ -258,10 +258,16 @@ impl Bench {
     }
 
     pub(super) async fn truncate(&mut self, partition: &TopicPartition) -> Result<Outcome> {
+        let model = self.log_model(partition)?;
+        let range = (model.start - 2).max(0)..model.end + 1;
+        let to = self.rng.between(range);
+        self.truncate_at(partition, to).await
+    }
+
+    pub(super) async fn truncate_at(&mut self, partition: &TopicPartition, to: i64) -> Result<Outcome> {
         let log = self.log(partition)?;
         let mut after = self.model.clone();
         let Some(model) = after.logs.get_mut(partition) else { return Ok(Outcome::Done) };
-        let to = self.rng.between((model.start - 2).max(0)..model.end + 1);
         model.truncate(to);
         // What comes next is written by another leader.
         let next_epoch = LeaderEpoch(model.epoch.0 + 1);

@@ -26,7 +26,7 @@ pub(super) struct Layout {
 impl Layout {
     /// Segments of a few batches, with an index entry for nearly each.
     pub(super) fn draw(rng: &mut SimRng) -> Self {
-        let dirs = 1 + rng.weighted(&[4, 1]);
+        let dirs = 1 + rng.weighted(&[2, 1]);
         let partitions = 1 + rng.weighted(&[3, 2, 1]);
         let config = LogConfig {
             segment_bytes: 700 + rng.below(1200) as u32,

@@ -67,6 +67,8 @@ pub struct LogModel {
     pub end: i64,
     /// Everything below was acknowledged as fsynced.
     pub flushed: i64,
+    /// Everything below was said to be committed.
+    pub committed: i64,
     /// Where a truncation that emptied the log had it end on the way.
     pub passing_end: Option<i64>,
     /// Producers that wrote nothing from here on may have been forgotten.
@@ -88,6 +90,7 @@ impl LogModel {
             durable_start: 0,
             end: 0,
             flushed: 0,
+            committed: 0,
             passing_end: None,
             forgotten_below: 0,
             epoch,
@@ -117,6 +120,16 @@ impl LogModel {
             self.end = cut;
         }
         self.flushed = self.flushed.min(self.end);
+        self.committed = self.committed.min(cut);
+    }
+
+    /// Removes everything, and goes on at `to`.
+    pub fn restart_at(&mut self, to: i64) {
+        self.batches.clear();
+        self.flushed = self.flushed.min(to);
+        self.passing_end = Some(to.min(self.end));
+        self.committed = self.committed.min(to);
+        (self.start, self.end, self.durable_start) = (to, to, to);
     }
 
     /// Takes over what is left after a crash, which was found to be a part of what there was.
@@ -126,6 +139,7 @@ impl LogModel {
         self.passing_end = None;
         (self.start, self.end) = (start, end);
         self.flushed = self.flushed.min(end).max(flushed);
+        self.committed = self.committed.min(end);
         self.forgotten_below = self.forgotten_below.max(start);
     }
 
@@ -172,6 +186,8 @@ pub struct Observed {
     pub end: i64,
     /// Everything below is said to be durable.
     pub flushed: i64,
+    /// What is said to be committed at least.
+    pub high_watermark: i64,
     /// The batches, with the leader epoch that the epoch cache gives for their first live offset.
     pub batches: Vec<(Bytes, Option<LeaderEpoch>)>,
     /// The latest leader epoch.
@@ -208,6 +224,7 @@ impl Observed {
             start: start.0,
             end: end.0,
             flushed: log.flushed_offset().0,
+            high_watermark: log.checkpointed_high_watermark().0,
             batches,
             latest_epoch: log.latest_epoch(),
             producers: producers

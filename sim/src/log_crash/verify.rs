@@ -7,7 +7,7 @@ use super::sight::Sight;
 use crate::disk::Crash;
 use crate::invariants::{
     Between, Violation, clean_marker_is_true, epochs_follow_the_records, fsynced_prefix_survives,
-    producers_follow_the_records,
+    producers_follow_the_records, watermarks_are_committed,
 };
 
 /// Checks all logs after a crash in the middle of an operation, and returns what is left: the model of how it goes on.
@@ -42,9 +42,11 @@ pub(super) fn survivors(
         if let (Some(mut log), Some(observed)) = (history, observed) {
             epochs_follow_the_records::check(observed).map_err(named)?;
             producers_follow_the_records::check(&log, observed).map_err(named)?;
+            watermarks_are_committed::check(&between, observed).map_err(named)?;
             // What the operation would have promised at its end, it has not promised.
             log.flushed = between.histories().map(|log| log.flushed).min().unwrap_or(0);
             log.durable_start = between.histories().map(|log| log.durable_start).min().unwrap_or(0);
+            log.committed = between.histories().map(|log| log.committed).max().unwrap_or(0);
             log.forgotten_below = between.histories().map(|log| log.forgotten_below).max().unwrap_or(0);
             log.survive(observed.start, observed.end, observed.flushed);
             left.logs.insert(partition.clone(), log);

@@ -30,13 +30,19 @@ pub struct Broken {
 }
 
 /// The operations, and how likely each is.
-const OPERATIONS: [(&str, u32); 18] = [
+const OPERATIONS: [(&str, u32); 24] = [
     ("append", 32),
     ("append at once", 6),
     ("repeat", 3),
     ("flush", 12),
     ("begin epoch", 5),
-    ("truncate", 5),
+    ("truncate", 4),
+    ("replicate", 16),
+    ("send damaged", 2),
+    ("truncate by epoch", 4),
+    ("restart at", 3),
+    ("commit", 4),
+    ("move", 8),
     ("delete records", 4),
     ("retention", 5),
     ("checkpoint", 6),
@@ -142,6 +148,7 @@ impl Run {
             "checkpoint" => return bench.write_checkpoints().await,
             "remove deleted" => return bench.remove_deleted().await,
             "tend" => return bench.tend().await,
+            "commit" => return bench.commit().await,
             "create" => {
                 let missing =
                     bench.layout.partitions.iter().find(|p| !bench.model.logs.contains_key(p)).cloned();
@@ -163,6 +170,11 @@ impl Run {
             "flush" => bench.flush(partition).await,
             "begin epoch" => bench.begin_epoch(partition).await,
             "truncate" => bench.truncate(partition).await,
+            "replicate" => bench.replicate(partition).await,
+            "send damaged" => bench.send_damaged(partition).await,
+            "truncate by epoch" => bench.truncate_by_epoch(partition).await,
+            "move" => bench.move_log(partition).await,
+            "restart at" => bench.restart_at(partition).await,
             "delete records" => bench.advance_start(partition).await,
             "retention" => bench.apply_retention(partition).await,
             "delete" => bench.delete(partition).await,

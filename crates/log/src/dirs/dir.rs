@@ -299,7 +299,7 @@ impl LogDir {
     }
 
     /// Keeps the checkpoints of these logs only, durably: those of a log that is gone must not be taken for those of the
-    /// next one of its name.
+    /// next one of its name. High watermarks that were lowered are made durable too.
     pub(crate) async fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) {
         let forgotten = [&self.recovery_points, &self.start_offsets].map(|offsets| {
             let mut offsets = lock(offsets);
@@ -307,8 +307,8 @@ impl LogDir {
             offsets.retain(|partition, _| keep(partition));
             offsets.len() < before
         });
-        let mark_forgotten = self.high_watermarks.retain(&keep);
-        if (mark_forgotten || forgotten.contains(&true))
+        self.high_watermarks.retain(&keep);
+        if (self.high_watermarks.is_changed() || forgotten.contains(&true))
             && let Err(error) = self.write_checkpoints().await
         {
             self.fail(format!("its checkpoints cannot be written: {error}")).await;

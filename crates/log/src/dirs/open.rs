@@ -91,7 +91,7 @@ impl LogDirs {
         // What was copied of a log is copied again.
         found.deleted.extend(failed_copies.into_iter().map(|copy| copy.path));
         for log in logs.values().chain(futures.values()) {
-            // What a power loss took off the end counts as committed no more when others take its place.
+            // What a power loss took off the end is not committed here any more: others may take its place.
             log.home().high_watermarks().lower(log.partition(), log.end_offset());
         }
         for dir in &dirs {

@@ -62,21 +62,24 @@ impl HighWatermarks {
         true
     }
 
-    /// Forgets the marks that are not to be kept. Returns whether there were any.
-    pub(super) fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) -> bool {
+    /// Whether the file says something else.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_changed.load(Ordering::Acquire)
+    }
+
+    /// Forgets the marks that are not to be kept.
+    pub(super) fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) {
         let mut marks = lock(&self.marks);
         let before = marks.len();
         marks.retain(|partition, _| keep(partition));
         let forgotten = marks.len() < before;
         self.is_changed.fetch_or(forgotten, Ordering::AcqRel);
-        forgotten
     }
 
-    /// Forgets the mark of a log. Returns whether there was one.
-    pub(super) fn remove(&self, partition: &TopicPartition) -> bool {
+    /// Forgets the mark of a log.
+    pub(super) fn remove(&self, partition: &TopicPartition) {
         let removed = lock(&self.marks).remove(partition).is_some();
         self.is_changed.fetch_or(removed, Ordering::AcqRel);
-        removed
     }
 
     /// Writes the file, durably, if it does not say what is here.
