@@ -127,8 +127,8 @@ impl Server {
         let vote = beat.vote;
         let said = pin!(self.raft.append_entries(beat));
         tokio::select! {
-            // What openraft says goes first: a conflict, or that it follows another leader.
             biased;
+            // What openraft says goes first: a conflict, or that it follows another leader.
             said = said => said.map_err(stopped),
             () = self.has_taken(vote) => Ok(AppendEntriesResponse::Success),
             () = self.journal.engaged(vote) => Ok(AppendEntriesResponse::Success),
