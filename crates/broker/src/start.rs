@@ -391,14 +391,16 @@ pub(crate) async fn open_logs(core: &Core) -> Lost {
     let image = core.metadata.image();
     for log in core.logs.list() {
         let known = match log.topic_id() {
-            Some(id) => image.topic(id).is_some(),
+            Some(id) => image.topic(id),
             // Its `partition.metadata` was lost. The name is what is left, and the id is written again.
-            None => image.topic_by_name(log.partition().topic.as_str()).is_some(),
+            None => image.topic_by_name(log.partition().topic.as_str()),
         };
-        if known {
+        let state = known.and_then(|topic| topic.partition(log.partition().partition));
+        if state.is_some_and(|state| state.replicas.contains(&core.node_id)) {
             continue;
         }
-        warn!(directory = %log.dir().display(), "this log belongs to no topic of the cluster and is set aside");
+        // As by Kafka, not deleted: the topic is of another cluster, or the replica moved away while this broker did not run.
+        warn!(directory = %log.dir().display(), "this broker has no such replica: the log is set aside");
         if let Err(error) = core.logs.set_aside_stray(log.partition()).await {
             error!(directory = %log.dir().display(), %error, "cannot set the log aside");
         }

@@ -114,6 +114,11 @@ fn logs(cluster: &Cluster, id: usize, topic: &str) -> Vec<String> {
 }
 
 async fn reassign(cluster: &Cluster, topic: &str, replicas: &[usize]) {
+    reassign_by(cluster, 1, topic, replicas).await;
+}
+
+/// Asks broker `id`.
+async fn reassign_by(cluster: &Cluster, id: usize, topic: &str, replicas: &[usize]) {
     let replicas = replicas.iter().map(|id| i32::try_from(*id).unwrap()).collect();
     let partition = ReassignablePartition { replicas: Some(replicas), ..ReassignablePartition::default() };
     let topic = ReassignableTopic { name: topic.into(), partitions: vec![partition], ..Default::default() };
@@ -122,7 +127,7 @@ async fn reassign(cluster: &Cluster, topic: &str, replicas: &[usize]) {
         timeout_ms: 10_000,
         ..AlterPartitionReassignmentsRequest::default()
     };
-    let told = cluster.connect(1).await.call(0, request).await;
+    let told = cluster.connect(id).await.call(0, request).await;
     assert_eq!((told.error_code, told.responses[0].partitions[0].error_code), (0, 0), "{told:?}");
 }
 
@@ -318,4 +323,26 @@ async fn partitions_are_copied_on_when_there_are_more_fetchers() {
         produce(&cluster, "t", fetchers).await;
     }
     await_in_sync(&cluster, "t", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_replica_that_moved_away_meanwhile_is_set_aside_at_the_start() {
+    let mut cluster = Cluster::start().await;
+    assert_eq!(cluster.create(1, "t", 1, 2).await, ErrorCode::None);
+    await_in_sync(&cluster, "t", 2).await;
+    produce(&cluster, "t", "v").await;
+    let stays = leader(&cluster, "t").await;
+    let told = told(&cluster, stays).await;
+    let replicas = &partition(&told, "t").unwrap().replica_nodes;
+    let away = replicas.iter().map(|id| usize::try_from(*id).unwrap()).find(|id| *id != stays).unwrap();
+    cluster.brokers[away - 1].take().unwrap().stop().await.unwrap();
+    assert_eq!(logs(&cluster, away, "t"), ["t-0"]);
+    let asked = if away == 1 { 2 } else { 1 };
+    reassign_by(&cluster, asked, "t", &[stays]).await;
+    let only = i32::try_from(stays).unwrap();
+    let is_moved = |told: &MetadataResponse| partition(told, "t").is_some_and(|p| p.replica_nodes == [only]);
+    cluster.await_metadata(stays, "the move", is_moved).await;
+    cluster.restart(away).await;
+    assert_eq!(logs(&cluster, away, "t"), Vec::<String>::new());
+    assert_eq!(read(&cluster, "t", 1).await, [(0, "v".to_owned())]);
 }

@@ -151,27 +151,45 @@ impl Fetcher {
     }
 
     /// The connection that stands, or a new one.
-    async fn connect(&mut self) -> Result<Connection, String> {
+    async fn connect(&mut self) -> Result<Connection, Asked> {
         if let Some(connection) = self.connection.as_ref().filter(|connection| !connection.is_closed()) {
             return Ok(connection.clone());
         }
         self.disconnect();
         let Some(address) = (self.shared.address_of)(self.slot.leader) else {
-            return Err("it has not registered a listener for brokers".to_owned());
+            return Err(Asked::Failed("it has not registered a listener for brokers".to_owned()));
         };
-        let options = self.shared.settings.connection(self.shared.me.broker, self.slot);
-        let opened = Connection::open(&*self.shared.env.net, &address, &options).await;
-        let connection = opened.map_err(|error| error.to_string())?;
+        let shared = Arc::clone(&self.shared);
+        let options = shared.settings.connection(shared.me.broker, self.slot);
+        let mut opening = pin!(Connection::open(&*shared.env.net, &address, &options));
+        let connection = loop {
+            tokio::select! {
+                biased;
+                opened = &mut opening => break opened.map_err(|error| Asked::Failed(error.to_string()))?,
+                () = self.orders.changed() => self.hear()?,
+            }
+        };
         self.connection = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// Takes orders while something else is waited for.
+    fn hear(&mut self) -> Result<(), Asked> {
+        let news = self.orders.take().ok_or(Asked::Over)?;
+        self.state.take(news);
+        Ok(())
     }
 
     /// Sends the next request, and waits for its answer, or until something presses more.
     async fn ask(&mut self) -> Asked {
         let connection = match self.connect().await {
             Ok(connection) => connection,
-            Err(reason) => return Asked::Failed(reason),
+            Err(asked) => return asked,
         };
+        if self.state.has_new() {
+            // They came while the connection did.
+            self.look().await;
+        }
         let answer = match self.send(&connection) {
             Ok(pending) => pending.wait(),
             Err(reason) => return Asked::Failed(reason),
@@ -179,10 +197,9 @@ impl Fetcher {
         let sent_at = Instant::now();
         let mut answer = pin!(answer);
         loop {
-            let give_up = self.state.is_pressing_at().map(|pressing| {
-                let pressing = Instant::now() + pressing.saturating_sub(self.now());
+            let give_up = self.state.has_new().then(|| {
                 let earliest = self.given_up_at.map_or(sent_at, |at| at + GIVE_UP_EVERY);
-                pressing.max(earliest).max(sent_at + GRACE)
+                earliest.max(sent_at + GRACE)
             });
             tokio::select! {
                 biased;
@@ -190,10 +207,11 @@ impl Fetcher {
                     Ok(response) => Asked::Answered(response),
                     Err(error) => Asked::Failed(error.to_string()),
                 },
-                () = self.orders.changed() => match self.orders.take() {
-                    None => return Asked::Over,
-                    Some(news) => drop(self.state.take(news)),
-                },
+                () = self.orders.changed() => {
+                    if let Err(over) = self.hear() {
+                        return over;
+                    }
+                }
                 () = at(give_up) => return Asked::GivenUp,
             }
         }
@@ -204,8 +222,10 @@ impl Fetcher {
         if version < request::FIRST_VERSION {
             return Err(format!("it has Fetch up to version {version}, and no topic ids"));
         }
-        let shared = &self.shared;
-        let request = request::fetch(&shared.settings, shared.me, self.state.session.next(), version);
+        let awaited = self.state.awaited_at().map(|at| at.saturating_sub(self.now()).as_millis() + 1);
+        let max_wait_ms = awaited.map_or(i32::MAX, |ms| i32::try_from(ms).unwrap_or(i32::MAX));
+        let (shared, plan) = (&self.shared, self.state.session.next());
+        let request = request::fetch(&shared.settings, shared.me, plan, max_wait_ms, version);
         let sent = connection.start_at(request, version, shared.settings.timeout);
         sent.map_err(|error| error.to_string())
     }

@@ -20,8 +20,14 @@ pub(super) struct Follower {
     pub(super) epoch: BrokerEpoch,
 }
 
-/// The request, for this version.
-pub(super) fn fetch(settings: &FetchSettings, me: Follower, plan: Plan, version: i16) -> FetchRequest {
+/// The request, for this version; it waits for so long at most.
+pub(super) fn fetch(
+    settings: &FetchSettings,
+    me: Follower,
+    plan: Plan,
+    max_wait_ms: i32,
+    version: i16,
+) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
     for ((topic, index), want) in plan.ask {
         let partition = fetch_partition(settings, index, &want);
@@ -46,7 +52,7 @@ pub(super) fn fetch(settings: &FetchSettings, me: Follower, plan: Plan, version:
         }
     }
     let mut request = FetchRequest {
-        max_wait_ms: settings.max_wait_ms,
+        max_wait_ms: max_wait_ms.min(settings.max_wait_ms),
         min_bytes: settings.min_bytes,
         max_bytes: settings.max_bytes,
         session_id: plan.session_id,
@@ -109,18 +115,18 @@ mod tests {
 
     #[test]
     fn a_request_says_who_asks_in_which_run_and_what_the_settings_allow() {
-        let request = fetch(&settings(), ME, plan(), 17);
+        let request = fetch(&settings(), ME, plan(), i32::MAX, 17);
         let state = &request.replica_state;
         assert_eq!((request.replica_id, state.replica_id, state.replica_epoch), (-1, 3, 70));
         assert_eq!((request.max_wait_ms, request.min_bytes, request.max_bytes), (44, 2, 99));
         assert_eq!((request.session_id, request.session_epoch), (8, 2));
-        let old = fetch(&settings(), ME, plan(), 14);
-        assert_eq!((old.replica_id, old.replica_state.replica_id), (3, -1));
+        let old = fetch(&settings(), ME, plan(), 9, 14);
+        assert_eq!((old.replica_id, old.replica_state.replica_id, old.max_wait_ms), (3, -1, 9));
     }
 
     #[test]
     fn partitions_are_named_with_their_topics_once() {
-        let request = fetch(&settings(), ME, plan(), 18);
+        let request = fetch(&settings(), ME, plan(), i32::MAX, 18);
         let asked: Vec<Vec<i32>> =
             request.topics.iter().map(|t| t.partitions.iter().map(|p| p.partition).collect()).collect();
         assert_eq!(asked, [vec![0, 3], vec![0]]);
@@ -131,7 +137,7 @@ mod tests {
 
     #[test]
     fn of_a_partition_it_says_offset_epochs_and_start() {
-        let request = fetch(&settings(), ME, plan(), 18);
+        let request = fetch(&settings(), ME, plan(), i32::MAX, 18);
         let first = &request.topics[0].partitions[0];
         assert_eq!((first.fetch_offset, first.partition_max_bytes), (10, 77));
         assert_eq!((first.current_leader_epoch, first.last_fetched_epoch), (4, 2));

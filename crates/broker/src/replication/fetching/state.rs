@@ -124,9 +124,14 @@ impl State {
         self.rests.next().into_iter().chain(self.held_until).min()
     }
 
-    /// From when on a request that waits keeps somebody waiting: `None` for never.
-    pub(super) fn is_pressing_at(&self) -> Option<Duration> {
-        if self.has_new { Some(Duration::ZERO) } else { self.rests.next_hopeful() }
+    /// Whether there are partitions that a request which is under way knows nothing of.
+    pub(super) fn has_new(&self) -> bool {
+        self.has_new
+    }
+
+    /// When a request is to be back, since somebody waits for a partition that rests until then.
+    pub(super) fn awaited_at(&self) -> Option<Duration> {
+        self.rests.next_hopeful()
     }
 }
 

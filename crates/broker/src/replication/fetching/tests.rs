@@ -297,6 +297,22 @@ async fn a_leader_that_has_not_heard_of_its_epoch_is_asked_again() {
 }
 
 #[tokio::test]
+async fn who_waits_for_another_partition_is_back_when_one_has_rested() {
+    let bench = Bench::new().await;
+    let mut leader = bench.leader(TWO).await;
+    let (early, other) = (bench.partition(TOPIC, 0).await, bench.partition(TOPIC, 1).await);
+    for partition in [&early, &other] {
+        partition.take(&led_by(Some(TWO), EPOCH)).await;
+    }
+    bench.fetchers.follow([early, other]);
+    let unknown = refused(ErrorCode::UnknownLeaderEpoch);
+    leader.asked().await.answer(vec![(key(0), unknown), (key(1), nothing())]);
+    let asked = leader.asked().await;
+    let is_asked_again = asked.offsets() == [(key(0), 0)];
+    assert!(is_asked_again || asked.request.max_wait_ms <= 6, "{} ms", asked.request.max_wait_ms);
+}
+
+#[tokio::test]
 async fn a_new_leader_is_asked_at_once_while_the_old_one_keeps_its_answer() {
     let bench = Bench::new().await;
     let (mut two, mut three) = (bench.leader(TWO).await, bench.leader(THREE).await);
