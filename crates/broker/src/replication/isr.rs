@@ -1,5 +1,8 @@
 //! The task that tells the active controller which ISRs this broker wants for the partitions that it leads: of those that a
-//! change of the metadata touches.
+//! change of the metadata touches, and of those whose machine says so.
+//!
+//! Nothing is decided here: what is wanted, and which ISR counts until it is certain what became of a request, is the
+//! machine's ([`ottla_replica::Replica::ask_isr`], KIP-497).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -11,59 +14,69 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error};
 
-use ottla_metadata::Image;
 use ottla_metadata::controller::replication::alter_partition::{AlterPartition, PartitionUpdate};
-use ottla_replica::{Change, IsrAnswer};
+use ottla_replica::IsrAnswer;
 use ottla_types::{ErrorCode, PartitionEpoch};
 
 use super::Key;
+use super::asks::{Asks, Next};
 use super::changes::Touched;
-use super::proposals::{Effect, Input, Proposals, Wanted};
-use super::wanted::wanted;
+use super::wanted::ask_for;
 use crate::broker::Core;
 use crate::partitions::TopicRef;
 use crate::server::stopped;
 
-type Asking = Pin<Box<dyn Future<Output = Input> + Send>>;
+/// A request under way: whether it was answered.
+type Asking = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// Runs until the broker stops.
 pub(crate) async fn run(core: Arc<Core>, mut stop: watch::Receiver<bool>) {
     let began = Instant::now();
-    let mut machine = Proposals::default();
+    let mut asks = Asks::default();
     let mut asking: Option<Asking> = None;
-    let mut wake_at: Option<Duration> = None;
     // What was replayed before this task began.
     core.replication.signals.led.add([], [core.node_id]);
     loop {
-        let input = tokio::select! {
+        let rests_until = send(&core, began.elapsed(), &mut asks, &mut asking);
+        tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
-            input = answer_of(&mut asking) => input,
-            () = after(began, wake_at) => {
-                wake_at = None;
-                Input::Tick
-            }
-            touched = core.replication.signals.led.take() => Input::Wanted(look(&core, touched)),
-        };
-        for effect in machine.step(began.elapsed(), input) {
-            match effect {
-                Effect::Send(updates) => {
-                    let updates = note_asked(&core, updates);
-                    asking = Some(Box::pin(ask(Arc::clone(&core), updates)));
+            is_answered = answer_of(&mut asking) => match is_answered {
+                true => asks.answered(),
+                false => asks.failed(began.elapsed()),
+            },
+            () = after(began, rests_until) => {}
+            touched = core.replication.signals.led.take() => asks.look(partitions_of(&core, touched)),
+        }
+    }
+}
+
+/// Begins the next request, if there is something to ask and none is under way. Until when to rest, if that is what there is
+/// to do.
+fn send(core: &Arc<Core>, now: Duration, asks: &mut Asks, asking: &mut Option<Asking>) -> Option<Duration> {
+    loop {
+        match asks.next(now) {
+            Next::Nothing => return None,
+            Next::Rest(until) => return Some(until),
+            Next::Look(keys) => {
+                let updates = updates(core, &keys);
+                if updates.is_empty() {
+                    asks.done();
+                    continue;
                 }
-                Effect::Look(keys) => core.replication.signals.led.add(keys, []),
-                Effect::WakeAt(at) => wake_at = Some(at),
+                *asking = Some(Box::pin(ask(Arc::clone(core), updates)));
+                return None;
             }
         }
     }
 }
 
-/// The answer to what is asked, once it is there.
-async fn answer_of(asking: &mut Option<Asking>) -> Input {
+/// Whether what is asked is answered, once that is known.
+async fn answer_of(asking: &mut Option<Asking>) -> bool {
     let Some(answer) = asking else { return std::future::pending().await };
-    let input = answer.await;
+    let is_answered = answer.await;
     *asking = None;
-    input
+    is_answered
 }
 
 async fn after(began: Instant, at: Option<Duration>) {
@@ -73,8 +86,8 @@ async fn after(began: Instant, at: Option<Duration>) {
     }
 }
 
-/// What is wanted of the partitions that are touched.
-fn look(core: &Core, touched: Touched) -> Vec<Wanted> {
+/// The partitions that are touched: those that a broker holds which lives again may want it in sync.
+fn partitions_of(core: &Core, touched: Touched) -> BTreeSet<Key> {
     let image = core.metadata.image();
     let Touched { mut partitions, brokers } = touched;
     if let Some(hosted) = image.hosted(core.node_id) {
@@ -86,85 +99,67 @@ fn look(core: &Core, touched: Touched) -> Vec<Wanted> {
             }
         }
     }
-    partitions.into_iter().map(|key| wanted_of(core, &image, key)).collect()
+    partitions
 }
 
-fn wanted_of(core: &Core, image: &Image, key: Key) -> Wanted {
-    let (topic, index) = key;
-    let state = image.partition(topic, index).filter(|state| state.leader == Some(core.node_id));
-    let Some(state) = state else { return Wanted { key, state: None, update: None, is_undecided: false } };
-    let partition = core.partitions.get(TopicRef::Id(topic), index);
-    Wanted {
-        key,
-        state: Some((state.leader_epoch, state.partition_epoch)),
-        update: partition.and_then(|partition| wanted(image, key, &partition)),
-        is_undecided: false,
-    }
+/// What is wanted of these partitions now. Their watermarks count it from here on.
+fn updates(core: &Core, keys: &BTreeSet<Key>) -> Vec<PartitionUpdate> {
+    let image = core.metadata.image();
+    let ask = |key: &Key| ask_for(&image, *key, &*core.partitions.get(TopicRef::Id(key.0), key.1)?);
+    keys.iter().filter_map(ask).collect()
 }
 
-/// Has the partitions count those whom they ask for, from now on (KIP-497). What is not asked any more is left out.
-fn note_asked(core: &Core, mut updates: Vec<PartitionUpdate>) -> Vec<PartitionUpdate> {
-    updates.retain(|update| {
-        let Some(partition) = core.partitions.get(TopicRef::Id(update.topic), update.index) else {
-            return false;
-        };
-        let members = update.isr.iter().map(|(broker, _)| *broker);
-        partition
-            .drive(|replica, _, _| (Change::default(), replica.isr_asked(update.partition_epoch, members)))
-    });
-    updates
-}
-
-/// Tells the partitions what became of what they asked for.
-fn note_answers(core: &Core, asked: &[(Key, PartitionEpoch)], answer: impl Fn(&Key) -> IsrAnswer) {
-    for (key, epoch) in asked {
-        if let Some(partition) = core.partitions.get(TopicRef::Id(key.0), key.1) {
-            let answer = answer(key);
-            partition.drive(|replica, _, now| (replica.isr_answered(*epoch, answer, now), ()));
-        }
-    }
-}
-
-async fn ask(core: Arc<Core>, updates: Vec<PartitionUpdate>) -> Input {
-    let asked: Vec<(Key, PartitionEpoch)> =
+async fn ask(core: Arc<Core>, updates: Vec<PartitionUpdate>) -> bool {
+    let asked: BTreeMap<Key, PartitionEpoch> =
         updates.iter().map(|update| ((update.topic, update.index), update.partition_epoch)).collect();
     let request = AlterPartition { broker: core.node_id, epoch: core.epoch, partitions: updates };
     match core.channel.alter_partition(&request).await {
         Ok(answers) => {
-            let keys: BTreeSet<Key> = asked.iter().map(|(key, _)| *key).collect();
-            let answers: BTreeMap<_, _> = answers.into_iter().filter(|(key, _)| keys.contains(key)).collect();
-            tell(&core, &answers);
-            note_answers(&core, &asked, |key| match answers.get(key) {
-                Some(Ok(epoch)) => IsrAnswer::Altered(*epoch),
-                Some(Err(error)) => IsrAnswer::Refused(*error),
-                None => IsrAnswer::Unknown,
-            });
-            Input::Answered(answers)
+            let answers: BTreeMap<Key, Result<PartitionEpoch, ErrorCode>> = answers.into_iter().collect();
+            for (key, epoch) in asked {
+                let answer = answers.get(&key).copied();
+                tell(&core, key, answer);
+                note_answer(
+                    &core,
+                    key,
+                    epoch,
+                    match answer {
+                        Some(Ok(epoch)) => IsrAnswer::Altered(epoch),
+                        Some(Err(error)) => IsrAnswer::Refused(error),
+                        None => IsrAnswer::Unknown,
+                    },
+                );
+            }
+            true
         }
         Err(refused) => {
+            let partitions = asked.len();
             debug!(
-                "the in-sync replicas of {} partitions are not altered yet: {}",
-                asked.len(),
+                "the in-sync replicas of {partitions} partitions are not altered yet: {}",
                 refused.message
             );
-            note_answers(&core, &asked, |_| IsrAnswer::Unknown);
-            Input::Failed
+            for (key, epoch) in asked {
+                note_answer(&core, key, epoch, IsrAnswer::Unknown);
+            }
+            false
         }
     }
 }
 
-/// What is altered is told by the partition, when it is in force.
-fn tell<T>(core: &Core, answers: &BTreeMap<Key, Result<T, ErrorCode>>) {
-    for ((topic, index), answer) in answers {
-        if answer.is_err() {
-            core.replication.signals.note_isr_refused();
-        }
-        match answer {
-            Ok(_) => {}
-            Err(code @ ErrorCode::InvalidRequest) => {
-                error!(%topic, index, "the controller takes the in-sync replicas for impossible: {code}");
-            }
-            Err(code) => debug!(%topic, index, "the in-sync replicas are not altered: {code}"),
-        }
+/// Tells a partition what became of what it asked for.
+fn note_answer(core: &Core, key: Key, asked: PartitionEpoch, answer: IsrAnswer) {
+    if let Some(partition) = core.partitions.get(TopicRef::Id(key.0), key.1) {
+        partition.drive(|replica, _, now| (replica.isr_answered(asked, answer, now), ()));
+    }
+}
+
+/// Logs and counts a refusal. What is altered is told by the partition, when it is in force.
+fn tell(core: &Core, (topic, index): Key, answer: Option<Result<PartitionEpoch, ErrorCode>>) {
+    let Some(Err(code)) = answer else { return };
+    core.replication.signals.note_isr_refused();
+    if code == ErrorCode::InvalidRequest {
+        error!(%topic, index, "the controller takes the in-sync replicas for impossible: {code}");
+    } else {
+        debug!(%topic, index, "the in-sync replicas are not altered: {code}");
     }
 }

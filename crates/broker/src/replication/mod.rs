@@ -1,9 +1,8 @@
-//! This broker's part in replication, as far as brokers do not copy records to each other yet: which replicas are in sync
-//! with what it leads, and where its own replicas lie.
+//! This broker's part in replication: which replicas are in sync with what it leads, how it copies what others lead, and where
+//! its own replicas lie.
 //!
-//! - [`wanted`]: which ISR a leader wants. It is what replication will replace.
-//! - [`proposals`]: which ISRs were asked for, and which may be in force.
-//! - [`outbox`]: what waits to be asked, and asked again.
+//! - [`wanted`]: which ISR a leader asks for. [`asks`]: of which partitions, and when again.
+//! - [`outbox`]: what else waits to be asked, and asked again.
 //! - [`isr`], [`directories`]: the tasks that carry it out; [`changes`]: what they are to look at.
 //! - [`fetching`]: how what others lead is copied. [`throttle`]: how much of it a second, if that is limited.
 //! - [`nearest`]: which replica a consumer had better read from.
@@ -12,6 +11,7 @@
 //!
 //! What is not here: what the active controller decides of it (`metadata`), and how it is asked (`cluster::partitions`).
 
+mod asks;
 mod changes;
 pub(crate) mod directories;
 mod fetching;
@@ -19,7 +19,6 @@ pub(crate) mod isr;
 pub(crate) mod moving;
 pub(crate) mod nearest;
 mod outbox;
-mod proposals;
 mod signals;
 pub(crate) mod throttle;
 pub(crate) mod ticks;

@@ -21,8 +21,33 @@ pub(super) struct Outbox<T> {
     /// Of those, what is to be sent.
     waiting: BTreeSet<Key>,
     under_way: Option<BTreeMap<Key, T>>,
-    rests_until: Duration,
+    rests: Rests,
+}
+
+/// The rests after requests that failed: they grow until one is answered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rests {
+    until: Duration,
     failures: u32,
+}
+
+impl Rests {
+    /// Until when to rest; `None` if there is no need to.
+    pub(super) fn until(&self, now: Duration) -> Option<Duration> {
+        (now < self.until).then_some(self.until)
+    }
+
+    /// A request failed.
+    pub(super) fn begin(&mut self, now: Duration) {
+        let rest = SHORTEST_REST.saturating_mul(1 << self.failures.min(10)).min(LONGEST_REST);
+        self.until = now + rest;
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// A request was answered.
+    pub(super) fn end(&mut self) {
+        self.failures = 0;
+    }
 }
 
 /// What is to be done next.
@@ -43,8 +68,7 @@ impl<T: Clone + PartialEq> Outbox<T> {
             wishes: BTreeMap::new(),
             waiting: BTreeSet::new(),
             under_way: None,
-            rests_until: Duration::ZERO,
-            failures: 0,
+            rests: Rests::default(),
         }
     }
 
@@ -70,8 +94,8 @@ impl<T: Clone + PartialEq> Outbox<T> {
         if self.under_way.is_some() || self.waiting.is_empty() {
             return Next::Nothing;
         }
-        if now < self.rests_until {
-            return Next::Rest(self.rests_until);
+        if let Some(until) = self.rests.until(now) {
+            return Next::Rest(until);
         }
         let keys: Vec<Key> = self.waiting.iter().take(self.most).copied().collect();
         let mut sent = BTreeMap::new();
@@ -85,7 +109,7 @@ impl<T: Clone + PartialEq> Outbox<T> {
 
     /// The request under way was answered. Returns what it asked; that is not wished any more.
     pub(super) fn answered(&mut self) -> BTreeMap<Key, T> {
-        self.failures = 0;
+        self.rests.end();
         let sent = self.under_way.take().unwrap_or_default();
         for (key, wish) in &sent {
             if self.wishes.get(key) == Some(wish) {
@@ -97,9 +121,7 @@ impl<T: Clone + PartialEq> Outbox<T> {
 
     /// The request under way failed: what is still wished is asked again after a rest. Returns what it asked.
     pub(super) fn failed(&mut self, now: Duration) -> BTreeMap<Key, T> {
-        let rest = SHORTEST_REST.saturating_mul(1 << self.failures.min(10)).min(LONGEST_REST);
-        self.rests_until = now + rest;
-        self.failures = self.failures.saturating_add(1);
+        self.rests.begin(now);
         let sent = self.under_way.take().unwrap_or_default();
         self.waiting.extend(sent.keys().filter(|key| self.wishes.contains_key(key)));
         sent

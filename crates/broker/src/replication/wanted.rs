@@ -1,4 +1,4 @@
-//! Which ISR a leader wants, as its partition's machine says it: here is who may be in sync at all, which the metadata say.
+//! Which ISR a leader asks for, as its partition's machine says it: here is who may be in sync at all, which the metadata say.
 
 use std::time::Duration;
 
@@ -11,28 +11,31 @@ use ottla_types::{BrokerEpoch, BrokerId};
 use super::Key;
 use crate::partition::Partition;
 
-/// What this broker wants of a partition that it leads; `None` where all is as it should be, or another one leads.
+/// What this broker asks for, of a partition that it leads; `None` where all is as it should be, or another one leads. From
+/// here on the partition's high watermark counts whom it names (KIP-497).
 ///
 /// Each member is named with its registration: one that registers anew before the controller decides may have lost its
 /// log (KIP-903).
-pub(super) fn wanted(image: &Image, key: Key, partition: &Partition) -> Option<PartitionUpdate> {
-    partition.drive(|replica, _, now| (Change::default(), wanted_by(image, key, replica, now)))
+pub(super) fn ask_for(image: &Image, key: Key, partition: &Partition) -> Option<PartitionUpdate> {
+    partition.drive(|replica, _, now| (Change::default(), ask_by(image, key, replica, now)))
 }
 
-fn wanted_by(
+fn ask_by(
     image: &Image,
     (topic, index): Key,
-    replica: &Replica,
+    replica: &mut Replica,
     now: Duration,
 ) -> Option<PartitionUpdate> {
     let state = image.partition(topic, index)?;
-    let wanted = replica.wanted_isr(|broker| can_be_in_sync(image, state, broker), now)?;
-    let WantedIsr { leader_epoch, partition_epoch, members } = wanted;
+    let known = replica.current();
     // What is published and what the machine was told differ for a moment: then it is looked at again.
-    if (leader_epoch, partition_epoch) != (state.leader_epoch, state.partition_epoch) {
+    if (known.leader_epoch, known.partition_epoch) != (state.leader_epoch, state.partition_epoch) {
         return None;
     }
+    let wanted = replica.ask_isr(|broker| can_be_in_sync(image, state, broker), now)?;
+    let WantedIsr { leader_epoch, partition_epoch, members } = wanted;
     let isr = members.into_iter().map(|(broker, epoch)| (broker, Some(epoch))).collect();
+    // Whoever leads uncleanly has nobody to learn from: by what it asks for it says that it came to terms (KIP-704).
     let recovery = LeaderRecovery::Recovered;
     Some(PartitionUpdate { topic, index, leader_epoch, partition_epoch, isr, recovery })
 }
@@ -125,10 +128,10 @@ mod tests {
         replica
     }
 
-    /// The ISR that is wanted, with the registrations.
+    /// The ISR that is asked for, with the registrations.
     fn isr_of(image: &Image, fetching: &[i32]) -> Option<Vec<(i32, i64)>> {
-        let replica = leader(image.partition(TOPIC, 0).unwrap(), fetching);
-        let update = wanted_by(image, (TOPIC, 0), &replica, Duration::ZERO)?;
+        let mut replica = leader(image.partition(TOPIC, 0).unwrap(), fetching);
+        let update = ask_by(image, (TOPIC, 0), &mut replica, Duration::ZERO)?;
         assert_eq!((update.leader_epoch, update.partition_epoch), (LeaderEpoch(4), PartitionEpoch(6)));
         assert_eq!(update.recovery, LeaderRecovery::Recovered);
         Some(update.isr.iter().map(|(broker, epoch)| (broker.0, epoch.unwrap().0)).collect())
@@ -163,14 +166,14 @@ mod tests {
         assert_eq!(isr_of(&image(&[], &[2], led_by_2), &[]), None);
         assert_eq!(isr_of(&image(&[], &[], |state| state.leader = None), &[]), None);
         assert_eq!(isr_of(&image(&[1], &[1], |_| ()), &[2]), None);
-        let replica = leader(image(&[], &[1], |_| ()).partition(TOPIC, 0).unwrap(), &[2]);
-        assert_eq!(wanted_by(&Image::default(), (TOPIC, 0), &replica, Duration::ZERO), None);
+        let mut replica = leader(image(&[], &[1], |_| ()).partition(TOPIC, 0).unwrap(), &[2]);
+        assert_eq!(ask_by(&Image::default(), (TOPIC, 0), &mut replica, Duration::ZERO), None);
     }
 
     #[test]
     fn what_the_machine_knows_of_another_state_is_not_asked() {
-        let replica = leader(image(&[], &[1], |_| ()).partition(TOPIC, 0).unwrap(), &[2]);
+        let mut replica = leader(image(&[], &[1], |_| ()).partition(TOPIC, 0).unwrap(), &[2]);
         let later = image(&[], &[1], |state| state.partition_epoch = PartitionEpoch(7));
-        assert_eq!(wanted_by(&later, (TOPIC, 0), &replica, Duration::ZERO), None);
+        assert_eq!(ask_by(&later, (TOPIC, 0), &mut replica, Duration::ZERO), None);
     }
 }
