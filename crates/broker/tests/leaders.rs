@@ -80,6 +80,15 @@ impl Replicated {
         self.cluster.connect(self.leader).await
     }
 
+    /// Waits until the leader's log ends there, as tools see it.
+    async fn await_end(&self, client: &mut Client, end: i64) {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        while list_offset_as(client, -2, -1).await != (ErrorCode::None, end) {
+            assert!(tokio::time::Instant::now() < patience, "the log does not come to end at {end}");
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn produce(&self, acks: i16, timeout_ms: i32) -> ProduceRequest {
         let records = self.topic.records(0, batch(BatchBuilder::new(), &[1_000]));
         ProduceRequest { timeout_ms, ..produce_request(acks, vec![records]) }
@@ -123,6 +132,7 @@ async fn a_producer_that_asks_for_all_is_answered_when_all_in_sync_have_its_batc
     let mut producer = replicated.connect().await;
     producer.send(9, replicated.produce(-1, 60_000)).await;
     let mut other = replicated.connect().await;
+    replicated.await_end(&mut other, 1).await;
     other.send(9, replicated.produce(1, 60_000)).await;
     let leaders = produced(&mut other).await;
     assert_eq!((leaders.error_code, leaders.base_offset), (0, 1));
@@ -268,9 +278,13 @@ async fn a_fetch_by_no_replica_or_from_where_the_log_is_not_is_refused_as_kafka_
 }
 
 async fn list_offset(client: &mut Client, timestamp: i64) -> (ErrorCode, i64) {
+    list_offset_as(client, -1, timestamp).await
+}
+
+async fn list_offset_as(client: &mut Client, replica_id: i32, timestamp: i64) -> (ErrorCode, i64) {
     let partition = ListOffsetsPartition { timestamp, ..ListOffsetsPartition::default() };
     let topic = ListOffsetsTopic { name: "t".into(), partitions: vec![partition], ..Default::default() };
-    let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..ListOffsetsRequest::default() };
+    let request = ListOffsetsRequest { replica_id, topics: vec![topic], ..ListOffsetsRequest::default() };
     let told = client.call(7, request).await.topics.remove(0).partitions.remove(0);
     (error(told.error_code), told.offset)
 }
