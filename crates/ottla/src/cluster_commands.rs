@@ -13,6 +13,8 @@ use clap::{Args, Subcommand};
 use ottla_client::{Client, ClusterDescription, Error, Partition, Topic};
 use ottla_types::BrokerId;
 
+use crate::cluster::explain;
+
 /// How long the question for the active controller may take, where it is not what the command is about. A broker answers it
 /// within seconds, also where there is none.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +53,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ClusterCommand::Health(arguments) => health::run(arguments).await,
         ClusterCommand::Elect(arguments) => elect::run(arguments).await,
         ClusterCommand::Reassign(arguments) => reassign::run(arguments).await,
+    }
+}
+
+/// What there is, and who decides on it.
+struct Overview {
+    cluster: ClusterDescription,
+    topics: Vec<Topic>,
+    controller: Controller,
+}
+
+impl Overview {
+    async fn of(client: &Client) -> anyhow::Result<Self> {
+        let cluster = client.describe_cluster().await.map_err(explain)?;
+        let topics = client.list_topics().await.map_err(explain)?;
+        let controller = Controller::of(client, &cluster).await;
+        Ok(Self { cluster, topics, controller })
     }
 }
 

@@ -18,7 +18,7 @@ use ottla_types::{ErrorCode, TopicName};
 use serde::Serialize;
 
 use crate::cli::topic_name;
-use crate::cluster::{Cluster, explain};
+use crate::cluster::Cluster;
 use crate::output;
 use gather::{Gathered, gather};
 use state::PartitionState;
@@ -131,9 +131,4 @@ fn check_topic(error: ErrorCode, name: &TopicName) -> anyhow::Result<()> {
 /// Whether a broker does not have an API, as Apache Kafka's has not ours, nor old ones the newer.
 fn is_unsupported(error: &Error) -> bool {
     matches!(error, Error::UnsupportedApi { .. })
-}
-
-/// As [`explain`], for errors of looks that are part of another command.
-fn failed(error: Error) -> anyhow::Error {
-    explain(error)
 }

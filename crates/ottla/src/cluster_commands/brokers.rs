@@ -4,8 +4,8 @@ use clap::Args;
 use ottla_client::{ClusterBroker, ClusterDescription, Topic};
 use serde::Serialize;
 
-use super::{Controller, partitions};
-use crate::cluster::{Cluster, explain};
+use super::{Controller, Overview, partitions};
+use crate::cluster::Cluster;
 use crate::output::{self, Table};
 
 /// Arguments of `ottla cluster brokers`.
@@ -44,9 +44,7 @@ struct Described {
 /// Describes the brokers, by their ids.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
-    let cluster = client.describe_cluster().await.map_err(explain)?;
-    let topics = client.list_topics().await.map_err(explain)?;
-    let controller = Controller::of(&client, &cluster).await;
+    let Overview { cluster, topics, controller } = Overview::of(&client).await?;
     let brokers = describe(&cluster, &controller, &topics);
     if let Some(why) = &controller.why_unknown {
         // Not among what programs read.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use ottla_client::{
-    Client, ClusterDescription, Error, LogDir, Partition, QuorumDescription, QuorumReplica, Topic,
+    Client, ClusterDescription, Error, LogDir, OngoingReassignment, Partition, QuorumDescription,
+    QuorumReplica, Topic,
 };
 use ottla_types::{BrokerId, TopicName};
 use serde::Serialize;
@@ -102,8 +103,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// What is wrong, and what was looked at.
 async fn look(client: &Client) -> anyhow::Result<(Health, String)> {
     let cluster = client.describe_cluster().await.map_err(explain)?;
-    let topics = client.list_topics().await.map_err(explain)?;
+    let mut topics = client.list_topics().await.map_err(explain)?;
     let quorum = client.describe_quorum().await;
+    if quorum.is_ok() {
+        leave_out_those_to_come(&mut topics, &client.reassignments(None).await.map_err(explain)?);
+    }
     let mut dirs = Vec::new();
     for broker in cluster.brokers.iter().filter(|broker| broker.is_fenced != Some(true)) {
         dirs.push((broker.id, client.log_dirs(broker.id).await));
@@ -178,6 +182,19 @@ fn of_brokers(cluster: &ClusterDescription, dirs: &[(BrokerId, Result<Vec<LogDir
         }
     }
     problems
+}
+
+/// A replica that a reassignment brings is not missing before it is there: as in Kafka's metrics it counts from then on.
+fn leave_out_those_to_come(topics: &mut [Topic], ongoing: &[OngoingReassignment]) {
+    for one in ongoing {
+        let (name, index) = (&one.partition.topic, one.partition.partition);
+        let of =
+            topics.iter_mut().filter(|topic| topic.name == *name).flat_map(|topic| &mut topic.partitions);
+        for partition in of.filter(|partition| partition.index == index) {
+            let isr = &partition.isr;
+            partition.replicas.retain(|broker| isr.contains(broker) || !one.adding.contains(broker));
+        }
+    }
 }
 
 /// `min.insync.replicas` of topics, or why it cannot be read of any.
@@ -271,7 +288,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use ottla_client::{Address, ClusterBroker};
-    use ottla_types::{ErrorCode, LeaderEpoch, LeadershipEpoch, Offset, TopicId};
+    use ottla_types::{ErrorCode, LeaderEpoch, LeadershipEpoch, Offset, TopicId, TopicPartition};
 
     use super::*;
 
@@ -362,6 +379,16 @@ mod tests {
             Ok(names.iter().map(|(name, least)| (TopicName::new(*name).unwrap(), *least)).collect())
         };
         let least = names(&[("a", 1), ("b", 3)]);
+        let mut moving = [topic("a", vec![partition(0, Some(1), &[1])])];
+        let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect::<Vec<_>>();
+        let comes = OngoingReassignment {
+            partition: TopicPartition { topic: moving[0].name.clone(), partition: 0 },
+            replicas: ids(&[1, 2]),
+            adding: ids(&[2]),
+            removing: Vec::new(),
+        };
+        leave_out_those_to_come(&mut moving, &[comes]);
+        assert_eq!(of_partitions(&moving, &least), [], "who is yet to come is not missing");
         assert_eq!(of_partitions(&[topic("a", vec![partition(0, Some(1), &[1, 2])])], &least), []);
         let a = topic("a", (0..4).map(|index| partition(index, None, &[2])).collect());
         let b = topic("b", vec![partition(0, Some(1), &[1]), partition(1, Some(1), &[1, 2])]);

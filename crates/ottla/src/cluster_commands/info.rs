@@ -6,8 +6,8 @@ use clap::Args;
 use ottla_client::{ClusterDescription, Topic};
 use serde::Serialize;
 
-use super::{Controller, partitions};
-use crate::cluster::{Cluster, explain};
+use super::{Controller, Overview, partitions};
+use crate::cluster::Cluster;
 use crate::output;
 
 /// Arguments of `ottla cluster info`.
@@ -47,9 +47,7 @@ struct Info {
 /// Describes the cluster.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = arguments.cluster.connect().await?;
-    let cluster = client.describe_cluster().await.map_err(explain)?;
-    let topics = client.list_topics().await.map_err(explain)?;
-    let controller = Controller::of(&client, &cluster).await;
+    let Overview { cluster, topics, controller } = Overview::of(&client).await?;
     let info = Info::of(&cluster, &controller, &topics);
     if arguments.json {
         return output::say_json(&info);

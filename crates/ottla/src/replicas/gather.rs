@@ -10,7 +10,8 @@ use ottla_types::{BrokerId, TopicName, TopicPartition};
 use tokio::task::JoinSet;
 
 use super::state::{Beside, PartitionState};
-use super::{check_topic, failed, is_unsupported};
+use super::{check_topic, is_unsupported};
+use crate::cluster::explain;
 
 /// What was found.
 #[derive(Debug)]
@@ -27,18 +28,18 @@ pub(crate) struct Gathered {
 pub(crate) async fn gather(client: &Client, topics: Option<&[TopicName]>) -> anyhow::Result<Gathered> {
     // In this order: a leader that is elected in between tells by its epoch that it is newer than these metadata.
     let metadata = match topics {
-        None => client.refresh_all().await.map_err(failed)?,
-        Some(names) => client.refresh(names).await.map_err(failed)?,
+        None => client.refresh_all().await.map_err(explain)?,
+        Some(names) => client.refresh(names).await.map_err(explain)?,
     };
     let shown = chosen(&metadata, topics)?;
-    let cluster = client.describe_cluster().await.map_err(failed)?;
+    let cluster = client.describe_cluster().await.map_err(explain)?;
     let known: BTreeMap<BrokerId, bool> =
         cluster.brokers.iter().map(|broker| (broker.id, broker.is_fenced == Some(true))).collect();
     let mut told = Told { fenced: fenced(&shown, &known), ..Told::default() };
     told.eligible = match client.eligible_replicas(topics.unwrap_or(&[])).await {
         Ok(eligible) => eligible,
         Err(error) if is_unsupported(&error) => BTreeMap::new(),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(explain(error)),
     };
     ask_leaders(client, &metadata, topics, &mut told).await;
     if !told.by_leaders {

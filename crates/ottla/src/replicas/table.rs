@@ -1,6 +1,6 @@
 //! One look at replicas, for eyes.
 
-use super::state::{Health, PartitionState, ReplicaState};
+use super::state::{Health, PartitionState, ReplicaState, Standing};
 use crate::output::Table;
 
 /// The partitions that are shown, and below them how all are.
@@ -12,25 +12,32 @@ pub(super) fn text(all: &[PartitionState], shown: &[&PartitionState]) -> String 
     format!("{}\n\n{summary}", partitions(shown))
 }
 
-/// A row for each replica; what concerns the partition is in the first.
+/// The columns.
+const HEAD: [&str; 11] = [
+    "partition",
+    "epoch",
+    "watermark",
+    "in sync",
+    "broker",
+    "state",
+    "end",
+    "lag",
+    "fetched",
+    "caught up",
+    "out of sync",
+];
+
+/// A row for each replica; what concerns the partition is in the first. Sizes are shown where brokers tell those of followers.
 fn partitions(shown: &[&PartitionState]) -> String {
-    let mut table = Table::new(&[
-        "partition",
-        "epoch",
-        "watermark",
-        "in sync",
-        "broker",
-        "state",
-        "end",
-        "lag",
-        "fetched",
-        "caught up",
-        "out of sync",
-    ]);
+    let mut replicas = shown.iter().flat_map(|partition| &partition.replicas);
+    let has_sizes = replicas.any(|replica| replica.state != Standing::Leads && replica.size_bytes.is_some());
+    let columns: Vec<&str> = HEAD.into_iter().chain(has_sizes.then_some("bytes")).collect();
+    let mut table = Table::new(&columns);
     for partition in shown {
         for (index, replica) in partition.replicas.iter().enumerate() {
             let head = if index == 0 { head(partition) } else { Default::default() };
-            table.add_row(head.into_iter().chain(row(replica)));
+            let size = has_sizes.then(|| number(replica.size_bytes));
+            table.add_row(head.into_iter().chain(row(replica)).chain(size));
         }
     }
     table.text()
@@ -130,6 +137,15 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("\n\n2 partitions: 1 under-replicated (1 at min.insync.replicas)"), "{text}");
+    }
+
+    #[test]
+    fn sizes_are_shown_where_brokers_tell_those_of_followers() {
+        let mut told = of(0, &[1, 2, 3], &[]);
+        assert!(!partitions(&[&told]).contains("bytes"));
+        told.replicas[1].size_bytes = Some(4711);
+        let text = partitions(&[&told]);
+        assert!(text.contains("bytes") && text.lines().nth(2).unwrap().trim().ends_with("4711"), "{text}");
     }
 
     #[test]

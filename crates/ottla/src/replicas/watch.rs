@@ -1,7 +1,7 @@
 //! `ottla replicas --watch`: look after look. On a terminal the state is drawn anew, with what happened last below it; anywhere
 //! else each thing that happens is a line.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -44,8 +44,12 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
     loop {
         let look = arguments.look(client).await;
         let is_first = watch.is_first();
+        if is_first && look.is_err() {
+            // A topic that is not there, or a cluster that never answers: told once and for all.
+            return look.map(drop);
+        }
         let new = match &look {
-            Ok(gathered) => watch.sees(gathered.partitions.clone(), began.elapsed()),
+            Ok(gathered) => watch.looks(gathered, began.elapsed()),
             Err(error) => watch.hears_nothing(&format!("{error:#}")),
         };
         let events: Vec<Event> = new.into_iter().map(|change| watch.event(change)).collect();
@@ -112,6 +116,8 @@ struct Watch {
     lacking_since: Option<Duration>,
     /// Whether the last look failed.
     is_deaf: bool,
+    /// What could not be told at the last look: the words before the reason, which may differ from look to look.
+    missing: BTreeSet<String>,
 }
 
 impl Watch {
@@ -125,7 +131,25 @@ impl Watch {
         Event { time: now(), change, under_replicated }
     }
 
-    /// Takes a look, and tells what happened since the one before.
+    /// Takes a look, and tells what happened since the one before; also to those who could be asked then.
+    fn looks(&mut self, gathered: &Gathered, now: Duration) -> Vec<Change> {
+        let subject = |missing: &String| missing.split(':').next().unwrap_or_default().to_owned();
+        let known = std::mem::take(&mut self.missing);
+        self.missing = gathered.missing.iter().map(subject).collect();
+        let is_first = self.is_first();
+        let mut happened = self.sees(gathered.partitions.clone(), now);
+        if is_first {
+            // It was said with the first look.
+            return happened;
+        }
+        let new = gathered.missing.iter().filter(|missing| !known.contains(&subject(missing)));
+        happened.extend(new.map(|missing| about_all(Kind::Unanswered, missing.clone())));
+        let over = known.iter().filter(|missing| !self.missing.contains(*missing));
+        happened.extend(over.map(|missing| about_all(Kind::Unanswered, format!("no longer so: {missing}"))));
+        happened
+    }
+
+    /// Takes how partitions are, and tells what happened since the look before.
     fn sees(&mut self, partitions: Vec<PartitionState>, now: Duration) -> Vec<Change> {
         let mut happened = self.seen.as_ref().map_or_else(Vec::new, |seen| changes(seen, &partitions));
         if std::mem::take(&mut self.is_deaf) {
@@ -193,6 +217,22 @@ mod tests {
         assert!(watch.hears_nothing("refused").is_empty());
         let news = told(watch.sees(vec![of(0, &[1, 2, 3], &[])], Duration::ZERO));
         assert_eq!(news, ["brokers answer again"]);
+    }
+
+    #[test]
+    fn a_leader_that_does_not_answer_is_told_once_though_its_reason_differs_and_when_it_does() {
+        let look = |missing: &[&str]| Gathered {
+            partitions: vec![of(0, &[1, 2, 3], &[])],
+            told_by_leaders: true,
+            missing: missing.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let mut watch = Watch::default();
+        assert!(watch.looks(&look(&["broker 1 does not tell: refused"]), Duration::ZERO).is_empty());
+        let new = watch
+            .looks(&look(&["broker 1 does not tell: late", "broker 2 does not tell: late"]), Duration::ZERO);
+        assert_eq!(told(new), ["broker 2 does not tell: late"]);
+        let over = told(watch.looks(&look(&[]), Duration::ZERO));
+        assert_eq!(over, ["no longer so: broker 1 does not tell", "no longer so: broker 2 does not tell"]);
     }
 
     #[test]

@@ -132,7 +132,12 @@ fn moves(before: &[Placed], wanted: &[Placed], ongoing: &[OngoingReassignment]) 
 
 /// A number of partitions.
 pub(super) fn counted(partitions: usize) -> String {
-    format!("{partitions} partition{}", if partitions == 1 { "" } else { "s" })
+    count(partitions, "partition")
+}
+
+/// A number of things.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

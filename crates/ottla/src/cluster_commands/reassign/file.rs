@@ -101,7 +101,8 @@ fn placed(partition: AssignedPartition) -> anyhow::Result<Placed> {
         );
         if let Some(named) = dirs.iter().find(|dir| *dir != ANY_DIR) {
             anyhow::bail!(
-                "{at} is to lie in {named}: only {ANY_DIR:?} is possible, brokers choose directories themselves"
+                "{at} is to lie in the directory {named}: this command knows only {ANY_DIR:?}; kafka-reassign-partitions.sh moves \
+                 replicas between directories"
             );
         }
     }
@@ -147,7 +148,10 @@ mod tests {
             (of(r#"{"topic":"t","partition":0,"replicas":[]}"#), "t-0 has no replicas"),
             (of(r#"{"topic":"t","partition":-1,"replicas":[1]}"#), "counted from 0"),
             (of(r#"{"topic":"t","partition":0,"replicas":[-1]}"#), "negative"),
-            (of(r#"{"topic":"t","partition":0,"replicas":[1],"log_dirs":["/a"]}"#), "t-0 is to lie in /a"),
+            (
+                of(r#"{"topic":"t","partition":0,"replicas":[1],"log_dirs":["/a"]}"#),
+                "t-0 is to lie in the directory /a",
+            ),
             (of(r#"{"topic":"t","partition":0,"replicas":[1,2],"log_dirs":["any"]}"#), "1 log_dirs"),
             (of(""), "no partitions"),
             (r#"{"version":2,"partitions":[]}"#.to_owned(), "version is 2"),

@@ -8,6 +8,7 @@ use ottla_client::{Client, OngoingReassignment};
 use ottla_types::{BrokerId, TopicName, TopicPartition};
 use serde::Serialize;
 
+use super::execute::count;
 use super::list;
 use crate::cluster::{Cluster, explain};
 use crate::output::{self, Table};
@@ -237,7 +238,10 @@ fn left(moving: &[Moving]) -> Left {
 impl Left {
     fn text(&self) -> String {
         let Self { replicas, lag_records, bytes } = self;
-        format!("{replicas} replicas are still copied: about {bytes} bytes, {lag_records} records")
+        format!(
+            "still to be copied: {}, about {bytes} bytes, {lag_records} records",
+            count(*replicas, "replica")
+        )
     }
 }
 
@@ -281,7 +285,7 @@ mod tests {
         };
         assert_eq!(changes(&at(250, false), &at(250, false)), Vec::<String>::new());
         let copied = changes(&at(250, false), &at(400, false));
-        assert_eq!(copied, ["1 replicas are still copied: about 600 bytes, 0 records"]);
+        assert_eq!(copied, ["still to be copied: 1 replica, about 600 bytes, 0 records"]);
         let came = changes(&at(400, false), &at(1000, true));
         assert_eq!(came[0], "t-0: broker 3 is in sync");
         assert_eq!(changes(&at(1000, true), &[]), ["t-0: the move is over"]);

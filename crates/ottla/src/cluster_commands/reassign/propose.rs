@@ -7,6 +7,7 @@ use clap::Args;
 use ottla_client::{Client, ClusterBroker, ClusterDescription};
 use ottla_types::{BrokerId, TopicName, TopicPartition};
 
+use super::execute::{count, counted};
 use super::file;
 use super::plan::{self, Place, Placed, Wish};
 use crate::cli::topic_name;
@@ -165,8 +166,9 @@ fn summary(before: &[Placed], after: &[Placed], sizes: &BTreeMap<TopicPartition,
         return vec!["all is where it should be: nothing is to be moved".to_owned()];
     }
     let mut lines = vec![format!(
-        "{changed} of {} partitions change, and {copies} replicas are copied: {bytes} bytes as they are now",
-        before.len()
+        "{changed} of {} to be changed, and {} to be copied: {bytes} bytes as they are now",
+        counted(before.len()),
+        count(copies, "replica")
     )];
     let leads = |placed: &[Placed]| {
         let firsts = |placed: &Placed| Placed {
@@ -210,7 +212,7 @@ mod tests {
         assert_eq!(
             summary(&before, &after, &sizes),
             [
-                "2 of 2 partitions change, and 1 replicas are copied: 1000 bytes as they are now",
+                "2 of 2 partitions to be changed, and 1 replica to be copied: 1000 bytes as they are now",
                 "broker 1: replicas 2 -> 2, preferred leader of 2 -> 1",
                 "broker 2: replicas 2 -> 1, preferred leader of 0 -> 1",
                 "broker 3: replicas 0 -> 1, preferred leader of 0 -> 0",
