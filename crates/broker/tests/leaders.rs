@@ -364,6 +364,26 @@ async fn an_idempotent_producer_goes_on_with_the_next_leader_without_a_duplicate
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_replicas_keep_the_same_bytes() {
+    let mut replicated = Replicated::start("").await;
+    let mut client = replicated.connect().await;
+    for (acks, sequence) in [(1, 0), (-1, 2), (1, 4), (-1, 6)] {
+        let records = Topic::named("t").records(0, sequenced(7, 0, sequence, 2));
+        client.send(9, produce_request(acks, vec![records])).await;
+        assert_eq!(produced(&mut client).await.error_code, 0);
+    }
+    // The last one was for all of them.
+    let mut logs = Vec::new();
+    for id in 1..=3_usize {
+        replicated.cluster.brokers[id - 1].take().unwrap().stop().await.unwrap();
+        let file = format!("node-{id}/t-0/00000000000000000000.log");
+        logs.push(std::fs::read(replicated.cluster.dir.path().join(file)).unwrap());
+    }
+    assert_eq!(ottla_records::batches(&logs[0]).filter(Result::is_ok).count(), 4);
+    assert!(logs[1] == logs[0] && logs[2] == logs[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stops_in_order_leaves_another_one_with_all_that_was_acknowledged() {
     let mut replicated = Replicated::start("min.insync.replicas=2\n").await;
     let mut client = replicated.connect().await;
