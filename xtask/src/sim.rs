@@ -20,7 +20,7 @@ pub(crate) fn build(cargo: &mut Command) -> &mut Command {
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Which cluster: broker, quorum or cluster; all of them if it is not said
+    /// Which cluster: broker, quorum, cluster or replication; all of them if it is not said
     #[arg(long)]
     profile: Option<String>,
     /// The first seed; the next ones have the next numbers
@@ -41,10 +41,13 @@ pub(crate) struct Arguments {
     /// Show instead that seeds find each mistake that a cluster can be told to make
     #[arg(long)]
     sabotage: bool,
+    /// From how many seeds on it is counted how many a mistake needs
+    #[arg(long)]
+    beginnings: Option<u64>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { profile, seed, seeds, minutes, threads, twice, sabotage } = arguments;
+    let Arguments { profile, seed, seeds, minutes, threads, twice, sabotage, beginnings } = arguments;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace::root()?);
     cargo.args(["run", "--quiet"]);
@@ -56,5 +59,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     cargo.args(threads.map(|threads| format!("--threads={threads}")));
     cargo.args(twice.then_some("--twice"));
     cargo.args(sabotage.then_some("--sabotage"));
+    cargo.args(beginnings.map(|count| format!("--beginnings={count}")));
     process::run(&mut cargo, "simulate clusters", "install Rust")
 }

@@ -191,10 +191,15 @@ impl Error {
         match self {
             Self::Disconnected { .. } | Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
             // The leader has the records, and its followers may or may not: KIP-98 lets the producer find out by
-            // sending again.
-            Self::Answered { code, .. } => {
-                matches!(code, ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend)
-            }
+            // sending again. Who does not lead any more may have done so when it appended them; and an append that failed
+            // may have come to be.
+            Self::Answered { code, .. } => matches!(
+                code,
+                ErrorCode::RequestTimedOut
+                    | ErrorCode::NotEnoughReplicasAfterAppend
+                    | ErrorCode::NotLeaderOrFollower
+                    | ErrorCode::KafkaStorageError
+            ),
             Self::GaveUp { last, .. } => last.leaves_doubt(),
             _ => false,
         }
@@ -260,4 +265,30 @@ fn of(subject: &str) -> String {
 
 fn because(message: &Option<String>) -> String {
     message.as_ref().map_or_else(String::new, |message| format!(": {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_lost_its_leadership_or_its_disk_leaves_doubt_whether_it_appended() {
+        let answered = |code| Error::Answered {
+            broker: Address::new("a", 1),
+            api: ApiKey::Produce,
+            code,
+            subject: String::new(),
+            message: None,
+        };
+        for code in [
+            ErrorCode::NotLeaderOrFollower,
+            ErrorCode::KafkaStorageError,
+            ErrorCode::RequestTimedOut,
+            ErrorCode::NotEnoughReplicasAfterAppend,
+        ] {
+            assert!(answered(code).leaves_doubt(), "{code}");
+        }
+        assert!(!answered(ErrorCode::NotEnoughReplicas).leaves_doubt());
+        assert!(!answered(ErrorCode::MessageTooLarge).leaves_doubt());
+    }
 }

@@ -63,8 +63,8 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    /// All mistakes.
-    pub const ALL: [Self; 8] = [
+    /// Those of the metadata, which clusters without replicas show.
+    pub const METADATA: [Self; 8] = [
         Self::VoteBeforeFsync,
         Self::EmptyDirectoryVotes,
         Self::LeadsBeforeAppliedAll,
@@ -73,6 +73,28 @@ impl Sabotage {
         Self::FencedBrokerLeads,
         Self::UncleanStaysEligible,
         Self::RestartStaysInSync,
+    ];
+
+    /// Those of replicas.
+    pub const REPLICATION: [Self; 18] = [
+        Self::WatermarkIgnoresProposed,
+        Self::AcksOfOldEpochCount,
+        Self::FencedBrokerEnters,
+        Self::StaleBrokerEpochEnters,
+        Self::TruncatesToWatermark,
+        Self::TruncatesByEndAlone,
+        Self::ExLeaderRaisesWatermark,
+        Self::WatermarkBelowLogStart,
+        Self::WatermarkBelowMinIsr,
+        Self::SilenceIsARefusal,
+        Self::EntersWithoutEpochStart,
+        Self::EntersAtWatermarkAlone,
+        Self::LeaderComparesNoEpochs,
+        Self::DivergentFetchCounts,
+        Self::RestartedFollowerKeepsItsEnd,
+        Self::LeaderAcksUnflushed,
+        Self::UnflushedFollowerAcks,
+        Self::WaiterOutlivesEpoch,
     ];
 }
 

@@ -9,6 +9,10 @@ use ottla_sim::run::campaign::{Campaign, Totals};
 use ottla_sim::run::{Failure, Profile, run_seed};
 use tracing_subscriber::EnvFilter;
 
+/// How far the seeds lie apart from which on it is counted how many a mistake needs.
+#[cfg(feature = "sabotage")]
+const APART: u64 = 1_000;
+
 /// Runs clusters under faults, each from one seed.
 #[derive(Parser)]
 struct Arguments {
@@ -34,6 +38,10 @@ struct Arguments {
     #[cfg(feature = "sabotage")]
     #[arg(long)]
     sabotage: bool,
+    /// From how many seeds on it is counted how many a mistake needs
+    #[cfg(feature = "sabotage")]
+    #[arg(long, default_value_t = 1)]
+    beginnings: u64,
 }
 
 impl Arguments {
@@ -92,31 +100,63 @@ fn tell(profile: Profile, totals: &Totals) {
     );
 }
 
-/// Has clusters make each mistake, and tells in how many seeds that shows. Whether it does for all of them.
+/// Has clusters make each mistake, and tells in how many seeds that shows, from several beginnings. Whether it does for all
+/// of them.
 #[cfg(feature = "sabotage")]
 fn sabotage(arguments: &Arguments) -> bool {
     use ottla_types::sabotage::Sabotage;
     // That something panics by a mistake is one way to be found, and need not be told at length.
     std::panic::set_hook(Box::new(|_| ()));
-    // Without a mistake all of these pass.
-    let seeds = arguments.seeds.unwrap_or(300);
+    let profiles =
+        [(Profile::Cluster, &Sabotage::METADATA[..]), (Profile::Replication, &Sabotage::REPLICATION)];
+    let profiles =
+        profiles.into_iter().filter(|(profile, _)| arguments.profile.is_none_or(|only| only == *profile));
+    let mut worst = Vec::new();
     let mut all = true;
-    for mistake in Sabotage::ALL {
-        let profile = arguments.profile.unwrap_or(Profile::Cluster);
-        let campaign = Campaign { seeds, mistake: Some(mistake), ..arguments.campaign(profile) };
-        match campaign.run() {
-            Ok(_) => {
-                eprintln!("{mistake:?}: NOT found in {seeds} seeds");
-                all = false;
-            }
-            Err(failure) => {
-                let (seeds, violation) = (failure.seed - arguments.seed + 1, &failure.violation);
-                let what: String = violation.what.chars().take(200).collect();
-                println!("{mistake:?}: found in {seeds} seeds: {}: {what}", violation.invariant);
+    for (profile, mistakes) in profiles {
+        for mistake in mistakes {
+            match needed(arguments, profile, *mistake) {
+                Ok((needed, failure)) => {
+                    let what: String = failure.violation.what.chars().take(200).collect();
+                    println!(
+                        "{mistake:?}: found in {needed:?} seeds: {}: {what}",
+                        failure.violation.invariant
+                    );
+                    worst.extend(needed);
+                }
+                Err(seeds) => {
+                    eprintln!("{mistake:?}: NOT found in {seeds} seeds");
+                    all = false;
+                }
             }
         }
     }
+    worst.sort_unstable();
+    if let (Some(median), Some(worst)) = (worst.get(worst.len() / 2), worst.last()) {
+        println!("seeds needed: {median} in the median, {worst} at worst");
+    }
     all
+}
+
+/// How many seeds a mistake needs from each beginning, and how it is found from the first; or in how many it is not.
+#[cfg(feature = "sabotage")]
+fn needed(
+    arguments: &Arguments,
+    profile: Profile,
+    mistake: ottla_types::sabotage::Sabotage,
+) -> Result<(Vec<u64>, Box<Failure>), u64> {
+    // Without a mistake all of these pass.
+    let seeds = arguments.seeds.unwrap_or(300);
+    let mut counts = Vec::new();
+    let mut first = None;
+    for beginning in 0..arguments.beginnings.max(1) {
+        let seed = arguments.seed + beginning * APART;
+        let campaign = Campaign { seed, seeds, mistake: Some(mistake), ..arguments.campaign(profile) };
+        let Err(failure) = campaign.run() else { return Err(seeds) };
+        counts.push(failure.seed - seed + 1);
+        first.get_or_insert(failure);
+    }
+    first.map(|failure| (counts, failure)).ok_or(seeds)
 }
 
 fn main() -> ExitCode {

@@ -140,6 +140,7 @@ impl Cluster {
     pub(crate) fn start(world: &World, properties: &str, watch: WorldWatcher) -> Self {
         let oracle = Oracle::default();
         let (watching, trace, timeline) = (oracle.clone(), world.trace().clone(), world.timeline().clone());
+        let failing = world.clone();
         world.watch(Arc::new(move |node, start, event| {
             if let Some(Observed::Delivers(
                 delivery @ (Delivery::Leading { .. } | Delivery::NotLeading { .. }),
@@ -147,7 +148,11 @@ impl Cluster {
             {
                 trace.say(timeline.now_us(), node, || format!("{delivery:?}"));
             }
-            watching.with(|log| log.observe(node, start, event));
+            let is_failure =
+                matches!(event.downcast_ref(), Some(Observed::Delivers(Delivery::Failed { .. })));
+            if !is_failure || !failing.has_disk_failed(node) {
+                watching.with(|log| log.observe(node, start, event));
+            }
             watch(node, start, event);
         }));
         let nodes: Vec<NodeId> = (1..=NODES)

@@ -60,8 +60,11 @@ pub(super) fn program(world: World, oracle: Oracle, id: u32, count: u32, more: &
                 biased;
                 () = started.stopped() => {}
                 failure = broker.failed() => {
-                    let what = format!("{node} cannot go on, and its disk has not failed: {failure}");
-                    oracle.with(|log| log.violated(Violation::new("nothing_fails", what)));
+                    world.note(node, Kind::Process, 11, || format!("cannot go on: {failure}"));
+                    if !world.has_disk_failed(node) {
+                        let what = format!("{node} cannot go on, and its disk has not failed: {failure}");
+                        oracle.with(|log| log.violated(Violation::new("nothing_fails", what)));
+                    }
                 }
             }
             // A log that could not be closed is recovered by the next start.

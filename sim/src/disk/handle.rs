@@ -155,6 +155,12 @@ impl SimDisk {
         contents
     }
 
+    /// How many bytes all files have together.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
     /// Turns one bit of a file around, on the device and in the cache, as a worn cell does. Without such a file or bit
     /// nothing happens.
     pub fn flip(&self, path: &Path, bit: u64) {

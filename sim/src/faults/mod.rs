@@ -11,6 +11,7 @@ pub use nemesis::{Nemesis, Weights};
 
 use std::time::Duration;
 
+use crate::disk::Faults;
 use crate::engine::{Kind, NodeId};
 use crate::net::Quality;
 use crate::world::World;
@@ -38,8 +39,32 @@ pub enum Fault {
     BadLink(NodeId, NodeId, Quality),
     /// All calls of a disk take long; it is as usual again.
     SlowDisk(NodeId, Duration),
+    /// Calls of a disk fail, until it is replaced or repaired.
+    BadDisk(NodeId, Failing),
     /// A wall clock is wrong by so many milliseconds from now on.
     ClockJump(NodeId, i64),
+}
+
+/// Which calls of a disk fail. Syncs do in [`crate::log_crash`]: a node refuses to start on a metadata log that was damaged so, and
+/// nobody is there to copy it from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// Reads, now and then.
+    Reads,
+    /// Writes, now and then, after any part of them.
+    Writes,
+    /// What does not fit any more.
+    Full,
+}
+
+impl Failing {
+    fn set(self, faults: &mut Faults, used_bytes: u64) {
+        match self {
+            Self::Reads => faults.read_errors_per_mille = 50,
+            Self::Writes => faults.write_errors_per_mille = 50,
+            Self::Full => faults.capacity_bytes = Some(used_bytes + 2_000),
+        }
+    }
 }
 
 impl Fault {
@@ -67,6 +92,7 @@ impl Fault {
                     faults.sync_latency = Some(range);
                 });
             }
+            Self::BadDisk(node, failing) => world.fail_disk(*node, |faults, used| failing.set(faults, used)),
             Self::ClockJump(node, ahead_ms) => world.set_clock_ahead_ms(*node, *ahead_ms),
         }
     }
@@ -89,7 +115,7 @@ impl Fault {
                 net.set_quality(*one, *other, Quality::local());
                 net.set_quality(*other, *one, Quality::local());
             }
-            Self::SlowDisk(node, _) => world.set_disk_faults(*node, |_| {}),
+            Self::SlowDisk(node, _) | Self::BadDisk(node, _) => world.set_disk_faults(*node, |_| {}),
             Self::Reset(..) | Self::ClockJump(..) => {}
         }
     }

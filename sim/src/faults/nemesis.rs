@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Fault, heal};
+use super::{Failing, Fault, heal};
 use crate::engine::NodeId;
 use crate::net::Quality;
 use crate::rng::SimRng;
@@ -37,10 +37,12 @@ pub struct Weights {
     pub slow_disk: u32,
     /// [`Fault::ClockJump`].
     pub clock_jump: u32,
+    /// [`Fault::BadDisk`].
+    pub bad_disk: u32,
 }
 
 impl Weights {
-    /// Everything but wiped disks, processes most of all.
+    /// Everything but disks that are wiped or fail, processes most of all.
     #[must_use]
     pub fn all() -> Self {
         Self {
@@ -55,6 +57,7 @@ impl Weights {
             bad_link: 2,
             slow_disk: 2,
             clock_jump: 1,
+            bad_disk: 0,
         }
     }
 }
@@ -151,9 +154,12 @@ impl Nemesis {
             bad_link,
             slow_disk,
             clock_jump,
+            bad_disk,
         } = self.weights;
-        let weights =
-            [kill, power_loss, wipe, pause, stop, cut, partition, reset, bad_link, slow_disk, clock_jump];
+        let weights = [
+            kill, power_loss, wipe, pause, stop, cut, partition, reset, bad_link, slow_disk, clock_jump,
+            bad_disk,
+        ];
         Some(match self.rng.weighted(&weights) {
             0 => Fault::Kill(self.victim()?),
             1 => Fault::PowerLoss(self.victim()?),
@@ -183,9 +189,13 @@ impl Nemesis {
                 let ms = [5, 50, 500][self.rng.index(3)];
                 Fault::SlowDisk(self.victim()?, Duration::from_millis(ms))
             }
-            _ => {
+            10 => {
                 let ahead_ms = self.rng.between(-120_000..120_000);
                 Fault::ClockJump(self.victim()?, ahead_ms)
+            }
+            _ => {
+                let failing = [Failing::Reads, Failing::Writes, Failing::Full];
+                Fault::BadDisk(self.victim()?, failing[self.rng.index(failing.len())])
             }
         })
     }

@@ -12,7 +12,7 @@ pub fn check(node: NodeId, committed: &Committed, log: &DiskLog, to: i64) -> Res
     let cut = log.batches.iter().filter(|batch| batch.end > to);
     let known = |base: i64| committed.batches.get(&base);
     match cut.into_iter().find(|batch| known(batch.base) == Some(*batch)) {
-        Some(batch) if committed.disks_without(batch) < committed.plan.min_insync => {
+        Some(batch) if committed.lost.len() < committed.plan.min_insync => {
             let Committed { name, high_watermark, .. } = committed;
             let what = format!(
                 "{node} cuts its log of {name} to {to}, and with it {batch:?}, which is committed; the high watermark is \

@@ -1,12 +1,13 @@
-//! Invariant 16, as far as it can be read: of an idempotent producer no record is there twice, and those that are there
-//! keep the order in which they were sent.
+//! Invariant 16, as far as it can be read: of an idempotent producer no record is there twice, and those that it was told of
+//! keep the order in which they were sent. One that it has given up may come late: its request may be on its way for as long as
+//! a connection lasts, and is carried out if the broker has heard nothing newer from the producer id that it has.
 
 use std::collections::BTreeMap;
 
 use ottla_types::TopicPartition;
 
 use super::Violation;
-use crate::brokers::History;
+use crate::brokers::{Fate, History, RecordId};
 
 const NAME: &str = "idempotent_records_are_written_once";
 
@@ -20,8 +21,16 @@ pub fn check(
     is_idempotent: impl Fn(u32) -> bool,
 ) -> Result<(), Violation> {
     let mut last: BTreeMap<u32, (u64, i64)> = BTreeMap::new();
+    let mut all: BTreeMap<RecordId, i64> = BTreeMap::new();
     for (offset, record) in &history.left {
         let Some(id) = record.filter(|id| is_idempotent(id.writer)) else { continue };
+        if let Some(at) = all.insert(id, *offset) {
+            let what = format!("{partition}: {id:?} is at offset {at}, and again at {offset}");
+            return Err(Violation::new(NAME, what));
+        }
+        if history.sent.get(&id) == Some(&Fate::Unknown) {
+            continue;
+        }
         if let Some((before, at)) = last.insert(id.writer, (id.number, *offset))
             && before >= id.number
         {
@@ -40,7 +49,6 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::brokers::RecordId;
 
     #[test]
     fn a_duplicate_and_a_swap_are_found_and_a_gap_is_none() {
@@ -50,6 +58,9 @@ mod tests {
             History { left: (0..).zip(ids).collect(), ..History::default() }
         };
         check(&partition, &history(&[0, 1, 5]), |_| true).unwrap();
+        let mut late = history(&[0, 2, 1]);
+        late.sent.insert(RecordId { writer: 0, number: 1 }, Fate::Unknown);
+        check(&partition, &late, |_| true).unwrap();
         for numbers in [[0, 1, 1], [0, 2, 1]] {
             assert!(check(&partition, &history(&numbers), |_| true).is_err());
             check(&partition, &history(&numbers), |_| false).unwrap();

@@ -10,7 +10,7 @@ use crate::replication::{Committed, DiskLog};
 /// The violation.
 pub fn check(member: NodeId, committed: &Committed, log: &DiskLog) -> Result<(), Violation> {
     let Some(missing) = committed.first_missing(log) else { return Ok(()) };
-    if committed.disks_without(missing) >= committed.plan.min_insync {
+    if committed.lost.len() >= committed.plan.min_insync {
         return Ok(());
     }
     let what = format!(

@@ -57,7 +57,11 @@ fn disk_batch((base, end, epoch): &(i64, i64, i32)) -> DiskBatch {
 
 /// A log with batches of these first offsets, ends and epochs.
 pub(crate) fn log(batches: &[(i64, i64, i32)]) -> DiskLog {
-    DiskLog { batches: batches.iter().map(disk_batch).collect(), ..DiskLog::default() }
+    DiskLog {
+        topic_id: TOPIC.to_string(),
+        batches: batches.iter().map(disk_batch).collect(),
+        ..DiskLog::default()
+    }
 }
 
 /// What is known of a partition in which such batches are committed.

@@ -57,6 +57,8 @@ struct Plan {
     snapshot_bytes: u32,
     may_lose_power: bool,
     wipes: bool,
+    /// Disks fail, now and then.
+    disks_fail: bool,
 }
 
 impl Plan {
@@ -77,6 +79,7 @@ impl Plan {
             snapshot_bytes: [4_000, 20 << 20][rng.index(2)],
             may_lose_power: rng.one_in(2),
             wipes: rng.one_in(4),
+            disks_fail: rng.one_in(4),
         }
     }
 
@@ -192,6 +195,11 @@ impl Replicated {
         });
         let faults = self.nemesis(rng).run(world, FAULTY);
         within(FAULTY + CALM, "every process that is to stop does", faults).await?;
+        // A log that the disk failed is out of use until its broker is started again, as the broker says.
+        for node in self.cluster.nodes.iter().filter(|node| world.has_disk_failed(**node)) {
+            world.kill(*node);
+            world.start(*node);
+        }
         for writing in writing {
             within(CALM, "producers are told of all their records", writing).await?;
         }
@@ -250,6 +258,9 @@ impl Replicated {
         } else if self.plan.wipes {
             weights.wipe = 4;
         }
+        if self.plan.disks_fail {
+            weights.bad_disk = 3;
+        }
         let bystanders =
             cluster.world.nodes().into_iter().filter(|node| !cluster.nodes.contains(node)).collect();
         let oracle = cluster.oracle.clone();
@@ -291,7 +302,7 @@ impl Replicated {
         });
         within(CALM, "committed offsets are told", reading).await?;
         // The topic of offsets has min.insync.replicas 1: one disk that is lost takes what was committed with it.
-        if self.plan.may_lose_power {
+        if self.plan.may_lose_power || self.plan.disks_fail {
             return Ok(());
         }
         committed_offsets_survive::check(&commits.all(), &found.all())

@@ -4,9 +4,10 @@
 //! moment on they must be on every later leader. Whether they are is read from the disks, and not asked of the code
 //! under test; it tells only what no disk shows ([`ReplicaMoved`]).
 //!
-//! A disk that lost a batch counts as lost for it until its broker is in sync again; so does one whose power failed while the
-//! batch was not fsynced, by luck or not. Once `min.insync.replicas` disks are lost a batch may be gone: it is *forgiven*,
-//! and so is what follows it.
+//! A disk that lost something of a log counts as lost until its broker is in sync again and has everything. So does one whose power
+//! failed, or that failed itself, though everything be there by luck: its broker cannot know that, and nobody may count on it. Only where
+//! each batch is fsynced (`flush.messages=1`) it is what was lost that counts. Once `min.insync.replicas` disks are lost records
+//! may be gone: they are *forgiven*, and so is what follows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,19 +44,13 @@ pub struct Committed {
     pub batches: BTreeMap<i64, DiskBatch>,
     /// The highest of these watermarks.
     pub high_watermark: i64,
-    /// The offsets that the disks of nodes have lost, from the first to before the second.
-    pub lost: BTreeMap<NodeId, (i64, i64)>,
+    /// The nodes whose disks count as lost, with the first offset that each lost.
+    pub lost: BTreeMap<NodeId, i64>,
     /// From here on records may be gone that were committed.
     pub forgiven_from: Option<i64>,
 }
 
 impl Committed {
-    /// How many disks have lost a batch.
-    #[must_use]
-    pub fn disks_without(&self, batch: &DiskBatch) -> usize {
-        self.lost.values().filter(|(from, to)| *from < batch.end && batch.base < *to).count()
-    }
-
     /// The first batch that a log lacks, or has otherwise.
     #[must_use]
     pub fn first_missing(&self, log: &DiskLog) -> Option<&DiskBatch> {
@@ -297,18 +292,33 @@ impl Replicas {
     /// A process or a machine ended without notice.
     pub fn crashed(&mut self, node: NodeId, crash: Crash, before: &SimDisk, after: &SimDisk) {
         self.ended(node);
+        self.note_failed_disks(&[node]);
         let (was, is) = (disks::seen(before), disks::seen(after));
         let safe = if crash == Crash::PowerLoss { disks::durable(before) } else { BTreeMap::new() };
         for (key, committed) in &mut self.partitions {
-            let Some(was) = was.get(&committed.name).filter(|log| is_of(log, *key)) else { continue };
             let nothing = DiskLog::default();
+            let was = was.get(&committed.name).filter(|log| is_of(log, *key)).unwrap_or(&nothing);
             let mut kept = was.parts_from(is.get(&committed.name).unwrap_or(&nothing));
             if crash == Crash::PowerLoss {
                 kept = kept.min(was.parts_from(safe.get(&committed.name).unwrap_or(&nothing)));
             }
-            if kept < was.end() {
-                let known = committed.lost.entry(node).or_insert((kept, was.end()));
-                *known = (known.0.min(kept), known.1.max(was.end()));
+            let is_replica = self
+                .image
+                .partition(key.0, key.1)
+                .is_some_and(|state| state.replicas.iter().any(|replica| node_of(*replica) == node));
+            let is_in_doubt = is_replica && crash == Crash::PowerLoss && !committed.plan.is_durable;
+            if kept < was.end() || is_in_doubt {
+                let known = committed.lost.entry(node).or_insert(kept);
+                *known = kept.min(*known);
+            }
+        }
+    }
+
+    /// Counts the disks as lost that fail, or did since their processes started.
+    fn note_failed_disks(&mut self, nodes: &[NodeId]) {
+        for node in nodes.iter().filter(|node| self.world.has_disk_failed(**node)) {
+            for committed in self.partitions.values_mut() {
+                committed.lost.insert(*node, 0);
             }
         }
     }
@@ -375,5 +385,6 @@ impl Replicas {
             }
         }
         results.into_iter().for_each(|result| self.hold(result));
+        self.note_failed_disks(nodes);
     }
 }

@@ -29,6 +29,8 @@ struct State {
     panics: Vec<(NodeId, String)>,
     watcher: Option<WorldWatcher>,
     on_loss: Option<LossWatcher>,
+    /// The disks that failed since their process started, and whether they still do.
+    failed_disks: BTreeMap<NodeId, bool>,
 }
 
 /// Is told of a process or a machine that ended without notice: its disk as it was, and as the next process finds it.
@@ -54,7 +56,14 @@ impl World {
         let mut rng = SimRng::new(seed);
         let trace = Trace::new(keeps_words);
         let net = SimNet::new(rng.fork(1), timeline.clone(), trace.clone());
-        let state = State { nodes: BTreeMap::new(), rng, panics: Vec::new(), watcher: None, on_loss: None };
+        let state = State {
+            nodes: BTreeMap::new(),
+            rng,
+            panics: Vec::new(),
+            watcher: None,
+            on_loss: None,
+            failed_disks: BTreeMap::new(),
+        };
         Self { timeline, trace, net, keeps_words, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -174,7 +183,8 @@ impl World {
         self.collect_panics(node);
         let (process, main) = {
             let mut state = self.lock();
-            let State { nodes, rng, watcher, .. } = &mut *state;
+            let State { nodes, rng, watcher, failed_disks, .. } = &mut *state;
+            failed_disks.retain(|failed, fails| *failed != node || *fails);
             let Some(found) = nodes.get_mut(&node) else { return };
             found.starts += 1;
             let start = found.starts;
@@ -279,6 +289,9 @@ impl World {
         let next = self.healthy(found.disk.restart(crash, seed));
         let before = std::mem::replace(&mut found.disk, next.clone());
         found.has_power &= crash == Crash::Kill;
+        if let Some(fails) = state.failed_disks.get_mut(&node) {
+            *fails = false;
+        }
         drop(state);
         self.tell_loss(node, crash, &before, &next);
     }
@@ -325,6 +338,23 @@ impl World {
         if let Some(disk) = self.disk(node) {
             disk.set_faults(faults);
         }
+        if let Some(fails) = self.lock().failed_disks.get_mut(&node) {
+            *fails = false;
+        }
+    }
+
+    /// A machine's disk fails from now on, until [`Self::set_disk_faults`] or a crash. `change` is told how many bytes are used.
+    pub fn fail_disk(&self, node: NodeId, change: impl FnOnce(&mut Faults, u64)) {
+        let Some(disk) = self.disk(node) else { return };
+        let used_bytes = disk.used_bytes();
+        self.set_disk_faults(node, |faults| change(faults, used_bytes));
+        self.lock().failed_disks.insert(node, true);
+    }
+
+    /// Whether a machine's disk failed since its process started.
+    #[must_use]
+    pub fn has_disk_failed(&self, node: NodeId) -> bool {
+        self.lock().failed_disks.contains_key(&node)
     }
 
     /// How far a machine's wall clock is ahead from now on; behind, if negative.

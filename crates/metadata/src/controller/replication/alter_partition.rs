@@ -1,5 +1,6 @@
 //! AlterPartition: a leader tells who is in sync with it (KIP-497, KIP-841, KIP-903).
 
+use ottla_types::sabotage::{Sabotage, is};
 use ottla_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, TopicId};
 
 use super::super::{Controller, Decision, Refused};
@@ -151,7 +152,7 @@ impl Controller {
             let why = match self.speculative.broker(*member) {
                 None => "not registered".to_owned(),
                 Some(broker) if broker.in_controlled_shutdown => "shutting down".to_owned(),
-                Some(broker) if broker.fenced => "fenced".to_owned(),
+                Some(broker) if broker.fenced && !is(Sabotage::FencedBrokerEnters) => "fenced".to_owned(),
                 Some(broker) if state.directory(*member).is_some_and(|d| !broker.has_online(d)) => {
                     "without the log directory that its replica lies in".to_owned()
                 }
