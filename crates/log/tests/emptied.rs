@@ -80,8 +80,9 @@ async fn a_crash_on_the_way_leaves_the_old_log_or_the_new_beginning() {
             let opened =
                 LogDirs::open(&disk.env(), &dirs_config(&[dir.path()]), config_of, NOW_MS).await.unwrap();
             let log = opened.dirs.create(&partition(), topic_id(), config.clone(), NOW_MS).await.unwrap();
-            for _ in 0..30 {
-                log.append(prepared(batch(1, 100)), LeaderEpoch(3), NOW_MS).await.unwrap();
+            for n in 0..30 {
+                let plain = if n % 2 == 0 { of_producer(7, 0, n / 2, 1) } else { batch(1, 200) };
+                log.append(prepared(plain), LeaderEpoch(3), NOW_MS).await.unwrap();
             }
             log.flush().await.unwrap();
             let left = std::sync::atomic::AtomicUsize::new(steps);
@@ -115,7 +116,7 @@ async fn a_crash_on_the_way_leaves_the_old_log_or_the_new_beginning() {
                 ),
             }
             if range.0 == range.1 {
-                assert_eq!(log.epochs(), [], "after {steps} steps");
+                assert_eq!((log.epochs(), log.producers()), (vec![], vec![]), "after {steps} steps");
             }
             read_all(&log, log.start_offset()).await;
             if done.is_ok() {

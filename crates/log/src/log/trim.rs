@@ -200,17 +200,18 @@ impl Log {
     /// Removes everything and goes on at `offset`.
     async fn begin_anew(&self, offset: Offset, now_ms: i64) -> Result<Offset> {
         self.home().set_start_offset(&self.partition, offset).await?;
+        // With the records go the epochs and the producers that wrote them, as in Kafka. An epoch that stayed would be told
+        // the leader as the last one here, which may have ended far below `offset` there. Snapshots go before the records:
+        // what these say of producers is found again.
+        if !is(Sabotage::EpochsNotCleared) {
+            lock(&self.epochs).clear();
+        }
+        self.remove_snapshots(|_| true).await?;
         // The first one goes last, so that a crash in between leaves the front of the log, and not its end alone.
         let segments = self.segments();
         self.remove_segments(segments.iter().skip(1)).await?;
         self.disk.sync_dir(&self.dir()).await?;
         self.remove_segments(segments.iter().take(1)).await?;
-        // With the records go the epochs and the producers that wrote them, as in Kafka. An epoch that stayed would be told
-        // the leader as the last one here, which may have ended far below `offset` there.
-        if !is(Sabotage::EpochsNotCleared) {
-            lock(&self.epochs).clear();
-        }
-        self.remove_snapshots(|_| true).await?;
         let fresh = self.new_segment(offset, now_ms).await?;
         self.publish(vec![fresh]);
         self.start.store(offset.0, Ordering::Release);
