@@ -15,8 +15,8 @@ pub struct Change {
     /// Those who wait for all replicas are to ask [`crate::Replica::acknowledged`] again, whatever the watermark is: the
     /// epoch ended, or too few replicas are in sync.
     pub wake_appends: bool,
-    /// [`crate::Replica::tick`] is to be called then. Said once: the machine relies on it. Whoever is called earlier or later
-    /// does no harm but for the delay.
+    /// [`crate::Replica::tick`] is to be called then. Said once: the machine relies on it. A call that comes earlier does no
+    /// harm, and one that comes later no other than its delay.
     pub wake_at: Option<Duration>,
     /// The replica has another part, or the same in another leader epoch.
     pub turn: Option<Turn>,

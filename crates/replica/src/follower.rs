@@ -20,7 +20,8 @@ pub enum NextFetch {
     Nothing,
 }
 
-/// A fetch, as it goes to the leader. It acknowledges all below its offset.
+/// A fetch, as it goes to the leader. It acknowledges all below its offset. One that is sent makes earlier ones void: the
+/// answer to the last one counts, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchFrom {
     /// Whom to ask.
