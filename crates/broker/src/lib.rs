@@ -22,6 +22,11 @@ mod controller;
 mod coordinator;
 mod dispatch;
 mod failure;
+/// The disk of the tests of the log, for tests of faults.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "shared by tests of faults")]
+#[path = "../../log/tests/common/disk.rs"]
+mod fault_disk;
 mod features;
 mod fetch_session;
 mod handlers;

@@ -14,19 +14,9 @@ use ottla_types::{BrokerId, TopicPartition};
 
 use super::*;
 use crate::coordinator::watch;
+use crate::fault_disk::{Call, Fault, FaultDisk};
 use crate::metrics::TopicMetrics;
 use crate::partition::{Hosting, PartitionConfig};
-
-#[allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "shared by tests of faults"
-)]
-#[path = "../../../log/tests/common/disk.rs"]
-mod disk;
-use disk::{Call, Fault, FaultDisk};
 
 /// A host over a log in a directory of its own, whose task is run by nobody but the test.
 struct Bench {

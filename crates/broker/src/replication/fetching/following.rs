@@ -99,8 +99,10 @@ impl Following {
             error,
             high_watermark: Offset(data.high_watermark),
             log_start: Offset(data.log_start_offset),
-            diverging: (diverging.end_offset >= 0)
-                .then(|| EpochEnd { epoch: LeaderEpoch(diverging.epoch), end: Offset(diverging.end_offset) }),
+            diverging: (diverging.end_offset >= 0).then_some(EpochEnd {
+                epoch: LeaderEpoch(diverging.epoch),
+                end: Offset(diverging.end_offset),
+            }),
         };
         let done = match self.partition.answered(&self.fetch(asked), answer) {
             Step::Append { delete_below } => self.append(data.records, delete_below, now_ms).await,

@@ -1,6 +1,7 @@
 //! Claims about fetchers, told to a broker whose answers a test writes: awkward ones above all.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use ottla_wire::fetch::{EpochEndOffset, FetchResponse, PartitionData};
 
 use super::fake_leader::{Asked, FakeLeader, SESSION, batch, data, response};
 use super::*;
+use crate::fault_disk::{Call, Fault, FaultDisk};
 use crate::metrics::TopicMetrics;
 use crate::partition::{Hosting, Partition, PartitionConfig};
 use crate::replication::Key;
@@ -45,15 +47,20 @@ impl Bench {
     }
 
     async fn with(settings: &str) -> Self {
+        Self::on(&Env::real(), settings).await
+    }
+
+    /// With two log directories, `a` and `b`, on this machine.
+    async fn on(env: &Env, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let dirs_config = LogDirsConfig {
-            dirs: vec![dir.path().to_owned()],
+            dirs: ["a", "b"].map(|name| dir.path().join(name)).to_vec(),
             cluster_id: None,
             node_id: ME,
             opened_at_a_time: 1,
         };
         let config = Arc::new(LogConfig::default());
-        let opened = LogDirs::open(&Env::real(), &dirs_config, |_| Arc::clone(&config), 0).await;
+        let opened = LogDirs::open(env, &dirs_config, |_| Arc::clone(&config), 0).await;
         let addresses = Arc::<Mutex<BTreeMap<_, _>>>::default();
         let known = Arc::clone(&addresses);
         let throttles = Arc::new(Throttles::new(ME, &Env::real().clock));
@@ -267,6 +274,41 @@ async fn a_batch_that_is_corrupt_is_not_written_and_keeps_no_other_partition() {
     again.answer(vec![(key(0), data(batch(0, EPOCH, 3), 3))]);
     let _next = asked_for(&mut leader, key(0)).await;
     assert_eq!(bad.log.end_offset(), Offset(3));
+}
+
+#[tokio::test]
+async fn a_replica_whose_disk_fails_is_copied_no_more_and_others_are() {
+    let disk = FaultDisk::new();
+    let bench = Bench::on(&disk.env(), "replica.fetch.backoff.ms=0\n").await;
+    let mut leader = bench.leader(TWO).await;
+    let (bad, good) = (bench.partition(TOPIC, 0).await, bench.partition(TOPIC, 1).await);
+    assert_ne!(bad.log.log_dir(), good.log.log_dir());
+    for partition in [&bad, &good] {
+        partition.take(&led_by(Some(TWO), EPOCH)).await;
+    }
+    bench.fetchers.follow([bad, Arc::clone(&good)]);
+    disk.fault(Call::Write, "t1-0/", || Fault::Fails(io::ErrorKind::Other));
+    leader
+        .asked()
+        .await
+        .answer(vec![(key(0), data(batch(0, EPOCH, 1), 0)), (key(1), data(batch(0, EPOCH, 1), 0))]);
+    for end in 1..4 {
+        let next = leader.asked().await;
+        assert_eq!(next.offsets(), [(key(1), end)]);
+        next.answer(vec![(key(1), data(batch(end, EPOCH, 1), 0))]);
+    }
+    assert_eq!(asked_for(&mut leader, key(1)).await.offsets(), [(key(1), 4)]);
+}
+
+#[tokio::test]
+async fn a_leader_that_gives_no_answer_is_asked_on_another_connection() {
+    let bench = Bench::with("replica.socket.timeout.ms=20\nreplica.fetch.wait.max.ms=0\n").await;
+    let mut leader = bench.leader(TWO).await;
+    let partition = bench.partition(TOPIC, 0).await;
+    bench.follow(&partition, TWO, EPOCH).await;
+    let _silent = leader.asked().await;
+    let asked = leader.asked().await;
+    assert_eq!((asked.request.session_epoch, asked.offsets()), (0, vec![(key(0), 0)]));
 }
 
 #[tokio::test]
