@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 #[test]
 fn the_values_of_each_broker_are_set_and_shown_through_any_of_them() {
-    let cluster = Cluster::start();
+    let mut cluster = Cluster::start();
     for asked in 1..=3 {
         for broker in 1..=3 {
             let value = format!("{asked}{broker}00000");
@@ -28,6 +28,12 @@ fn the_values_of_each_broker_are_set_and_shown_through_any_of_them() {
             assert_eq!((value_shown, source), (&json!(value), &json!("DYNAMIC_BROKER_CONFIG")));
         }
     }
+    // One that is dead, whether the others still name it or not: what is wrong is not where the command asked first.
+    cluster.kill(3);
+    let output = ottla(&format!("config get --broker 3 -b {}", cluster.address(1)), &[], "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains("broker 3") && !said.contains("ottla serve"), "{said}");
 }
 
 #[test]

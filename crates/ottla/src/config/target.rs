@@ -1,5 +1,7 @@
 //! Whose configuration is meant.
 
+use std::time::Duration;
+
 use clap::Args;
 use ottla_client::{Client, ConfigResource};
 use ottla_types::config::Definition;
@@ -8,6 +10,9 @@ use ottla_types::{BrokerId, TopicName};
 
 use crate::cli::topic_name;
 use crate::cluster::explain;
+
+/// How long a broker may take to answer at all.
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Exactly one of these.
 #[derive(Debug, Clone, Args)]
@@ -39,7 +44,16 @@ impl Target {
             let there: Vec<String> = brokers.keys().map(ToString::to_string).collect();
             anyhow::bail!("the cluster has no broker {id} now: it has {}", there.join(", "));
         }
-        Ok(ConfigResource::Broker(BrokerId(id)))
+        // Only a broker itself tells what its configuration is. One that has just died is named for a while.
+        let why = match tokio::time::timeout(REACHED_WITHIN, client.broker(BrokerId(id))).await {
+            Ok(Ok(_)) => return Ok(ConfigResource::Broker(BrokerId(id))),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", REACHED_WITHIN.as_secs()),
+        };
+        anyhow::bail!(
+            "broker {id} cannot be reached, and only it tells its configuration: {why}\n\
+             `ottla cluster brokers` shows which brokers are there."
+        )
     }
 
     /// The key of such a resource that looks most like this name, which is none.
