@@ -14,7 +14,6 @@ use ottla_types::config::broker::log::{
     LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS, LOG_RETENTION_CHECK_INTERVAL_MS,
 };
 use ottla_types::config::broker::node::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS;
-
 use ottla_types::config::broker::replication::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS;
 
 use crate::broker::Core;
