@@ -55,8 +55,8 @@ pub(crate) fn plan(partitions: &[Placed], wish: &Wish) -> anyhow::Result<Vec<Pla
         );
     }
     let mut layout = Layout::new(partitions, wish);
-    for partition in 0..partitions.len() {
-        layout.fit(partition, wish.replication_factor.unwrap_or(partitions[partition].replicas.len()));
+    for (partition, placed) in partitions.iter().enumerate() {
+        layout.fit(partition, wish.replication_factor.unwrap_or(placed.replicas.len()));
     }
     if wish.balance {
         for partition in 0..partitions.len() {

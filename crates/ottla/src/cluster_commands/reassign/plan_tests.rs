@@ -1,3 +1,5 @@
+//! Claims about plans: what moves, what stays, and what is even afterwards.
+
 use super::*;
 
 fn place(id: i32, rack: Option<&str>) -> Place {
