@@ -86,7 +86,7 @@ func produceAsked(k *kafka, a *asked) (any, error) {
 	for i, r := range a.Records {
 		records[i] = &kgo.Record{Topic: a.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value}
 	}
-	options := []kgo.Opt{kgo.SeedBrokers(a.Bootstrap), kgo.ProducerBatchCompression(kgo.NoCompression())}
+	options := []kgo.Opt{kgo.SeedBrokers(strings.Split(a.Bootstrap, ",")...), kgo.ProducerBatchCompression(kgo.NoCompression())}
 	if !a.Idempotent {
 		options = append(options, kgo.DisableIdempotentWrite())
 	}

@@ -38,7 +38,7 @@ func member(description string) error {
 		}
 	}
 	options := []kgo.Opt{
-		kgo.SeedBrokers(wanted.Bootstrap), kgo.ConsumerGroup(wanted.Group), kgo.ConsumeTopics(wanted.Topic),
+		kgo.SeedBrokers(strings.Split(wanted.Bootstrap, ",")...), kgo.ConsumerGroup(wanted.Group), kgo.ConsumeTopics(wanted.Topic),
 		kgo.SessionTimeout(time.Duration(wanted.SessionTimeout) * time.Millisecond),
 		kgo.HeartbeatInterval(300 * time.Millisecond), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50 * time.Millisecond),
