@@ -60,6 +60,6 @@ pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::OffsetSpec;
 pub use producer::{Acks, Delivered, Delivery, DeliveryError, Producer, ProducerOptions, ProducerRecord};
 pub use quorum::{QuorumDescription, QuorumReplica};
-pub use retry::AsksAgain;
 pub use reassignments::{OngoingReassignment, Reassignment, ReassignmentResults};
 pub use replicas::{IsrWish, LedPartition, ReplicaDescription, ReplicaStanding};
+pub use retry::AsksAgain;
