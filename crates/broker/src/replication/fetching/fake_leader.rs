@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use ottla_client::Address;
+use ottla_env::process;
 use ottla_types::LeaderEpoch;
 use ottla_wire::api_versions::{ApiVersion, ApiVersionsResponse};
 use ottla_wire::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
@@ -44,10 +45,10 @@ impl FakeLeader {
         let address = Address::new("127.0.0.1", listener.local_addr().unwrap().port());
         let (tell, asked) = mpsc::unbounded_channel();
         let mut task = JoinSet::new();
-        task.spawn(async move {
+        process::spawn_in(&mut task, async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, tell.clone()));
+                process::spawn_in(&mut connections, serve(stream, tell.clone()));
             }
         });
         Self { address, asked, _task: task }

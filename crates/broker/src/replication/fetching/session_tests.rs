@@ -1,3 +1,5 @@
+//! Claims about what a fetch session says and keeps quiet about.
+
 use ottla_types::TopicId;
 
 use super::*;

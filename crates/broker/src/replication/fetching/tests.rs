@@ -266,11 +266,16 @@ async fn a_batch_that_is_corrupt_is_not_written_and_keeps_no_other_partition() {
     *torn.last_mut().unwrap() ^= 1;
     leader.asked().await.answer(vec![(key(0), data(torn.into(), 3)), (key(1), data(batch(0, EPOCH, 2), 0))]);
     let asked = leader.asked().await;
-    assert_eq!((asked.offsets(), asked.forgotten()), (vec![(key(1), 2)], vec![key(0)]));
+    assert!(asked.offsets().contains(&(key(1), 2)), "{:?}", asked.offsets());
     assert_eq!((bad.log.end_offset(), good.log.end_offset()), (Offset(0), Offset(2)));
-    asked.answer(vec![]);
-    // It is asked for again, from where it was.
-    let again = asked_for(&mut leader, key(0)).await;
+    // It is asked for again, from where it was: with this request, if it has rested by now.
+    let again = if asked.offsets().contains(&(key(0), 0)) {
+        asked
+    } else {
+        assert_eq!(asked.forgotten(), [key(0)]);
+        asked.answer(vec![]);
+        asked_for(&mut leader, key(0)).await
+    };
     again.answer(vec![(key(0), data(batch(0, EPOCH, 3), 3))]);
     let _next = asked_for(&mut leader, key(0)).await;
     assert_eq!(bad.log.end_offset(), Offset(3));
