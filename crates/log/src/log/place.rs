@@ -109,7 +109,8 @@ impl Log {
         lock(&self.epochs).set_dirty();
         self.flushed.store(self.end_offset().0, Ordering::Release);
         self.turn.tell(Some(self.end_offset()));
-        self.names_unsynced.store(false, Ordering::Release);
+        // A copy without a record was not flushed: the first flush makes its topic id durable.
+        self.names_unsynced.store(future.names_unsynced.load(Ordering::Acquire), Ordering::Release);
         (writer.in_doubt, writer.rolling) = (false, false);
         writer.snapshot_at = future_writer.snapshot_at;
         changing.end();
