@@ -4,7 +4,8 @@
     chaos_client.py consume BOOTSTRAP TOPIC PARTITIONS OUT COMMITS                   COMMITS is 1 or 0
 
 A record's value says who wrote it, to which partition, and as which of its records there, and has bytes that follow from that
-(crash.py's `payload`). Each goes on until a line comes on standard input, then comes to its end, writes what it knows to OUT and prints one line of JSON. It never gives a record up.
+(crash.py's `payload`). Each goes on until a line comes on standard input, then comes to its end, writes what it knows to OUT and
+prints one line of JSON. It never gives a record up.
 
     produce    by number: the offset that its acknowledgement named, UNKNOWN if that named none, UNACKED if there was none
     consume    by offset: the record as `coded`, from offset 0 to the high watermark at its end
