@@ -105,7 +105,11 @@ impl Stats {
 
     pub(crate) fn note_recovery(&self, since: Duration, logs: usize, bytes: u64) {
         let time = self.now().saturating_sub(since);
-        *lock(&self.recovery) = Recovery { time, recovered_logs: logs as u64, recovered_bytes: bytes };
+        let mut recovery = lock(&self.recovery);
+        // Logs and the copies that are to take their places are opened one after the other.
+        recovery.time += time;
+        recovery.recovered_logs += logs as u64;
+        recovery.recovered_bytes += bytes;
     }
 }
 

@@ -68,7 +68,7 @@ async fn every_version_that_is_listed_is_answered() {
     let mut client = broker.connect().await;
     let response = client.call(4, by("ottla-test", "1.0")).await;
     let served = table(&response);
-    assert_eq!(served.len(), 39);
+    assert_eq!(served.len(), 40);
     for api in for_clients() {
         assert!(served.iter().any(|(key, ..)| *key == api.code()), "{api}");
     }
