@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{error, trace};
+use tracing::{debug, error, trace};
 
 use ottla_types::ErrorCode;
 use ottla_wire::api_versions::ApiVersionsResponse;
@@ -14,6 +14,7 @@ use ottla_wire::header::{parse_request, parse_response};
 use ottla_wire::{ApiKey, Audience, Request, RequestHeader, Response, Str};
 
 use crate::broker::Core;
+use crate::cluster::is_for_the_next_leader;
 use crate::context::{Answer, RequestContext};
 use crate::handlers;
 use crate::handlers::hand_on::{self, HandOn};
@@ -136,19 +137,29 @@ async fn forwarding(
             (rest.into_bytes().slice(LENGTH_SIZE..), Some(refusals))
         }
     };
-    let response = match core.channel.forward(&context.peer, handed_on, FORWARD_TIMEOUT).await {
-        Ok(Some(answer)) => read_answer(context, answer)?,
-        // This node has come to lead; or there was nobody who did in time, and its answer says that.
-        Ok(None) => return settled(route(core, context, request).await).await,
-        Err(refused) if refused.error == ErrorCode::NotController => {
-            return settled(route(core, context, request).await).await;
+    let mut tries = core.channel.tries(FORWARD_TIMEOUT);
+    loop {
+        let (response, refusals) = match core.channel.forward(&context.peer, handed_on.clone(), &tries).await
+        {
+            Ok(Some(answer)) => (read_answer(context, answer)?, refusals.as_ref()),
+            // This node has come to lead.
+            Ok(None) => (settled(route(core, context, request.clone()).await).await?, None),
+            // There was nobody who did in time, and the answer of this node says that.
+            Err(refused) if refused.error == ErrorCode::NotController => {
+                return settled(route(core, context, request).await).await;
+            }
+            Err(refused) => return Err(format!("the active controller refuses it: {}", refused.message)),
+        };
+        let is_undone = is_for_the_next_leader(&response, context.version);
+        if is_undone && tries.again_with_the_next_leader().await {
+            debug!(api = %context.api, "whoever was to answer leads no longer: the next leader is asked");
+            continue;
         }
-        Err(refused) => return Err(format!("the active controller refuses it: {}", refused.message)),
-    };
-    Ok(match refusals {
-        None => response,
-        Some(refusals) => refusals.joined_with(response),
-    })
+        return Ok(match refusals {
+            None => response,
+            Some(refusals) => refusals.joined_with(response),
+        });
+    }
 }
 
 fn read_answer(context: &RequestContext, answer: Bytes) -> Result<Response, String> {

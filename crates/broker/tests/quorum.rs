@@ -227,3 +227,42 @@ async fn without_a_majority_a_change_is_refused_with_how_many_voters_are_left() 
     assert_eq!(error(told.error_code), ErrorCode::RequestTimedOut);
     assert_eq!(told.error_message.unwrap(), message);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_controller_loses_with_its_leadership_is_asked_of_the_next_one_and_not_of_the_client() {
+    let mut cluster = Cluster::start().await;
+    let (_, quorum) = describe(&cluster, 1).await;
+    let leader = usize::try_from(quorum.leader_id).unwrap();
+    let mut client = cluster.connect(leader).await;
+    let others: Vec<usize> = (1..=3).filter(|id| *id != leader).collect();
+    others.iter().for_each(|id| cluster.abandon(*id));
+    // It is decided, and there is nobody to commit it.
+    let topic = CreatableTopic {
+        name: "orders".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
+    let created = tokio::spawn(async move { client.call(7, request).await });
+    let mut itself = controller(&cluster, quorum.leader_id).await;
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let told = itself.call(2, asked()).await;
+        let code =
+            if told.error_code == 0 { told.topics[0].partitions[0].error_code } else { told.error_code };
+        if code != 0 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < patience, "it leads for ever: {told:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for id in others {
+        cluster.restart(id).await;
+    }
+    let told = created.await.unwrap();
+    // The first try may have been committed after all.
+    let code = error(told.topics[0].error_code);
+    assert!(matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists), "{told:?}");
+}

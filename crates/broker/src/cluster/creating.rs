@@ -44,7 +44,8 @@ impl Core {
             listener: "".into(),
             principal: Principal::anonymous(),
         };
-        let Some(answer) = self.channel.forward(&peer, whole, TIMEOUT).await? else {
+        let tries = self.channel.tries(TIMEOUT);
+        let Some(answer) = self.channel.forward(&peer, whole, &tries).await? else {
             return self.change(|controller| controller.create_topics(&request)).await;
         };
         let (_, mut body) = parse_response(answer, ApiKey::CreateTopics, VERSION).map_err(unreadable)?;

@@ -15,6 +15,7 @@ use ottla_broadcast::LeaderHint;
 use ottla_env::process;
 use ottla_metadata::controller::Refused;
 use ottla_types::{BrokerId, ErrorCode, Offset};
+use ottla_wire::Response;
 use ottla_wire::envelope::{DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse};
 
 use super::channel::{Channel, PAUSE, unreachable};
@@ -30,9 +31,62 @@ const CARRY_OUT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub struct HandedOnAgain;
 
+/// The tries to have a request answered by whoever leads.
+///
+/// NOT_CONTROLLER is a reason for another one, in the Envelope as in the answer itself, as it is for Kafka's brokers
+/// (`NodeToControllerChannelManagerImpl`): librdkafka's calls of administrators fail with it. What the first try asked for may have
+/// been done then, and the next one may answer, say, TOPIC_ALREADY_EXISTS.
+pub(crate) struct Tries {
+    deadline: Instant,
+    /// How long an election may take.
+    election: Duration,
+    /// Nobody is waited for longer than this. Whoever leads may take its time.
+    patience: Instant,
+}
+
+impl Tries {
+    fn new(election: Duration, timeout: Duration) -> Self {
+        let deadline = Instant::now() + timeout;
+        Self { deadline, election, patience: deadline.min(Instant::now() + election) }
+    }
+
+    /// Waits a little before the next try, after one that found nobody who leads. Whether there is time for it.
+    async fn again(&self) -> bool {
+        if Instant::now() + PAUSE >= self.patience {
+            return false;
+        }
+        process::observe(|| HandedOnAgain);
+        sleep(PAUSE).await;
+        true
+    }
+
+    /// The same after an answer by a node that led, and does no longer: the time for an election begins anew.
+    pub(crate) async fn again_with_the_next_leader(&mut self) -> bool {
+        self.patience = self.deadline.min(Instant::now() + self.election);
+        self.again().await
+    }
+}
+
+/// Whether whoever answered a request led no longer before it was done, so that another node is to be asked. DescribeQuorum
+/// says it otherwise, which Kafka takes for the same.
+pub(crate) fn is_for_the_next_leader(response: &Response, version: i16) -> bool {
+    let said = match response {
+        Response::DescribeQuorum(_) => [ErrorCode::NotController, ErrorCode::NotLeaderOrFollower],
+        _ => [ErrorCode::NotController; 2],
+    };
+    let mut is_said = false;
+    response.error_codes(version, &mut |code| is_said |= said.iter().any(|error| error.code() == code));
+    is_said
+}
+
 impl Channel {
+    /// The tries that a request has within a time.
+    pub(crate) fn tries(&self, timeout: Duration) -> Tries {
+        Tries::new(self.quorum.patience(), timeout)
+    }
+
     /// Hands a client's request on, over changes of the leader, until there is an answer or the time is over. `None` where
-    /// this node has come to lead: it answers itself.
+    /// this node has come to lead: it answers itself. What is in the answer is not looked at.
     ///
     /// # Errors
     /// There was no active controller to be reached in time.
@@ -40,21 +94,17 @@ impl Channel {
         &self,
         peer: &Peer,
         request: Bytes,
-        timeout: Duration,
+        tries: &Tries,
     ) -> Result<Option<Bytes>, Refused> {
-        let deadline = Instant::now() + timeout;
-        // Nobody is waited for longer than an election takes. Whoever leads may take its time.
-        let patience = deadline.min(Instant::now() + self.quorum.patience());
         loop {
-            let refused = match self.forward_once(peer, request.clone(), deadline).await {
-                Err(refused) if refused.error == ErrorCode::NotController => refused,
+            match self.forward_once(peer, request.clone(), tries.deadline).await {
+                Err(refused) if refused.error == ErrorCode::NotController => {
+                    if !tries.again().await {
+                        return Err(refused);
+                    }
+                }
                 done => return done,
-            };
-            if Instant::now() + PAUSE >= patience {
-                return Err(refused);
             }
-            process::observe(|| HandedOnAgain);
-            sleep(PAUSE).await;
         }
     }
 
@@ -167,6 +217,9 @@ pub(crate) fn client_in(envelope: &EnvelopeRequest, from: &Peer) -> Result<Peer,
 
 #[cfg(test)]
 mod tests {
+    use ottla_wire::create_topics::{CreatableTopicResult, CreateTopicsResponse};
+    use ottla_wire::describe_quorum::DescribeQuorumResponse;
+
     use super::*;
 
     fn peer(address: &str) -> Peer {
@@ -199,6 +252,47 @@ mod tests {
         told.send_replace(hint(Some(2)));
         let mut hints = hints;
         assert!(timeout(patience, leads_no_longer(&mut hints, asked, patience)).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_an_election_begins_anew_when_a_leader_is_lost_and_ends_with_the_requests() {
+        let (election, timeout) = (Duration::from_secs(3), Duration::from_secs(10));
+        let began = Instant::now();
+        let mut tries = Tries::new(election, timeout);
+        while tries.again().await {}
+        assert_eq!(began.elapsed(), election - PAUSE, "nobody led");
+        for _ in 0..2 {
+            let lost = Instant::now();
+            assert!(tries.again_with_the_next_leader().await);
+            while tries.again().await {}
+            assert_eq!(lost.elapsed(), election - PAUSE, "somebody led, and nobody after it");
+        }
+        assert!(tries.again_with_the_next_leader().await);
+        while tries.again_with_the_next_leader().await {}
+        assert_eq!(began.elapsed(), timeout - PAUSE);
+    }
+
+    #[test]
+    fn an_answer_is_for_the_next_leader_to_give_if_any_part_of_it_says_so() {
+        let created = |codes: &[ErrorCode]| {
+            let topic = |code: &ErrorCode| CreatableTopicResult {
+                error_code: code.code(),
+                ..CreatableTopicResult::default()
+            };
+            let topics = codes.iter().map(topic).collect();
+            CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }.into()
+        };
+        let (not_controller, exists) = (ErrorCode::NotController, ErrorCode::TopicAlreadyExists);
+        assert!(is_for_the_next_leader(&created(&[exists, not_controller]), 7));
+        // What is in doubt for good, and what took too long, stays what it is.
+        for stays in [ErrorCode::None, exists, ErrorCode::KafkaStorageError, ErrorCode::RequestTimedOut] {
+            assert!(!is_for_the_next_leader(&created(&[stays]), 7), "{stays:?}");
+        }
+        let not_leader = ErrorCode::NotLeaderOrFollower;
+        assert!(!is_for_the_next_leader(&created(&[not_leader]), 7));
+        let described =
+            DescribeQuorumResponse { error_code: not_leader.code(), ..DescribeQuorumResponse::default() };
+        assert!(is_for_the_next_leader(&described.into(), 2));
     }
 
     #[test]

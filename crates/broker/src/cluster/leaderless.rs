@@ -3,7 +3,8 @@
 //! Kafka's clients take NOT_CONTROLLER as a reason to ask again, for a minute, and keep what was said to themselves. That is
 //! right while a majority is there, for it will elect. Where it is not, they are told REQUEST_TIMED_OUT, which is also Kafka's
 //! answer to a request that found no active controller: calls that change something fail with it at once, and with the text.
-//! Nothing was done either way. Before that the broker itself waits as long as an election may take: `Quorum::patience`.
+//! Nothing was done either way, unless a leader was asked first that was lost then. Before that the broker itself waits as long
+//! as an election may take: `Quorum::patience`.
 
 use std::io;
 use std::time::Duration;

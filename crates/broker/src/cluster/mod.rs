@@ -43,7 +43,7 @@ mod tests;
 pub(crate) use bootstrap::Bootstrap;
 pub(crate) use channel::Channel;
 pub use forwarding::HandedOnAgain;
-pub(crate) use forwarding::client_in;
+pub(crate) use forwarding::{client_in, is_for_the_next_leader};
 pub(crate) use identity::{ClusterId, Identity};
 pub(crate) use links::Links;
 pub(crate) use metadata::Metadata;

@@ -63,7 +63,7 @@ impl Refusals {
     }
 
     /// The answer to the whole request, from the controller's to the rest.
-    pub(crate) fn joined_with(self, response: Response) -> Response {
+    pub(crate) fn joined_with(&self, response: Response) -> Response {
         match (self, response) {
             (Self::Legacy(places), Response::AlterConfigs(mut response)) => {
                 response.responses = filled(places, response.responses);
@@ -79,9 +79,9 @@ impl Refusals {
 }
 
 /// Puts what follows into the empty places.
-fn filled<T>(places: Vec<Option<T>>, others: Vec<T>) -> Vec<T> {
+fn filled<T: Clone>(places: &[Option<T>], others: Vec<T>) -> Vec<T> {
     let mut others = others.into_iter();
-    places.into_iter().filter_map(|place| place.or_else(|| others.next())).collect()
+    places.iter().filter_map(|place| place.clone().or_else(|| others.next())).collect()
 }
 
 #[cfg(test)]
