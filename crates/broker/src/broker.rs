@@ -216,9 +216,8 @@ impl Broker {
             signals: Arc::clone(&replication.signals),
         };
         let throttles = Arc::new(Throttles::new(booted.node_id, &env.clock));
-        let fetchers =
-            Fetchers::new(&env, &settings, &metadata, &throttles, booted.node_id, booted.epoch)
-                .map_err(StartError::Listeners)?;
+        let fetchers = Fetchers::new(&env, &settings, &metadata, &throttles, booted.node_id, booted.epoch)
+            .map_err(StartError::Listeners)?;
         let core = Arc::new(Core {
             node_id: booted.node_id,
             cluster_id: booted.cluster_id,

@@ -178,9 +178,9 @@ async fn replicas_that_are_added_are_in_sync_when_they_have_copied_what_there_is
         reassign(&cluster, name, &replicas).await;
     }
     let is_copied = |told: &MetadataResponse| {
-        ["data", "empty"].iter().all(|name| {
-            is_whole(told, name, 1) && partitions(told, name)[0].replica_nodes.len() == 3
-        })
+        ["data", "empty"]
+            .iter()
+            .all(|name| is_whole(told, name, 1) && partitions(told, name)[0].replica_nodes.len() == 3)
     };
     for id in 1..=3 {
         cluster.await_metadata(id, "both on all brokers", is_copied).await;
