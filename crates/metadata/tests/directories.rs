@@ -161,3 +161,42 @@ fn a_replica_that_cannot_be_opened_is_not_led_by_its_broker_until_it_starts_agai
     cluster.set_fenced(1, false);
     assert_eq!([cluster.t(0), cluster.t(1)], ["1@2 isr 1 recovering", "1@2 isr 1"]);
 }
+
+#[test]
+fn who_led_last_and_lost_its_disk_gives_way_to_who_has_a_log() {
+    const NEW: DirectoryId = DirectoryId([0xc0; 16]);
+    let mut cluster = two();
+    assign(&mut cluster, &[(A, 0)]);
+    cluster.restart_unclean(2);
+    cluster.set_fenced(2, false);
+    let replaced = Registration {
+        directories: vec![NEW],
+        last_run: ottla_metadata::record::LastRun::Unclean,
+        ..registration(1, 61, None)
+    };
+    let decision = cluster.controller.register_broker(&replaced, false);
+    cluster.commit(decision).unwrap();
+    cluster.set_fenced(1, false);
+    assert!(cluster.t(0).starts_with("-@"), "nobody is known to hold everything: {}", cluster.t(0));
+    assert!(cluster.t(0).ends_with("last 1"), "{}", cluster.t(0));
+    assert_eq!(assign(&mut cluster, &[(NEW, 0)]), [Ok(())]);
+    assert!(cluster.t(0).starts_with("2@"), "broker 1 has nothing: {}", cluster.t(0));
+}
+
+#[test]
+fn who_led_last_and_is_the_only_replica_leads_again_even_with_a_new_disk() {
+    const NEW: DirectoryId = DirectoryId([0xc0; 16]);
+    let mut cluster = Cluster::of(1);
+    cluster.created("t", 1, 1);
+    assign(&mut cluster, &[(dir(1), 0)]);
+    let replaced = Registration {
+        directories: vec![NEW],
+        last_run: ottla_metadata::record::LastRun::Unclean,
+        ..registration(1, 61, None)
+    };
+    let decision = cluster.controller.register_broker(&replaced, false);
+    cluster.commit(decision).unwrap();
+    cluster.set_fenced(1, false);
+    assert_eq!(assign(&mut cluster, &[(NEW, 0)]), [Ok(())]);
+    assert!(cluster.t(0).starts_with("1@"), "{}", cluster.t(0));
+}

@@ -40,7 +40,7 @@ struct Progress {
 }
 
 /// Is told of each record of the metadata log as soon as anybody was handed it, with the metadata after it.
-pub type RecordWatcher = Arc<dyn Fn(i64, &Record, &Image) + Send + Sync>;
+pub(crate) type RecordWatcher = Arc<dyn Fn(i64, &Record, &Image) + Send + Sync>;
 
 /// All that is known.
 #[derive(Default)]
@@ -58,7 +58,7 @@ pub struct MetadataLog {
     /// The ends of what was acknowledged, by the epochs of the appends.
     acknowledged: BTreeMap<LeadershipEpoch, i64>,
     /// Who is told of records.
-    pub watcher: Option<RecordWatcher>,
+    pub(crate) watcher: Option<RecordWatcher>,
     /// How many images were compared.
     pub compared: u64,
     /// The first thing that does not hold.

@@ -61,19 +61,19 @@ impl DiskLog {
 
 /// The logs of all partitions but the cluster's own, as processes see them.
 #[must_use]
-pub fn seen(disk: &SimDisk) -> BTreeMap<TopicPartition, DiskLog> {
+pub(super) fn seen(disk: &SimDisk) -> BTreeMap<TopicPartition, DiskLog> {
     logs(disk.contents_of(Path::new(DIR), false, &is_of_a_log))
 }
 
 /// The same, as the device has them.
 #[must_use]
-pub fn durable(disk: &SimDisk) -> BTreeMap<TopicPartition, DiskLog> {
+pub(super) fn durable(disk: &SimDisk) -> BTreeMap<TopicPartition, DiskLog> {
     logs(disk.contents_of(Path::new(DIR), true, &is_of_a_log))
 }
 
 /// The log of one partition; empty if there is none.
 #[must_use]
-pub fn log_of(disk: &SimDisk, partition: &TopicPartition, on_device: bool) -> DiskLog {
+pub(super) fn log_of(disk: &SimDisk, partition: &TopicPartition, on_device: bool) -> DiskLog {
     let dir = Path::new(DIR).join(partition.to_string());
     logs(disk.contents_of(&dir, on_device, &is_of_a_log)).remove(partition).unwrap_or_default()
 }

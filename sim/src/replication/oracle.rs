@@ -279,7 +279,13 @@ impl Replicas {
             let leads = state.leader.filter(|leader| self.is_registered(node_of(*leader)));
             if !is_current && let Some(leader) = leads {
                 let theirs = self.log_of(node_of(leader), committed, key, false);
-                committed_records_survive::check_late(node, committed, &new, leader, &theirs)?;
+                let late = committed_records_survive::check_late(node, committed, &new, leader, &theirs);
+                if committed.plan.may_be_unclean && late.is_err() {
+                    let from = new.first().map_or(high_watermark, |batch| batch.base);
+                    self.forgive(key, from);
+                    return Ok(());
+                }
+                late?;
             }
         }
         if let Some(committed) = self.partitions.get_mut(&key) {

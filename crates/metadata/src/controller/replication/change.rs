@@ -38,6 +38,8 @@ pub(in super::super) struct Target<'a> {
     pub(in super::super) isr: Vec<BrokerId>,
     /// A replica whose log may have lost its end: it does not hold everything any more.
     pub(in super::super) stranger: Option<BrokerId>,
+    /// A replica that begins anew, for the directory that it lay in is gone.
+    emptied: Option<BrokerId>,
     /// The move of replicas.
     pub(in super::super) reassignment: Option<Reassignment>,
     /// Whether the leader may lack records.
@@ -78,6 +80,7 @@ impl<'a> Target<'a> {
             replicas: state.replicas.iter().copied().zip(state.directories.iter().copied()).collect(),
             isr: state.isr.to_vec(),
             stranger: None,
+            emptied: None,
             reassignment: state.reassignment.clone(),
             recovery: state.recovery,
             election,
@@ -98,6 +101,18 @@ impl<'a> Target<'a> {
     pub(in super::super) fn make_stranger(&mut self, broker: BrokerId) {
         self.leave_isr(broker);
         self.stranger = Some(broker);
+    }
+
+    /// Takes note that a broker's replica begins anew: the log that it had is gone.
+    pub(in super::super) fn make_empty(&mut self, broker: BrokerId) {
+        self.make_stranger(broker);
+        self.emptied = Some(broker);
+    }
+
+    /// Whoever has a log of its own in place of one that lost its own, if anybody has.
+    fn or_another(&self, last: BrokerId) -> BrokerId {
+        let mut others = self.replicas.iter().map(|(broker, _)| *broker).filter(|other| *other != last);
+        if self.emptied == Some(last) { others.next().unwrap_or(last) } else { last }
     }
 
     /// Says where a broker's replica lies.
@@ -168,7 +183,8 @@ impl<'a> Target<'a> {
             return Elected { leader: Some(leader), isr: vec![leader], elr, unclean: None };
         }
         let nobody_is_known = isr.is_empty() && elr.is_empty();
-        let last = self.state.last_known_leader.filter(|last| nobody_is_known && can_lead(*last));
+        let last = self.state.last_known_leader.map(|last| self.or_another(last));
+        let last = last.filter(|last| nobody_is_known && can_lead(*last));
         let any = || brokers().find(|broker| can_lead(*broker));
         let unclean = match (last, self.election) {
             (Some(last), _) => Some((last, WhyUnclean::LastKnownLeader)),
@@ -194,7 +210,7 @@ impl<'a> Target<'a> {
         let is_replica = |last: &BrokerId| self.replicas.iter().any(|(broker, _)| broker == last);
         // Who held everything may be no replica any more: a move was cancelled where the topic allows to go on without.
         let any = || self.replicas.first().map(|(broker, _)| *broker).filter(|_| elected.elr.is_empty());
-        last.filter(is_replica).or_else(any)
+        last.filter(is_replica).or_else(any).map(|last| self.or_another(last))
     }
 
     fn difference(self, elected: Elected) -> Option<Changed> {

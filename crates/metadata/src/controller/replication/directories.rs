@@ -42,11 +42,16 @@ impl Controller {
                 continue;
             }
             let image = &self.speculative;
-            let works = image.broker(id).is_some_and(|broker| broker.has_online(*directory));
+            let has = |directory| image.broker(id).is_some_and(|broker| broker.has_online(directory));
+            let works = has(*directory);
             let updates = self.updates(
                 [(*topic, *index)],
                 |other| is_active(image, other),
                 |target| {
+                    // What was there is gone with its directory: this is a new log, which is not to be elected for having led last.
+                    if target.state().directory(id).is_some_and(|was| !has(was)) {
+                        target.make_empty(id);
+                    }
                     target.set_directory(id, *directory);
                     if !works {
                         target.make_stranger(id);
