@@ -316,8 +316,8 @@ impl Broker {
         failure::of(&self.core).await
     }
 
-    /// Stops: others take over what it leads, no new connections, the open ones end, the logs are flushed and closed, and the directories are marked as
-    /// cleanly shut down.
+    /// Stops: others take over what it leads, no new connections, the open ones end, the logs are flushed and closed, and the
+    /// directories are marked as cleanly shut down.
     ///
     /// # Errors
     /// A log could not be flushed or closed: the next start recovers it.

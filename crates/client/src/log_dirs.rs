@@ -51,7 +51,9 @@ impl Client {
         });
         Ok(dirs.collect())
     }
-    /// The replicas that a broker keeps, in directories that are online: of all partitions, or of those named. It is asked once.
+
+    /// The replicas that a broker keeps, in directories that are online: of all partitions, or of those named. It is asked
+    /// once.
     ///
     /// # Errors
     /// If the broker does not answer.

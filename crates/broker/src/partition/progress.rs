@@ -17,7 +17,7 @@ const MOST_UNREAD: usize = 128;
 pub(super) struct Progress {
     pub(super) replica: Replica,
     /// How far this replica's own log counts towards the high watermark: its end, or what of it is durable where
-    /// `flush.messages` wants a batch on the device before it is acknowledged. See [`super::Partition::ends`].
+    /// `flush.messages` wants a batch on the device before it is acknowledged. See [`Self::ends`].
     pub(super) share: Offset,
     /// Ends and sizes of batches that consumers may not read yet: waiters count bytes.
     unread: VecDeque<(Offset, usize)>,

@@ -164,7 +164,7 @@ async fn what_must_be_durable_first_is_committed_and_wakes_with_the_flush_and_no
 }
 
 #[tokio::test]
-async fn what_was_flushed_before_it_was_noted_is_committed() {
+async fn what_is_flushed_after_its_append_is_committed_and_wakes() {
     let config = LogConfig { flush_messages: 1, ..LogConfig::default() };
     let bench = Bench::with(&alone(), config, 1).await;
     let waiter = Waiter::new(1);

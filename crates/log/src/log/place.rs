@@ -51,9 +51,9 @@ impl Log {
         read(&self.place).home.failure()
     }
 
-    /// Makes `future` this log, if it holds all that this one does, but for a last bit that is copied here: from the return on this one lies where `future` did, in
-    /// the directory that `renames` has left it in, and `future` is closed. Whoever holds this log goes on with it; what
-    /// is read meanwhile is read again. Returns whether it came to that.
+    /// Makes `future` this log, if it holds all that this one does, but for a last bit that is copied here: from the return
+    /// on this one lies where `future` did, in the directory that `renames` has left it in, and `future` is closed. Whoever
+    /// holds this log goes on with it; what is read meanwhile is read again. Returns whether it came to that.
     ///
     /// `renames` is called when `future` is durable and nothing is appended to either; it gives the new directory.
     ///

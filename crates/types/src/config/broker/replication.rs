@@ -15,7 +15,7 @@ keys! {
     REPLICA_LAG_TIME_MAX_MS: i64 = "replica.lag.time.max.ms", Some("30000"), at_least(1), High, ReadOnly;
     /// With `replica.lag.detector=messages`: a follower this many records behind leaves the in-sync replicas.
     REPLICA_LAG_MAX_MESSAGES: Option<i64> = "replica.lag.max.messages", None, at_least(1), Medium, ReadOnly;
-    /// What decides that a follower lags: `adaptive` (its own rhythm), `time` or `messages`.
+    /// What decides that a follower lags: `time`, `messages`, or `adaptive`, which does as `time` for now.
     REPLICA_LAG_DETECTOR: String = "replica.lag.detector",
         Some("adaptive"), Valid::OneOf(&["adaptive", "time", "messages"]), Medium, ReadOnly;
     /// The longest that a follower's fetch waits for data; not above `replica.lag.time.max.ms`.
