@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_broker::{ReplicaCuts, ReplicaMoved};
 use ottla_client::Acks;
-use ottla_metadata::record::{PartitionState, RegisterBroker};
+use ottla_metadata::record::{LeaderRecovery, PartitionState, RegisterBroker};
 use ottla_metadata::{Image, Record};
 use ottla_types::{BrokerId, TopicId, TopicPartition};
 
@@ -201,7 +201,9 @@ impl Replicas {
         }
         let log = self.log_of(node_of(leader), committed, key, false);
         let was_eligible = was.is_none_or(|was| was.isr.contains(&leader) || was.elr.contains(&leader));
-        let is_unclean = committed.plan.may_be_unclean && !was_eligible;
+        // One that was elected uncleanly and died before it led anything may be elected once more, and then cleanly.
+        let is_recovering = was.is_some_and(|was| was.recovery == LeaderRecovery::Recovering);
+        let is_unclean = committed.plan.may_be_unclean && (!was_eligible || is_recovering);
         match committed_records_survive::check(committed, &log, is_unclean) {
             Ok(None) => {}
             Ok(Some(from)) => self.forgive(key, from),
