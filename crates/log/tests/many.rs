@@ -5,6 +5,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::disk::{Call, Fault, FaultDisk};
 use common::*;
@@ -66,6 +67,11 @@ async fn idle_logs_are_flushed_when_too_many_hold_a_file_open_and_busy_ones_are_
     let dir = tempfile::tempdir().unwrap();
     let (dirs, logs) = with_logs(dir.path(), 1100, 0).await;
     let unflushed = || logs.iter().filter(|log| log.flushed_offset() < log.end_offset()).count();
+    let told = Arc::new(AtomicUsize::new(0));
+    for log in &logs {
+        let told = Arc::clone(&told);
+        log.observe_flushes(Arc::new(move |_| drop(told.fetch_add(1, Ordering::Relaxed))));
+    }
     // The first look only sees where they end.
     dirs.tend(NOW_MS).await;
     assert_eq!(unflushed(), 1100);
@@ -74,6 +80,7 @@ async fn idle_logs_are_flushed_when_too_many_hold_a_file_open_and_busy_ones_are_
     }
     dirs.tend(NOW_MS).await;
     assert_eq!(unflushed(), 50);
+    assert_eq!(told.load(Ordering::Relaxed), 1050, "who waits for a flush hears of this one too");
     drop((dirs, logs));
     // What was flushed needs no look after a crash, and the log goes on.
     std::fs::remove_file(dir.path().join(".ottla-running")).unwrap();

@@ -102,6 +102,8 @@ impl Log {
         if self.is_generation(written.generation) && self.flushed_offset() < written.end {
             self.flushed.store(written.end.0, Ordering::Release);
             self.home().note_recovery_point(&self.partition, written.end);
+            // A flush that comes after finds nothing to do, and would tell nobody.
+            self.turn.tell(Some(written.end));
         }
     }
 
