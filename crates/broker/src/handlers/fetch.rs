@@ -272,6 +272,15 @@ impl Fetch {
                 }
                 code
             })?;
+        if matches!(self.reader, Reader::Follower { .. }) {
+            // The read may have taken long enough for this broker to follow another one since, and to have copied records
+            // behind the offset that the follower, who does not know, would take for those of the epoch that it follows in.
+            // Who does not lead any more says so before anything is cut.
+            let now = partition.leadership();
+            if !now.is_leader || now.epoch != leadership.epoch {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
+        }
         let is_cut = read.next_offset < upper;
         let available = if is_cut { read.size_bytes.max(max_bytes) } else { read.size_bytes };
         answer.records = Some(read.chunks.into());
