@@ -16,6 +16,12 @@ const SEGMENT: &str = "fixture-0/00000000000000000000.log";
 
 /// A copy of the log directory that Kafka 4.3.1 wrote and closed.
 fn kafka() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy_kafka(dir.path());
+    dir
+}
+
+fn copy_kafka(to: &Path) {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -26,9 +32,7 @@ fn kafka() -> tempfile::TempDir {
             }
         }
     }
-    let dir = tempfile::tempdir().unwrap();
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../log/tests/fixtures/kafka-4.3.1"), dir.path());
-    dir
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../log/tests/fixtures/kafka-4.3.1"), to);
 }
 
 fn run(arguments: &[&str], paths: &[PathBuf]) -> Output {
@@ -88,6 +92,68 @@ fn verify_refuses_what_holds_no_log() {
         let output = run(&["verify"], std::slice::from_ref(&path));
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(path.to_str().unwrap()), "{output:?}");
+    }
+}
+
+#[test]
+fn a_log_directory_that_is_named_like_a_partition_is_told_by_what_is_in_it() {
+    let above = tempfile::tempdir().unwrap();
+    let dir = above.path().join("broker-1");
+    copy_kafka(&dir);
+    let planned = run(&["recover", "--dry-run"], std::slice::from_ref(&dir));
+    assert!(text(&planned.stdout).contains("a start would open 1 logs in it"), "{planned:?}");
+    for without in [None, Some("meta.properties")] {
+        if let Some(name) = without {
+            std::fs::remove_file(dir.join(name)).unwrap();
+        }
+        let verified = run(&["verify"], std::slice::from_ref(&dir));
+        assert!(verified.status.success(), "{verified:?}");
+        assert_eq!(
+            text(&verified.stdout),
+            "1 partitions, 1 segments, 83 batches, 540 records, 57853 bytes: all is well\n"
+        );
+        let dumped = run(&["dump"], std::slice::from_ref(&dir));
+        assert!(text(&dumped.stdout).contains("offsets 1 to 7  records 7"), "{dumped:?}");
+    }
+}
+
+#[test]
+fn partitions_alone_make_a_log_directory() {
+    let dir = kafka();
+    for entry in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let output = run(&["verify"], &[dir.path().to_owned()]);
+    assert!(text(&output.stdout).starts_with("1 partitions, 1 segments, 83 batches"), "{output:?}");
+}
+
+#[test]
+fn where_nothing_was_looked_at_verify_does_not_say_that_all_is_well() {
+    let kafka = kafka();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["empty-0", "new-0", "above/broker-1", "broker-2"] {
+        std::fs::create_dir_all(at(name)).unwrap();
+    }
+    // A partition without a segment, the directory above a broker's, and that of a broker without partitions.
+    let kafkas = |name: &str| kafka.path().join(name);
+    std::fs::copy(kafkas("fixture-0/partition.metadata"), at("new-0/partition.metadata")).unwrap();
+    copy_kafka(&at("above/broker-1"));
+    std::fs::copy(kafkas("meta.properties"), at("broker-2/meta.properties")).unwrap();
+    for name in ["empty-0", "new-0", "above", "broker-2"] {
+        let output = run(&["verify"], &[at(name)]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()), "{name}");
+        let why = format!("nothing to verify in {}: ", at(name).display());
+        assert!(text(&output.stderr).contains(&why), "{output:?}");
+    }
+    for command in [&["dump"][..], &["recover", "--dry-run"]] {
+        for name in ["empty-0", "above"] {
+            let output = run(command, &[at(name)]);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert!(text(&output.stderr).contains("neither a log directory nor"), "{output:?}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Buf as _;
-use ottla_env::disk::OpenMode;
+use ottla_env::disk::{DirEntry, OpenMode};
 use ottla_env::{Disk, File};
 use ottla_types::{BrokerEpoch, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition};
 
@@ -82,25 +82,46 @@ pub enum DirForm {
     Other,
 }
 
-/// Tells what a directory holds by its name and by what is in it.
+/// Tells what a directory holds by what is in it. Its name tells little: `broker-1` may be a log directory, and a
+/// partition may be restored to anywhere.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub async fn dir_form(disk: &dyn Disk, path: &Path) -> Result<DirForm> {
-    use crate::format::names::{DirKind, dir_kind};
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if name == "ottla-metadata" {
+    if path.file_name().is_some_and(|name| name == "ottla-metadata") {
         return Ok(DirForm::OttlaMetadata);
     }
     let entries = disk.list(path).await?;
-    let is_log = |name: &str| matches!(dir_kind(name), DirKind::Log(_));
-    if entries.iter().any(|entry| !entry.is_dir && FileKind::parse(&entry.name).is_some()) || is_log(name) {
+    let top = [META_PROPERTIES, RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT];
+    if entries.iter().any(|entry| !entry.is_dir && top.contains(&entry.name.as_str())) {
+        return Ok(DirForm::LogDir);
+    }
+    if holds_a_log(&entries) {
         return Ok(DirForm::Partition);
     }
-    let top = [META_PROPERTIES, RECOVERY_POINT_CHECKPOINT, LOG_START_CHECKPOINT];
-    let is_top =
-        entries.iter().any(|entry| top.contains(&entry.name.as_str()) || entry.is_dir && is_log(&entry.name));
-    Ok(if is_top { DirForm::LogDir } else { DirForm::Other })
+    // A directory above those of brokers has folders that are named like partitions, and are none.
+    for (_, below) in partitions(disk, path).await? {
+        if holds_a_log(&disk.list(&below).await?) {
+            return Ok(DirForm::LogDir);
+        }
+    }
+    Ok(DirForm::Other)
+}
+
+/// Whether these are the entries of a partition's directory, be it one without segments yet.
+fn holds_a_log(entries: &[DirEntry]) -> bool {
+    let beside = [PARTITION_METADATA, LEADER_EPOCH_CHECKPOINT];
+    let mut files = entries.iter().filter(|entry| !entry.is_dir);
+    files.any(|entry| FileKind::parse(&entry.name).is_some() || beside.contains(&entry.name.as_str()))
+}
+
+/// Whether a partition's directory has a segment: without one there is nothing in it to look at.
+///
+/// # Errors
+/// [`Error::Io`].
+pub async fn has_segments(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    let entries = disk.list(dir).await?;
+    Ok(entries.iter().any(|entry| matches!(form(Path::new(&entry.name)), Some(Form::Segment(_)))))
 }
 
 /// The partitions in a log directory and their directories, by name. Deleted ones are left out.

@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ottla_env::Disk;
 use ottla_env::disk::RealDisk;
-use ottla_log::inspect::files::{DirForm, dir_form, partitions};
+use ottla_log::inspect::files::{DirForm, dir_form, has_segments, partitions};
 use ottla_log::inspect::verify::{self, Options, Surroundings, Totals};
 use ottla_log::inspect::{Problem, Report};
 use serde::Serialize;
@@ -131,16 +131,20 @@ fn above(dir: &Path) -> PathBuf {
     }
 }
 
-/// The partitions' directories; what lies beside them is verified on the way.
+/// The partitions' directories; what lies beside them is verified on the way. A directory without any is refused: where
+/// nothing was looked at, nobody should read that all is well.
 async fn find(disk: &dyn Disk, dirs: &[PathBuf], printer: &mut Printer) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut named = Vec::new();
     for dir in dirs {
         match dir_form(disk, dir).await? {
-            DirForm::Partition => found.push(dir.clone()),
+            DirForm::Partition if has_segments(disk, dir).await? => found.push(dir.clone()),
             DirForm::LogDir => {
                 verify::log_dir(disk, dir, printer).await?;
                 let partitions = partitions(disk, dir).await?;
+                if partitions.is_empty() {
+                    bail!("nothing to verify in {}: it is a log directory without partitions", dir.display());
+                }
                 found.extend(partitions.iter().map(|(_, path)| path.clone()));
                 named.extend(partitions);
             }
@@ -148,8 +152,8 @@ async fn find(disk: &dyn Disk, dirs: &[PathBuf], printer: &mut Printer) -> anyho
                 "{} is the log of the cluster's metadata, which only the broker reads; verify the directories beside it",
                 dir.display()
             ),
-            DirForm::Other => {
-                bail!("{} is neither a log directory nor a partition's directory", dir.display());
+            DirForm::Partition | DirForm::Other => {
+                bail!("nothing to verify in {}: it holds neither segments nor partitions", dir.display());
             }
         }
     }
