@@ -166,7 +166,8 @@ impl Following {
                 "records that passed for committed are lost by an unclean election: the log ended at {from}, and is \
                  cut to {to}, where the leader's parts from it"
             );
-        } else {
+        } else if to < from {
+            // Where only epochs without records go, nothing happens that anyone would look for.
             info!(%partition, %leader, "the log ended at {from}, and is cut to {to}, where the leader's parts from it");
         }
         Ok(0)

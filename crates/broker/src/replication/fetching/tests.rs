@@ -201,6 +201,53 @@ async fn a_log_is_cut_where_the_leaders_parts_from_it_and_fetched_on_from_there(
     assert_eq!(partition.log.end_offset(), Offset(4));
 }
 
+/// Lines of the program's log, of the thread that asks for them.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_cut_is_told_where_records_go_and_not_where_the_log_already_ends_there() {
+    let lines = Lines::default();
+    let to = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let bench = Bench::new().await;
+    let mut leader = bench.leader(TWO).await;
+    let partition = bench.partition(TOPIC, 0).await;
+    for (base, epoch) in [(0, 1), (4, 2)] {
+        partition.log.append_replicated(batch(base, LeaderEpoch(epoch), 4), 0).await.unwrap();
+    }
+    bench.follow(&partition, TWO, EPOCH).await;
+    let parts_at = |end_offset| {
+        let end = EpochEndOffset { epoch: 2, end_offset, ..EpochEndOffset::default() };
+        vec![(key(0), PartitionData { diverging_epoch: end, ..nothing() })]
+    };
+    leader.asked().await.answer(parts_at(20));
+    let asked = leader.asked().await;
+    assert_eq!(asked.offsets(), [], "it asks for the same once more");
+    assert!(!lines.text().contains("is cut to"), "{}", lines.text());
+    asked.answer(parts_at(4));
+    assert_eq!(leader.asked().await.offsets(), [(key(0), 4)]);
+    assert!(lines.text().contains("the log ended at 8, and is cut to 4"), "{}", lines.text());
+}
+
 #[tokio::test]
 async fn a_log_that_ends_before_the_leaders_starts_begins_anew_there() {
     let bench = Bench::new().await;
