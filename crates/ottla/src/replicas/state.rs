@@ -273,7 +273,7 @@ impl ReplicaState {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use ottla_types::{ErrorCode, LeaderEpoch};
 
     use super::*;

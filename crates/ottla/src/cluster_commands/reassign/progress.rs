@@ -1,6 +1,6 @@
 //! `ottla cluster reassign progress`: how far moves are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +13,7 @@ use super::list;
 use crate::cluster::{Cluster, explain};
 use crate::output::{self, Table};
 use crate::replicas::gather::gather;
-use crate::replicas::state::PartitionState;
+use crate::replicas::state::{PartitionState, Standing};
 
 /// How often is looked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -57,6 +57,16 @@ pub(crate) struct Moving {
     pub(crate) size_bytes: Option<i64>,
     /// How many the largest replica has.
     pub(crate) of_bytes: Option<i64>,
+    /// The brokers without which the move does not end, and that do nothing for it now: it needs all of its target in sync.
+    pub(crate) waits_for: Vec<Awaited>,
+}
+
+/// A broker that a move waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Awaited {
+    pub(crate) broker: i32,
+    /// How its replica stands.
+    pub(crate) state: Standing,
 }
 
 /// Shows moves.
@@ -138,6 +148,7 @@ fn of(ongoing: &[OngoingReassignment], states: &[PartitionState], sizes: &Sizes)
     let of_one = |one: &OngoingReassignment| -> Vec<Moving> {
         let at = &one.partition;
         let state = states.get(&(at.topic.as_str(), at.partition));
+        let waits_for = awaited(&one.target(), state.copied());
         let row = |to: Option<BrokerId>| {
             let replica = to.and_then(|to| state?.replicas.iter().find(|replica| replica.broker == to.0));
             let size = |broker: BrokerId| sizes.get(&(at.clone(), broker)).copied();
@@ -151,6 +162,7 @@ fn of(ongoing: &[OngoingReassignment], states: &[PartitionState], sizes: &Sizes)
                 lag_records: replica.and_then(|replica| replica.lag_records),
                 size_bytes: to.and_then(size),
                 of_bytes: one.replicas.iter().copied().filter_map(size).max(),
+                waits_for: waits_for.clone(),
             }
         };
         match one.adding.as_slice() {
@@ -161,7 +173,20 @@ fn of(ongoing: &[OngoingReassignment], states: &[PartitionState], sizes: &Sizes)
     ongoing.iter().flat_map(of_one).collect()
 }
 
-/// The moves as a table.
+/// Those of the target whose replicas cannot come into sync as things are.
+fn awaited(target: &[BrokerId], state: Option<&PartitionState>) -> Vec<Awaited> {
+    let replicas = state.map_or(&[][..], |state| &state.replicas);
+    let is_away =
+        |state| matches!(state, Standing::Fenced | Standing::Unregistered | Standing::DirectoryOffline);
+    replicas
+        .iter()
+        .filter(|replica| target.contains(&BrokerId(replica.broker)))
+        .filter(|replica| !replica.in_sync && is_away(replica.state))
+        .map(|replica| Awaited { broker: replica.broker, state: replica.state })
+        .collect()
+}
+
+/// The moves as a table, and below it whom they wait for.
 pub(crate) fn text(moving: &[Moving]) -> String {
     let mut table = Table::new(&["partition", "to", "state", "lag", "bytes", "of", "at the end", "leaves"]);
     let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
@@ -181,11 +206,32 @@ pub(crate) fn text(moving: &[Moving]) -> String {
             ids(&one.removing),
         ]);
     }
-    table.text()
+    std::iter::once(table.text()).chain(waits(moving)).collect::<Vec<_>>().join("\n")
 }
 
-/// What is worth telling of what happened in between: partitions that have moved, replicas that came into sync, and how much
-/// is still to be copied.
+/// A line for each broker that moves wait for.
+fn waits(moving: &[Moving]) -> Vec<String> {
+    let mut partitions: BTreeMap<Awaited, BTreeSet<(&str, i32)>> = BTreeMap::new();
+    for one in moving {
+        for awaited in &one.waits_for {
+            partitions.entry(*awaited).or_default().insert((&one.topic, one.partition));
+        }
+    }
+    let line = |(Awaited { broker, state }, partitions): (Awaited, BTreeSet<_>)| {
+        let what = match state {
+            Standing::DirectoryOffline => "has a directory offline",
+            Standing::Unregistered => "is not registered",
+            _ => "is not there",
+        };
+        let (moves, wait) =
+            (count(partitions.len(), "move"), if partitions.len() == 1 { "waits" } else { "wait" });
+        format!("broker {broker} {what}: {moves} {wait} until its replicas are in sync")
+    };
+    partitions.into_iter().map(line).collect()
+}
+
+/// What is worth telling of what happened in between: partitions that have moved, replicas that came into sync, how much is
+/// still to be copied, and who is waited for.
 fn changes(before: &[Moving], now: &[Moving]) -> Vec<String> {
     let same = |one: &Moving, other: &Moving| {
         (&one.topic, one.partition, one.to) == (&other.topic, other.partition, other.to)
@@ -208,8 +254,12 @@ fn changes(before: &[Moving], now: &[Moving]) -> Vec<String> {
         }
     }
     let (left_before, left) = (left(before), left(now));
-    if !now.is_empty() && (left != left_before || !lines.is_empty()) {
+    if left.replicas > 0 && (left != left_before || !lines.is_empty()) {
         lines.push(left.text());
+    }
+    let waits_now = waits(now);
+    if waits_now != waits(before) {
+        lines.extend(waits_now);
     }
     lines
 }
@@ -289,5 +339,47 @@ mod tests {
         let came = changes(&at(400, false), &at(1000, true));
         assert_eq!(came[0], "t-0: broker 3 is in sync");
         assert_eq!(changes(&at(1000, true), &[]), ["t-0: the move is over"]);
+    }
+
+    #[test]
+    fn who_is_not_there_and_is_waited_for_is_named_once_and_again_when_that_changes() {
+        use crate::replicas::state::tests::of as state;
+        let orders = TopicName::new("orders").unwrap();
+        // Broker 1 leaves, and 2 is there already; 3, which is to stay, dies.
+        let leaves = |partition| OngoingReassignment {
+            partition: TopicPartition { topic: orders.clone(), partition },
+            replicas: ids(&[1, 2, 3]),
+            adding: ids(&[2]),
+            removing: ids(&[1]),
+        };
+        let look = |isr: &[i32], fenced: &[i32]| {
+            let states = [state(0, isr, fenced), state(1, isr, fenced)];
+            of(&[leaves(0), leaves(1)], &states, &sizes(&[]))
+        };
+        let (alive, dead) = (look(&[1, 2, 3], &[]), look(&[1, 2], &[3]));
+        let told = "broker 3 is not there: 2 moves wait until its replicas are in sync";
+        assert_eq!(text(&dead).lines().last(), Some(told));
+        assert!(!text(&alive).contains("not there"));
+        assert_eq!(changes(&alive, &dead), [told]);
+        assert_eq!(changes(&dead, &dead), Vec::<String>::new());
+        assert_eq!(
+            changes(&dead, &dead[..1])[1],
+            "broker 3 is not there: 1 move waits until its replicas are in sync"
+        );
+        // Who only leaves is not waited for.
+        assert!(look(&[2, 3], &[1]).iter().all(|one| one.waits_for.is_empty()));
+    }
+
+    #[test]
+    fn where_nothing_is_left_to_copy_no_count_of_nothing_is_told() {
+        let (one, two) = (
+            Moving { in_sync: true, ..of(&[ongoing()], &[], &sizes(&[])).remove(0) },
+            OngoingReassignment {
+                partition: TopicPartition { topic: TopicName::new("t").unwrap(), partition: 1 },
+                ..ongoing()
+            },
+        );
+        let two = Moving { in_sync: true, ..of(&[two], &[], &sizes(&[])).remove(0) };
+        assert_eq!(changes(&[one.clone(), two], &[one]), ["t-1: the move is over"]);
     }
 }
