@@ -64,8 +64,6 @@ struct Parts {
     epochs: LeaderEpochs,
     /// Files were made or removed on the way.
     names_changed: bool,
-    /// No record is there, nor the segment that would have been: the log begins anew.
-    began_anew: bool,
     progress: Progress,
 }
 
@@ -281,7 +279,6 @@ impl OpenLog {
         }
         let (disk, dir) = (Arc::clone(self.disk()), Arc::clone(&self.dir));
         let fresh = Segment::empty(disk, dir, start, self.now_ms);
-        parts.began_anew = true;
         if start > Offset(0) {
             // The file's name says where the log goes on.
             fresh.file(OpenMode::Create).await?;
@@ -318,9 +315,9 @@ impl OpenLog {
         // One that is not older than the last flush may be in a page cache that does not stay as it is: what it says
         // would come and go from one start to the next. The records tell the same.
         let is_doubtful = |offset: Offset| self.rewritten_from().is_some_and(|from| offset >= from);
-        // A log that begins anew knows nothing of what was before, but for what a snapshot tells of just that place.
-        let is_at_place = |offset: Offset| if parts.began_anew { offset == end } else { offset <= end };
-        let usable = |&offset: &Offset| is_at_place(offset) && !is_doubtful(offset);
+        // One from before the first segment lacks what the records in between said: of a log that began anew all of it.
+        let first = parts.segments.first().map_or(end, |segment| segment.base());
+        let usable = |&offset: &Offset| first <= offset && offset <= end && !is_doubtful(offset);
         let last = files.snapshots.iter().copied().filter(usable).max();
         let is_kept = |offset: &Offset| {
             usable(offset)

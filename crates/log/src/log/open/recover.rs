@@ -65,7 +65,6 @@ impl OpenLog {
             segments: Vec::new(),
             epochs: epochs.unwrap_or_default(),
             names_changed: false,
-            began_anew: false,
             progress,
         };
         let mut bases = files.segments.iter().peekable();
