@@ -70,7 +70,10 @@ async fn idle_logs_are_flushed_when_too_many_hold_a_file_open_and_busy_ones_are_
     let told = Arc::new(AtomicUsize::new(0));
     for log in &logs {
         let told = Arc::clone(&told);
-        log.observe_flushes(Arc::new(move |_| drop(told.fetch_add(1, Ordering::Relaxed))));
+        let observer = move |_| {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        log.observe_flushes(Arc::new(observer));
     }
     // The first look only sees where they end.
     dirs.tend(NOW_MS).await;

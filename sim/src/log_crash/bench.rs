@@ -140,6 +140,17 @@ impl Bench {
         self.failed.entry(log.log_dir()).or_insert_with(|| error.to_string());
     }
 
+    /// Notes which directories have failed: of a move it may be either.
+    pub(super) async fn note_failures(&mut self) -> Result<()> {
+        self.model.cache_is_suspect = true;
+        for dir in self.dirs()?.dirs().await {
+            if let Some(reason) = dir.failure {
+                self.failed.entry(dir.path).or_insert_with(|| reason.to_string());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn create(&mut self, partition: &TopicPartition) -> Result<Outcome> {
         self.topics += 1;
         let topic_id = TopicId([self.topics; 16]);

@@ -41,7 +41,7 @@ impl Bench {
             }
             Err(error) => {
                 self.expected("moving a log", &error)?;
-                self.note_failure(&log, &error);
+                self.note_failures().await?;
             }
         }
         Ok(Outcome::Done)
