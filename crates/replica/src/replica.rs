@@ -59,7 +59,7 @@ impl Replica {
     /// `min_insync`.
     pub fn view(&mut self, view: View, ends: Ends, now: Duration) -> Change {
         let known = (self.view.leader_epoch, self.view.partition_epoch);
-        if (view.leader_epoch, view.partition_epoch) < known || view.leader_epoch < self.view.leader_epoch {
+        if (view.leader_epoch, view.partition_epoch) < known {
             return Change::default();
         }
         let before = self.high_watermark;

@@ -135,15 +135,24 @@ impl Following {
         now_ms: i64,
     ) -> ottla_log::Result<usize> {
         let (log, partition) = (&self.partition.log, &self.partition);
-        let mut written_bytes = 0;
-        for chunk in records.iter().flat_map(Records::chunks) {
-            written_bytes += log.append_replicated(chunk.clone(), now_ms).await?.appended_bytes;
-        }
+        let written = self.write(records, now_ms).await;
+        // What came before an error is in the log, too.
         partition.copied();
+        let written_bytes = written?;
         let start = delete_below.min(partition.high_watermark());
         if start > log.start_offset() {
             log.advance_start(start, now_ms).await?;
             partition.copied();
+        }
+        Ok(written_bytes)
+    }
+
+    /// Returns how many bytes were written.
+    async fn write(&self, records: Option<Records>, now_ms: i64) -> ottla_log::Result<usize> {
+        let mut written_bytes = 0;
+        for chunk in records.iter().flat_map(Records::chunks) {
+            written_bytes +=
+                self.partition.log.append_replicated(chunk.clone(), now_ms).await?.appended_bytes;
         }
         Ok(written_bytes)
     }
